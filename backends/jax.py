@@ -1,0 +1,144 @@
+"""The neuron in JAX: the forward pass is written, the gradients are `jax.value_and_grad`'s, compiled by XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import neuron
+from handgrad.descent import BLOCK_EPOCHS
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.neuron import Parameters, Sums
+
+try:
+    import jax
+    import jax.numpy as jnp
+except ModuleNotFoundError as error:
+    raise MissingExtraError("JAX", "jax") from error
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "identity": lambda Z: Z,
+}
+
+
+@final
+class Neuron(neuron.Neuron):
+    __doc__ = neuron.Neuron.__doc__
+
+    def put(self, array: Any) -> jax.Array:
+        with self._x64():
+            return jax.device_put(array, self._device()).astype(self.dtype)
+
+    def get(self, array: Any) -> npt.NDArray[Any]:
+        return np.asarray(array)
+
+    def forward(self, parameters: Parameters, X: Any) -> jax.Array:
+        with self._x64():
+            return self._forward(self._put(parameters), self.put(X))
+
+    def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
+        with self._x64():
+            return self._loss_sum(self._put(parameters), self.put(X), self.put(Y))
+
+    def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
+        X = self.put(X)
+        with self._x64():
+            loss, (dW, db) = self._loss_and_gradients(self._put(parameters), X, self.put(Y))
+        return Sums(loss, dW, db, X.shape[1])
+
+    def descend(
+        self,
+        parameters: Parameters,
+        train: tuple[Any, Any],
+        validation: tuple[Any, Any] | None,
+        learning_rate: float,
+        epochs: range,
+        validation_every: int,
+    ) -> tuple[Parameters, npt.NDArray[Any], npt.NDArray[Any]]:
+        """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
+        with self._x64():
+            parameters, costs = self._descend(
+                parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
+            )
+        return parameters, *self.get(costs)[:, : len(epochs)]
+
+    @partial(jax.jit, static_argnums=0)
+    def _descend(
+        self,
+        parameters: Parameters,
+        train: tuple[jax.Array, jax.Array],
+        validation: tuple[jax.Array, jax.Array] | None,
+        learning_rate: float,
+        start: int,
+        stop: int,
+        validation_every: int,
+    ) -> tuple[Parameters, jax.Array]:
+        X, Y = train
+        m = X.shape[1]
+
+        def epoch(i: int, state: tuple[Parameters, jax.Array]) -> tuple[Parameters, jax.Array]:
+            parameters, costs = state
+            loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
+            costs = costs.at[0, i - start].set(self._cost(parameters, loss, m))
+            if validation is not None:
+                costs = jax.lax.cond(
+                    i % validation_every == 0,
+                    lambda: costs.at[1, i - start].set(
+                        self._cost(parameters, self._loss_sum(parameters, *validation), validation[0].shape[1])
+                    ),
+                    lambda: costs,
+                )
+            dW, db = self._gradients(parameters, Sums(loss, dW, db, m))
+            return Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db), costs
+
+        costs = jnp.full((2, BLOCK_EPOCHS), jnp.nan, self.dtype)
+        return jax.lax.fori_loop(start, stop, epoch, (parameters, costs))
+
+    @partial(jax.jit, static_argnums=0)
+    def _forward(self, parameters: Parameters, X: jax.Array) -> jax.Array:
+        return ACTIVATIONS[self.activation](self._logits(parameters, X))
+
+    @partial(jax.jit, static_argnums=0)
+    def _loss_sum(self, parameters: Parameters, X: jax.Array, Y: jax.Array) -> jax.Array:
+        """L summed over the examples."""
+        Z = self._logits(parameters, X)
+        if self.loss == "cross_entropy":
+            return jax.nn.softplus((1 - 2 * Y) * Z).sum()  # -log(A) for class 1 and -log(1 - A) for class 0
+        return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
+
+    @partial(jax.jit, static_argnums=0)
+    def _loss_and_gradients(
+        self, parameters: Parameters, X: jax.Array, Y: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
+
+    def _logits(self, parameters: Parameters, X: jax.Array) -> jax.Array:
+        # The highest precision is the full float32, also where the device has a faster, shorter product (TF32, bfloat16).
+        WX = jnp.matmul(parameters.W, X, precision=jax.lax.Precision.HIGHEST)
+        return WX * self.input_scale + parameters.b
+
+    def _put(self, parameters: Parameters) -> Parameters:
+        return Parameters(self.put(parameters.W), self.put(parameters.b))
+
+    def _x64(self) -> AbstractContextManager[Any]:
+        """Allow float64 for the length of a call, and only for a neuron that asked for it."""
+        return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
+
+    def _device(self) -> jax.Device:
+        platform, _, index = self.device.partition(":")
+        return jax.devices(platform)[int(index or 0)]
+
+    def _check_device(self) -> None:
+        try:
+            self._device()
+        except (RuntimeError, IndexError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None

@@ -1,0 +1,95 @@
+"""The neuron in PyTorch: the forward pass is written, the gradients are `torch.autograd`'s."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import neuron
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.neuron import Parameters, Sums
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise MissingExtraError("PyTorch", "torch") from error
+
+ACTIVATIONS = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "identity": torch.clone,
+}
+
+
+@final
+class Neuron(neuron.Neuron):
+    __doc__ = neuron.Neuron.__doc__
+
+    def put(self, array: Any) -> torch.Tensor:
+        if not isinstance(array, torch.Tensor):
+            with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                array = torch.as_tensor(array)
+        return array.to(self.device).to(getattr(torch, self.dtype))
+
+    def get(self, array: Any) -> npt.NDArray[Any]:
+        return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
+
+    @torch.no_grad()
+    def forward(self, parameters: Parameters, X: Any) -> torch.Tensor:
+        return ACTIVATIONS[self.activation](self._logits(self._put(parameters), self.put(X)))
+
+    @torch.no_grad()
+    def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
+        return self._loss(self._put(parameters), self.put(X), self.put(Y))
+
+    def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
+        X, Y = self.put(X), self.put(Y)
+        leaves = Parameters(*(V.detach().requires_grad_() for V in self._put(parameters)))
+        with torch.enable_grad(), full_precision():
+            loss = self._loss(leaves, X, Y)
+            dW, db = torch.autograd.grad(loss, leaves)
+        return Sums(loss.detach(), dW, db, X.shape[1])
+
+    def _put(self, parameters: Parameters) -> Parameters:
+        return Parameters(self.put(parameters.W), self.put(parameters.b))
+
+    def _logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
+        with full_precision():
+            return parameters.W @ X * self.input_scale + parameters.b
+
+    def _loss(self, parameters: Parameters, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+        """L summed over the examples."""
+        Z = self._logits(parameters, X)
+        if self.loss == "cross_entropy":
+            # -log(A) for class 1 and -log(1 - A) for class 0; functional.softplus cuts off at Z = 20, logsigmoid does not
+            return -torch.nn.functional.logsigmoid((2 * Y - 1) * Z).sum()
+        return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
+
+    def _check_device(self) -> None:
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"device is {self.device!r}, which PyTorch cannot use: {reason}") from None
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Matrix products in the full float32, whatever the caller has allowed (TF32 or bfloat16), restored afterwards."""
+    allowed = torch.get_float32_matmul_precision()
+    if allowed == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)

@@ -1,0 +1,25 @@
+"""handgrad: one neuron, written by hand and differentiated by machine, so that each proves the other.
+
+Change one word to change the implementation::
+
+    from handgrad.backends.numpy import Neuron  # numpy | torch | jax
+"""
+
+from handgrad.descent import DivergedError, History
+from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
+from handgrad.neuron import Gradients, Neuron, Parameters, Sums
+from handgrad.version import __version__
+
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "Gradients",
+    "HandgradError",
+    "History",
+    "MissingExtraError",
+    "Neuron",
+    "Parameters",
+    "Sums",
+    "UsageError",
+    "__version__",
+]

@@ -1,0 +1,33 @@
+"""What can go wrong, as one family: each error is one line for a person and one exit code for a script."""
+
+
+class HandgradError(Exception):
+    """Any error that handgrad raises on purpose.
+
+    The message names the file or argument, what was found, what was expected and what to do.
+    ``exit_code`` is what the command line ends with: 2 usage, 3 data, 4 diverged.
+    """
+
+    exit_code = 2
+
+
+class UsageError(HandgradError, ValueError):
+    """An argument that cannot be used: its name, the value found and the values that can be."""
+
+
+class DataError(HandgradError, ValueError):
+    """Data that cannot be used: a file that does not hold what it should, a wrong shape, a label that is not 0 or 1."""
+
+    exit_code = 3
+
+
+class MissingExtraError(HandgradError, ImportError):
+    """An optional package that is not installed, with the command that installs it.
+
+    Args:
+        package: what people call it, as "PyTorch".
+        extra: the extra of handgrad that brings it, as "torch".
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; install it with: pip install 'handgrad[{extra}]'")

@@ -1,0 +1,355 @@
+"""One neuron: the mathematics, what a backend writes, and what every backend shares.
+
+The neuron maps an example x of n features to one activation::
+
+    Z = W (s X) + b        A = f(Z)                 X (n, m), one column per example; s is input_scale
+    J = (1 / m) sum_i L(A_i, Y_i) + (l2 / 2) W W^T  the cost: the mean loss and a penalty on W, never on b
+
+with the loss L one of::
+
+    cross_entropy   L = -(Y log A + (1 - Y) log(1 - A))     f the sigmoid; then dL/dZ = A - Y
+    squared_error   L = (A - Y)^2 / 2                       any f;         then dL/dZ = (A - Y) f'(Z)
+
+so that, for every backend::
+
+    dW = (1 / m) sum_i dL/dZ_i s x_i^T + l2 W               db = (1 / m) sum_i dL/dZ_i
+
+A full-batch gradient is a sum over examples. A backend therefore writes `sums` (loss, dW and db summed over the
+examples that it is given), `forward`, and the way in and out, `put` and `get`. The rest is here, once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import descent
+from handgrad.descent import History
+from handgrad.errors import DataError, HandgradError, UsageError
+
+Array: TypeAlias = Any
+"""A backend's own array (`numpy.ndarray`, `torch.Tensor`, `jax.Array`); where it is an argument, a NumPy array too."""
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity")
+LOSSES = ("cross_entropy", "squared_error")
+DTYPES = ("float32", "float64")
+
+
+class Parameters(NamedTuple):
+    """What the neuron learns: W (1, n) and b (). A value: passed in and returned, never changed in place."""
+
+    W: Array
+    b: Array
+
+    @classmethod
+    def zeros(cls, n: int) -> Parameters:
+        """The start of the articles: W = 0 and b = 0, for n features, float64."""
+        return cls(np.zeros((1, n)), np.zeros(()))
+
+    @classmethod
+    def random(cls, n: int, seed: int = 0) -> Parameters:
+        """W from a normal distribution of variance 1 / n and b = 0, float64: the same numbers for every backend.
+
+        The variance keeps Z near 1 for inputs near 1 (LeCun et al., "Efficient BackProp", 1998, section 4.6).
+        """
+        return cls(np.random.default_rng(seed).standard_normal((1, n)) / math.sqrt(n), np.zeros(()))
+
+
+class Gradients(NamedTuple):
+    """dJ/dW (1, n) and dJ/db (), of the dtype of the neuron."""
+
+    dW: Array
+    db: Array
+
+
+class Sums(NamedTuple):
+    """Loss (), dL/dW (1, n) and dL/db (), summed over m examples. Sums over parts of the examples add."""
+
+    loss: Array
+    dW: Array
+    db: Array
+    m: int
+
+
+@dataclass(frozen=True)
+class Neuron(ABC):
+    """One neuron's configuration; its parameters are passed in and returned.
+
+    Args:
+        activation: f, one of "sigmoid", "tanh", "relu" (f'(0) = 0), "identity".
+        loss: "cross_entropy" (with the sigmoid only) or "squared_error".
+        l2: weight of the penalty (l2 / 2) W W^T in the cost, >= 0.
+        input_scale: s, which multiplies the inputs: 1 / 255 for pixels, so that they can stay bytes.
+        dtype: "float32" or "float64", in which everything is computed.
+        device: "cpu", or what the backend calls its accelerator: "cuda", "cuda:1".
+
+    Raises:
+        UsageError: an argument is not one of the above.
+    """
+
+    activation: str = "sigmoid"
+    loss: str = "cross_entropy"
+    l2: float = 0.0
+    input_scale: float = 1.0
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, choices in ("activation", ACTIVATIONS), ("loss", LOSSES), ("dtype", DTYPES):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+        if self.loss == "cross_entropy" and self.activation != "sigmoid":
+            raise UsageError(
+                f"loss 'cross_entropy' needs activation 'sigmoid', found {self.activation!r}; "
+                "use loss 'squared_error' or the sigmoid"
+            )
+        if not (math.isfinite(self.l2) and self.l2 >= 0):
+            raise UsageError(f"l2 is {self.l2}; expected a finite number of at least 0")
+        if not (math.isfinite(self.input_scale) and self.input_scale > 0):
+            raise UsageError(f"input_scale is {self.input_scale}; expected a finite number above 0")
+        self._check_device()
+
+    # What a backend writes.
+
+    @abstractmethod
+    def put(self, array: Array) -> Array:
+        """Host to device, in the neuron's dtype: the one place where data crosses, and the one copy that is made.
+
+        An array that is there already is returned as it is. Arrays keep their shape: X (n, m), Y (1, m), W (1, n), b ().
+        """
+
+    @abstractmethod
+    def get(self, array: Array) -> npt.NDArray[Any]:
+        """Device to host: the same numbers as a NumPy array. A NumPy array is returned as it is."""
+
+    @abstractmethod
+    def forward(self, parameters: Parameters, X: Array) -> Array:
+        """A = f(W (s X) + b), shape (1, m), on the device. Arguments are not checked."""
+
+    @abstractmethod
+    def sums(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        """Loss, dL/dW and dL/db summed over the m examples of X, on the device. Arguments are not checked.
+
+        The penalty is not part of them, since it is not a sum over examples.
+        """
+
+    # What a backend may override, for speed only.
+
+    def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        """The loss alone, summed over the examples of X: what a validation set needs."""
+        return self.sums(parameters, X, Y).loss
+
+    def descend(
+        self,
+        parameters: Parameters,
+        train: tuple[Array, Array],
+        validation: tuple[Array, Array] | None,
+        learning_rate: float,
+        epochs: range,
+        validation_every: int,
+    ) -> tuple[Parameters, Any, Any]:
+        """Some consecutive epochs of gradient descent, W := W - alpha dW and b := b - alpha db, without a stop.
+
+        Args:
+            parameters: W and b before the first of the epochs; on the device, as are all arrays here.
+            train: X and Y to descend on.
+            validation: X and Y to watch, or None.
+            learning_rate: alpha.
+            epochs: which ones; they count from 0 over the whole of the training.
+            validation_every: the validation cost is taken at epochs that this divides.
+
+        Returns:
+            The parameters after the last one, and the costs on train and on validation before each epoch's update
+            (NaN where not taken). Costs are scalars of the backend, not yet waited for.
+        """
+        costs, validation_costs = [], []
+        for epoch in epochs:
+            cost = math.nan
+            if validation is not None and epoch % validation_every == 0:
+                X, Y = validation
+                cost = self._cost(parameters, self.loss_sum(parameters, X, Y), X.shape[1])
+            validation_costs.append(cost)
+            sums = self.sums(parameters, *train)
+            costs.append(self._cost(parameters, sums.loss, sums.m))
+            dW, db = self._gradients(parameters, sums)
+            parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
+        return parameters, costs, validation_costs
+
+    @staticmethod
+    def _check_learning_rate(learning_rate: float) -> None:
+        if not (math.isfinite(learning_rate) and learning_rate > 0):
+            raise UsageError(f"learning_rate is {learning_rate}; expected a finite number above 0")
+
+    def _check_device(self) -> None:
+        """Raise a UsageError where `device` does not exist."""
+        if self.device != "cpu":
+            raise UsageError(f"device is {self.device!r}; this backend runs on 'cpu' only")
+
+    # What every backend shares.
+
+    def cost(self, parameters: Parameters, X: Array, Y: Array) -> float:
+        """J: the mean loss over the examples of X, and the penalty.
+
+        Args:
+            parameters: W (1, n), b ().
+            X: (n, m), of bytes, integers or floats.
+            Y: (1, m), 0 or 1.
+
+        Raises:
+            DataError: a shape does not fit, a label is not 0 or 1, or a value is not finite.
+        """
+        parameters, X, Y = self._checked(parameters, X, Y)
+        loss = self.get(self.loss_sum(parameters, X, Y))
+        with np.errstate(over="ignore"):
+            return float(self._cost(self._host(parameters), loss, X.shape[1]))
+
+    def gradients(self, parameters: Parameters, X: Array, Y: Array) -> Gradients:
+        """dJ/dW (1, n) and dJ/db () as NumPy arrays. Arguments and errors as for `cost`."""
+        parameters, X, Y = self._checked(parameters, X, Y)
+        loss, dW, db, m = self.sums(parameters, X, Y)
+        return self._gradients(self._host(parameters), Sums(self.get(loss), self.get(dW), self.get(db), m))
+
+    def step(self, parameters: Parameters, X: Array, Y: Array, learning_rate: float) -> Parameters:
+        """One epoch: W - alpha dW and b - alpha db, on the device. Arguments and errors as for `cost`."""
+        self._check_learning_rate(learning_rate)
+        parameters, X, Y = self._checked(parameters, X, Y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.descend(parameters, (X, Y), None, learning_rate, range(1), 1)[0]
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        epochs: int,
+        learning_rate: float,
+        initial: Parameters | None = None,
+        validation: tuple[Array, Array] | None = None,
+        validation_every: int = 1,
+        progress: bool = False,
+    ) -> tuple[Parameters, History]:
+        """Train by full-batch gradient descent: W := W - alpha dW, b := b - alpha db, `epochs` times.
+
+        Args:
+            X: (n, m), of bytes, integers or floats; it is put on the device once.
+            Y: (1, m), 0 or 1.
+            epochs: how many steps, at least 0.
+            learning_rate: alpha, above 0.
+            initial: the parameters to start from; zeros by default.
+            validation: X and Y on which to take the cost as well.
+            validation_every: take it in every k-th epoch, counted from 0.
+            progress: show a bar with the costs on standard error, if that is a terminal.
+
+        Returns:
+            The parameters after the last epoch, as NumPy arrays in the neuron's dtype, and the history.
+
+        Raises:
+            UsageError: an argument is out of its range, or `initial` does not fit X.
+            DataError: as for `cost`, for the training or the validation set.
+            DivergedError: the cost stopped being finite; it carries the last good parameters and the history.
+        """
+        if epochs < 0:
+            raise UsageError(f"epochs is {epochs}; expected at least 0")
+        if validation_every < 1:
+            raise UsageError(f"validation_every is {validation_every}; expected at least 1")
+        self._check_learning_rate(learning_rate)
+        if initial is None:
+            initial = Parameters.zeros(np.shape(X)[0] if np.ndim(X) else 0)
+        parameters, X, Y = self._checked(initial, X, Y)
+        if validation is not None:
+            validation = self._checked(initial, *validation)[1:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return descent.train(
+                self,
+                parameters,
+                (X, Y),
+                validation,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                validation_every=validation_every,
+                progress=progress,
+            )
+
+    def predict_proba(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
+        """A (1, m) as a NumPy array; with the sigmoid, the probability of class 1. Errors as for `cost`."""
+        parameters, X, _ = self._checked(parameters, X)
+        return self.get(self.forward(parameters, X))
+
+    def predict(self, parameters: Parameters, X: Array, threshold: float = 0.5) -> npt.NDArray[np.uint8]:
+        """(1, m) of 0 and 1, uint8: class 1 where A > threshold. Errors as for `cost`."""
+        return (self.predict_proba(parameters, X) > threshold).astype(np.uint8)
+
+    def accuracy(self, parameters: Parameters, X: Array, Y: Array, threshold: float = 0.5) -> float:
+        """The share of the examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
+        parameters, X, Y = self._checked(parameters, X, Y)
+        return float(np.mean(self.predict(parameters, X, threshold) == self.get(Y)))
+
+    # From sums to means; written with operators only, so that they run on every backend's arrays.
+
+    def _cost(self, parameters: Parameters, loss: Array, m: int) -> Array:
+        if self.l2 == 0:
+            return loss / m
+        return loss / m + self.l2 / 2 * (parameters.W * parameters.W).sum()
+
+    def _gradients(self, parameters: Parameters, sums: Sums) -> Gradients:
+        dW = sums.dW / sums.m
+        return Gradients(dW if self.l2 == 0 else dW + self.l2 * parameters.W, sums.db / sums.m)
+
+    def _host(self, parameters: Parameters) -> Parameters:
+        return Parameters(self.get(parameters.W), self.get(parameters.b))
+
+    def _checked(self, parameters: Parameters, X: Array, Y: Array | None = None) -> tuple[Parameters, Array, Array]:
+        """All on the device, after their shapes and, where they come from the host, their values were found good."""
+        X = _array("X", X, DataError)
+        if X.ndim != 2 or 0 in X.shape:
+            raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
+        n, m = X.shape
+        W, b = (_array(name, V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
+        if tuple(W.shape) != (1, n) or tuple(b.shape) != ():
+            raise UsageError(
+                f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
+            )
+        if Y is not None:
+            Y = _array("Y", Y, DataError)
+            if tuple(Y.shape) != (1, m):
+                raise DataError(
+                    f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
+                )
+            if isinstance(Y, np.ndarray):
+                _check_labels(Y)
+        for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
+            if isinstance(V, np.ndarray):
+                _check_values(name, V, self.dtype, error)
+        return Parameters(self.put(W), self.put(b)), self.put(X), None if Y is None else self.put(Y)
+
+
+def _array(name: str, V: Array, error: type[HandgradError]) -> Array:
+    V = V if hasattr(V, "shape") and hasattr(V, "dtype") else np.asarray(V)
+    if isinstance(V, np.ndarray | np.generic) and V.dtype.kind not in "buif":
+        raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
+    return V
+
+
+def _check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError]) -> None:
+    """Two reads of V and no copy, unless something is wrong; none at all for integers, which are always finite."""
+    if V.dtype.kind != "f":
+        return
+    largest = np.finfo(dtype).max
+    if -largest <= V.min() and V.max() <= largest:
+        return
+    at = tuple(int(i) for i in np.argwhere(~(abs(V) <= largest))[0])
+    where = f"{name}[{', '.join(map(str, at))}]" if at else name
+    example = f" (example {at[1]})" if name == "X" else ""
+    raise error(f"{where} is {V[at]}{example}; expected finite numbers within {dtype}")
+
+
+def _check_labels(Y: npt.NDArray[Any]) -> None:
+    wrong = np.argwhere(~((Y == 0) | (Y == 1)))
+    if len(wrong):
+        i = int(wrong[0, 1])
+        raise DataError(f"Y[0, {i}] is {Y[0, i]}; expected labels 0 and 1 ({len(wrong)} of {Y.shape[1]} are not)")
