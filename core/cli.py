@@ -1,0 +1,489 @@
+"""The commands: thin, over the rooms of the house. What is heavy is imported inside each."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import chain, count
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handgrad.errors import DataError, HandgradError, MissingExtraError
+from handgrad.table import table
+from handgrad.version import __version__
+
+if TYPE_CHECKING:
+    from handgrad.comparison import Row
+    from handgrad.data import Dataset, Examples
+    from handgrad.neuron import Neuron, Parameters
+
+Command = Callable[..., None]
+"""A command before or after click has decorated it."""
+
+PIXEL_SCALE = 1 / 255
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; a person's mistake is one line on standard error."""
+    try:
+        return handgrad.main(arguments, prog_name="handgrad", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except HandgradError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        return DataError.exit_code
+
+
+def examples(*lines: str) -> str:
+    """The end of a --help: commands to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("handgrad demo", "handgrad prepare photographs/ data/", "handgrad train data/ --run run/"),
+)
+@click.version_option(__version__, prog_name="handgrad")
+def handgrad() -> None:
+    """One neuron, written by hand and differentiated by machine, so that each proves the other."""
+
+
+def _add(*options: Command) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for a script.")
+
+of_the_neuron = _add(
+    click.option(
+        "--activation",
+        type=click.Choice(["sigmoid", "tanh", "relu", "identity"]),
+        default="sigmoid",
+        show_default=True,
+        help="f in A = f(Z).",
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(["cross_entropy", "squared_error"]),
+        default="cross_entropy",
+        show_default=True,
+        help="Averaged over the examples; cross_entropy goes with the sigmoid.",
+    ),
+    click.option("--l2", type=float, default=0.0, show_default=True, help="Weight of the penalty (l2 / 2) W W^T."),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax."),
+)
+
+of_the_descent = _add(
+    click.option("--learning-rate", type=float, default=0.003, show_default=True, help="alpha in W := W - alpha dW."),
+    click.option("--epochs", type=click.IntRange(min=0), default=500, show_default=True, help="Full-batch steps."),
+    click.option(
+        "--initial",
+        type=click.Choice(["zeros", "random"]),
+        default="zeros",
+        show_default=True,
+        help="What W starts from; b starts from 0.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of --initial random."),
+)
+
+
+@handgrad.command(
+    epilog=examples(
+        "handgrad prepare photographs/ data/",
+        "handgrad prepare train.zip data/ --size 64 --validation 0.2 --positive cat",
+    )
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--size", type=int, help="Side of the square that photographs are resized to.  [default: 64]")
+@click.option("--validation", type=float, help="Share of each class kept for validation.  [default: 0.2]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random order and split.")
+@click.option("--positive", metavar="CLASS", help="The name of class 1.  [default: the second in alphabetical order]")
+@click.option("--limit", type=int, metavar="N", help="Take only N photographs, of both classes alike.")
+@click.option("--strict", is_flag=True, help="A file that cannot be read is an error, not skipped.")
+@click.option("--npz", is_flag=True, help="Also write train.npz and valid.npz, with arrays X and Y.")
+@as_json
+def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
+    """Make a data set of photographs.
+
+    DATA is the folder to make. SOURCE is a folder of cat.0.jpg dog.0.jpg ..., a folder with one subfolder per class, a zip of either, a folder with
+    train.npz and valid.npz (arrays X and Y), or a folder with train_*.h5 and test_*.h5. It is never changed.
+    """
+    from handgrad.data import prepare
+
+    summary = prepare(source, data, progress=True, **options)
+    if as_json:
+        _print_json(summary.to_json())
+    else:
+        click.echo(summary.report())
+        click.echo(f"\nnext: handgrad train {data} --run RUN")
+
+
+@handgrad.command(
+    epilog=examples(
+        "handgrad train data/ --run run/",
+        "handgrad train data/ --run run/ --backend jax --loss squared_error --learning-rate 0.003 --epochs 5000",
+    )
+)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option("--backend", default="numpy", show_default=True, help="numpy, torch or jax.")
+@of_the_neuron
+@of_the_descent
+@click.option(
+    "--validation-every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Take the validation cost in every k-th epoch.",
+)
+@as_json
+def train(
+    data: Path,
+    run_folder: Path,
+    backend: str,
+    learning_rate: float,
+    epochs: int,
+    initial: str,
+    seed: int,
+    validation_every: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a neuron on a data set.
+
+    Full-batch gradient descent on DATA; the neuron, its history and how it was made are kept in the folder --run.
+    """
+    from handgrad import backends
+    from handgrad.data import Dataset
+    from handgrad.descent import DivergedError
+    from handgrad.run import Model, save_run, versions
+    from handgrad.store import new_folder
+
+    neuron = backends.load(backend)(input_scale=PIXEL_SCALE, **options)
+    dataset = Dataset.open(data)
+    diverged = None
+    with new_folder(run_folder) as folder:
+        try:
+            parameters, history = neuron.fit(
+                *dataset.train,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                initial=_initial(initial, dataset, seed),
+                validation=_sets(dataset).get("validation"),
+                validation_every=validation_every,
+                progress=True,
+            )
+        except DivergedError as error:
+            diverged, parameters, history = error, error.parameters, error.history
+        used = versions(backend)
+        result = _finite(
+            {
+                "data": str(data),
+                "run": str(run_folder),
+                "backend": backend,
+                **options,
+                "learning_rate": learning_rate,
+                "epochs": len(history),
+                "initial": initial,
+                "seed": seed,
+                "diverged": diverged is not None,
+                "sets": _measured(neuron, parameters, dataset),
+                "seconds": sum(history.seconds),
+                "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
+                "versions": used,
+            }
+        )
+        model = Model.of(neuron, parameters, dataset.classes, dataset.size, dataset.hash, used)
+        save_run(folder, model, history, result)
+    if as_json:
+        _print_json(result)
+    else:
+        click.echo(_table_of_sets(result["sets"]))
+        click.echo(f"\n{len(history)} epochs, {_ms(result['seconds_per_epoch'])} ms each; kept in {run_folder}")
+    if diverged:
+        raise diverged
+    if not as_json:
+        click.echo(f"next: handgrad evaluate {run_folder} {data}")
+
+
+@handgrad.command(epilog=examples("handgrad evaluate run/ data/", "handgrad evaluate run/ data/ --json"))
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--backend", default="numpy", show_default=True, help="numpy, torch or jax.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax.")
+@as_json
+def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: bool) -> None:
+    """Cost and accuracy of a trained neuron.
+
+    Of the neuron in RUN, on both sets of DATA.
+    """
+    from handgrad import backends
+    from handgrad.data import Dataset
+    from handgrad.run import load_model
+
+    model, dataset = load_model(run_folder), Dataset.open(data)
+    if (model.classes, model.size) != (dataset.classes, dataset.size):
+        raise DataError(
+            f"{data}: found classes {dataset.classes} of size {dataset.size}; "
+            f"expected {model.classes} of size {model.size}, as {run_folder} was trained on"
+        )
+    sets = _finite(_measured(model.neuron(backends.load(backend), device), model.parameters, dataset))
+    if as_json:
+        _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
+    else:
+        click.echo(_table_of_sets(sets))
+        click.echo(f"\nnext: handgrad predict {run_folder} IMAGE...")
+
+
+@handgrad.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@as_json
+def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
+    """The class of each photograph.
+
+    By the neuron in RUN, with its probability.
+
+    Photographs are read by the code that made the data set. With an activation other than the sigmoid, which gives no
+    probability, the activation is printed. A photograph that cannot be read is reported and the others go on; the exit
+    code is then 3.
+    """
+    from handgrad.backends.numpy import Neuron
+    from handgrad.data import read_photograph
+    from handgrad.run import load_model
+
+    model = load_model(run_folder)
+    neuron = model.neuron(Neuron)
+    height, width, channels = model.size
+    if channels != 3:
+        raise DataError(f"{run_folder}: was trained on {channels} channels; expected 3, as a photograph has")
+    predictions, unreadable = [], False
+    for image in images:
+        try:
+            x = read_photograph(image, (height, width)).reshape(-1, 1)
+        except DataError as error:
+            click.echo(f"error: {error}", err=True)
+            unreadable = True
+            continue
+        a = float(neuron.predict_proba(model.parameters, x)[0, 0])
+        label = int(neuron.predict(model.parameters, x)[0, 0])
+        probability = (a if label else 1 - a) if model.activation == "sigmoid" else None
+        predictions.append({"file": str(image), "class": model.classes[label], "probability": probability, "A": a})
+    if as_json:
+        _print_json(predictions)
+    elif predictions:
+        column = "probability" if model.activation == "sigmoid" else "A"
+        rows = [[str(p["file"]), str(p["class"]), f"{p[column]:.4f}"] for p in predictions]
+        click.echo(table(["file", "class", column], *rows))
+    if unreadable:
+        click.get_current_context().exit(DataError.exit_code)
+
+
+@handgrad.command(
+    epilog=examples("handgrad compare data/ --epochs 300", "handgrad compare data/ --backend numpy --backend jax")
+)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--backend", "chosen", multiple=True, help="One to compare; repeat it.  [default: all that are installed]")
+@of_the_neuron
+@of_the_descent
+@as_json
+def compare(
+    data: Path,
+    chosen: tuple[str, ...],
+    learning_rate: float,
+    epochs: int,
+    initial: str,
+    seed: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train every backend and say if they agree.
+
+    Each is trained on DATA from the same start; the exit code is 1 where they disagree.
+
+    NumPy is the reference. Two backends may differ by what rounding explains, a bound that is derived from the numbers
+    that are summed; the last column is the largest difference in units of its bound, and above 1 they disagree.
+    """
+    from handgrad.comparison import compare
+    from handgrad.data import Dataset
+
+    neurons, missing = _neurons(chosen, options)
+    dataset = Dataset.open(data)
+    sets = _sets(dataset)
+    rows = compare(
+        neurons,
+        sets["train"],
+        sets.get("validation"),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        initial=_initial(initial, dataset, seed),
+        progress=True,
+    )
+    if as_json:
+        _print_json(_finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
+    else:
+        click.echo(_table_of_backends(rows))
+        for error in missing:
+            click.echo(f"left out: {error}")
+    wrong = [row for row in rows if row.disagreements]
+    for row in wrong:
+        found = ", ".join(f"{kind} by {row.ratios[kind]:.3g} times its bound" for kind in row.disagreements)
+        click.echo(f"{row.backend} disagrees with {rows[0].backend}: {found}", err=True)
+    if wrong:
+        click.get_current_context().exit(1)
+    if not as_json and len(rows) > 1:
+        click.echo(f"\n{', '.join(row.backend for row in rows)} agree")
+        click.echo(f"next: handgrad train {data} --run RUN --backend {min(rows, key=attrgetter('seconds_per_epoch')).backend}")
+
+
+@handgrad.command(epilog=examples("handgrad demo", "handgrad demo my-demo/"))
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("handgrad-demo"))
+def demo(folder: Path) -> None:
+    """The whole job on built-in data.
+
+    Handwritten digits, 3 against 8, are written as files into FOLDER, prepared, trained on and predicted.
+
+    FOLDER is handgrad-demo by default, or the first of handgrad-demo-2, -3 ... that does not exist yet.
+    """
+    from handgrad.demo import write_digits
+
+    numbered = (Path(f"{folder}-{i}") for i in count(2))
+    folder = next(name for name in chain([folder], numbered) if not name.exists())
+    photographs, data, run_folder = folder / "photographs", folder / "data", folder / "run"
+    photographs.mkdir(parents=True)
+    click.echo(f"{write_digits(photographs)} pictures of handwritten digits, 3 and 8, are in {photographs}\n")
+    pictures = sorted(photographs.iterdir())
+    descent = ["--learning-rate", "0.1", "--epochs", "1000"]
+    for command in (
+        ["prepare", photographs, data, "--size", "8"],
+        ["compare", data, *descent],
+        ["train", data, "--run", run_folder, *descent],
+        ["evaluate", run_folder, data],
+        ["predict", run_folder, *pictures[:2], *pictures[-2:]],
+    ):
+        words = [str(word) for word in command]
+        click.secho(f"$ handgrad {shlex.join(words)}", bold=True)
+        code = handgrad.main(words, prog_name="handgrad", standalone_mode=False)
+        if code:
+            click.get_current_context().exit(code)
+        click.echo()
+
+
+def _sets(dataset: Dataset) -> dict[str, Examples]:
+    """The sets of a data set that hold examples."""
+    return {"train": dataset.train} | ({"validation": dataset.valid} if dataset.valid.Y.size else {})
+
+
+def _initial(initial: str, dataset: Dataset, seed: int) -> Parameters:
+    from handgrad.neuron import Parameters
+
+    n = len(dataset.train.X)
+    return Parameters.zeros(n) if initial == "zeros" else Parameters.random(n, seed)
+
+
+def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[MissingExtraError]]:
+    """NumPy's neuron and the chosen ones, or all that are installed and the reasons why the others are not."""
+    from handgrad import backends
+
+    neurons, missing = {}, []
+    for name in dict.fromkeys(["numpy", *(chosen or backends.names())]):
+        try:
+            neurons[name] = backends.load(name)(input_scale=PIXEL_SCALE, **options)
+        except MissingExtraError as error:
+            if chosen:
+                raise
+            missing.append(error)
+    return neurons, missing
+
+
+def _measured(neuron: Neuron, parameters: Parameters, dataset: Dataset) -> list[dict[str, Any]]:
+    return [
+        {
+            "set": name,
+            "examples": Y.shape[1],
+            "cost": neuron.cost(parameters, X, Y),
+            "accuracy": neuron.accuracy(parameters, X, Y),
+        }
+        for name, (X, Y) in _sets(dataset).items()
+    ]
+
+
+def _table_of_sets(sets: list[dict[str, Any]]) -> str:
+    rows = [[s["set"], f"{s['examples']:,}", _cost(s["cost"]), _percent(s["accuracy"])] for s in sets]
+    return table(["set", "examples", "cost", "accuracy"], *rows)
+
+
+def _table_of_backends(rows: list[Row]) -> str:
+    header = ["backend", "train cost", "valid. cost", "train acc.", "valid. acc."]
+    return table(
+        [*header, "W differs", "A differs", "ms/epoch", "of the bound"],
+        *(
+            [
+                row.backend,
+                _cost(row.train_cost),
+                _cost(row.validation_cost),
+                _percent(row.train_accuracy),
+                _percent(row.validation_accuracy),
+                f"{row.W_difference:.1e}",
+                f"{row.A_difference:.1e}",
+                _ms(row.seconds_per_epoch),
+                f"{max(row.ratios.values()):.1e}",
+            ]
+            for row in rows
+        ),
+    )
+
+
+def _cost(cost: float | None) -> str:
+    return "-" if cost is None or math.isnan(cost) else f"{cost:.6f}"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.2%}"
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None or math.isnan(seconds) else f"{1000 * seconds:.3g}"
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -1,0 +1,43 @@
+"""What a source yields, one at a time: an example to store, or a file that was skipped and why."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split: TypeAlias = Literal["train", "valid"]
+SPLITS: tuple[Split, Split] = ("train", "valid")
+
+
+class Example(NamedTuple):
+    """One row of the data set.
+
+    Attributes:
+        name: where it came from: a file relative to the source, or "train.npz[7]".
+        pixels: (h, w, c) uint8.
+        label: 0 or 1.
+        split: "train" or "valid".
+        width: of the photograph held upright, before it was resized, in pixels.
+        height: likewise.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    label: int
+    split: Split
+    width: int
+    height: int
+
+
+class Skipped(NamedTuple):
+    """A file that gives no example; ``reason`` is a kind of fault, then perhaps ": " and what exactly was found."""
+
+    name: str
+    reason: str
+    class_name: str | None = None
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception of another library says, in one line."""
+    message = getattr(error, "strerror", None) or str(error)
+    return " ".join(message.split()) or type(error).__name__

@@ -1,0 +1,142 @@
+"""A photograph in, its pixels out: the data set and every later prediction are made by this code."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from handgrad.data.example import reason_of
+from handgrad.errors import DataError, UsageError
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+RESAMPLING = Image.Resampling.BICUBIC
+MAX_PIXELS = 100_000_000
+"""Width x height above which a photograph is refused, before its pixels are decoded."""
+
+_UPRIGHT = {  # EXIF orientation -> what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Photograph(NamedTuple):
+    """A decoded photograph: pixels (h, w, 3) uint8 after resizing; width and height upright, before it."""
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+class Unreadable(Exception):  # noqa: N818 - a finding about a file, which its reader turns into an error or a skip
+    """Why a file gives no photograph, in one line without the file's name."""
+
+
+def read_photograph(
+    source: str | os.PathLike[str] | BinaryIO | bytes, size: int | tuple[int, int], *, name: str | None = None
+) -> NDArray[np.uint8]:
+    """Reads one photograph, exactly as ``prepare`` does.
+
+    JPEG, PNG, BMP, GIF or WEBP, recognised by content; the first frame of an animation; turned by its EXIF
+    orientation; made RGB; resized to h x w with bicubic interpolation, without keeping the aspect ratio.
+    RGB is made so: alpha and transparent palette entries are laid on white; grey is repeated in the three
+    channels; 16-bit grey v becomes v / 257, rounded; CMYK is converted by Pillow without a colour profile.
+
+    Args:
+        source: a path, a binary file, or the file's bytes.
+        size: the side of a square, or (h, w), in pixels.
+        name: what an error calls it; by default the path.
+
+    Returns:
+        Pixels (h, w, 3) uint8.
+
+    Raises:
+        DataError: it is absent, none of the five formats, damaged, cut short, or over ``MAX_PIXELS``.
+        UsageError: size is not positive.
+    """
+    if isinstance(source, bytes):
+        name, source = name or "photograph", io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        name, source = name or os.fspath(source), Path(source)
+    else:
+        name = name or str(getattr(source, "name", "photograph"))
+    height, width = size if isinstance(size, tuple) else (size, size)
+    if height < 1 or width < 1:
+        raise UsageError(f"size: found {size}; expected 1 or more pixels")
+    try:
+        with quiet_pillow():
+            if not isinstance(source, Path):
+                return decode(source, (height, width)).pixels
+            with source.open("rb") as file:
+                return decode(file, (height, width)).pixels
+    except Unreadable as error:
+        raise DataError(f"{name}: {error}; expected a whole JPEG, PNG, BMP, GIF or WEBP file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: cannot be read: {reason_of(error)}; expected a photograph") from None
+
+
+def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
+    """The photograph in an open file, resized to ``size`` (h, w). Safe in threads, inside ``quiet_pillow``.
+
+    Raises:
+        Unreadable: the file holds no whole photograph.
+    """
+    height, width = size
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(f"too many pixels: {image.width} x {image.height}, over {MAX_PIXELS:,}")
+            image.load()
+            upright = _upright(image)
+            pixels = _rgb(upright).resize((width, height), RESAMPLING)
+            return Photograph(np.asarray(pixels), upright.width, upright.height)
+    except UnidentifiedImageError:
+        raise Unreadable("not an image") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(f"too many pixels: over {MAX_PIXELS:,}") from None
+    except Unreadable:
+        raise
+    except Exception as error:  # decoders given damaged bytes raise nearly anything
+        raise Unreadable(f"damaged: {reason_of(error)}") from None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """No warnings from Pillow; entered once, outside of any threads, because warning filters are the process's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF says nothing against the pixels
+        return image
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        grey = (values + 128) // 257
+        grey[values == image.info.get("transparency")] = 255
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
+    return image.convert("RGB")

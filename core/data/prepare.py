@@ -1,0 +1,229 @@
+"""From photographs, or arrays, to a data set on disk."""
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
+from handgrad.data.dataset import DatasetWriter
+from handgrad.data.example import SPLITS, Example, Skipped, reason_of
+from handgrad.data.parallel import ordered_map
+from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
+from handgrad.data.source import File, Found, open_source
+from handgrad.data.split import is_validation, stratified_order
+from handgrad.data.staging import new_folder
+from handgrad.data.summary import Sizes, Summary
+from handgrad.errors import DataError, UsageError
+from handgrad.version import __version__
+
+DEFAULT_SIZE = 64
+DEFAULT_VALIDATION = 0.2
+
+
+class _Plan(NamedTuple):
+    """What will be made of a source, and the stream that makes it."""
+
+    source: str
+    classes: tuple[str, str]
+    found: tuple[int, int]
+    size: tuple[int, int, int]
+    total: int
+    items: Generator[Example | Skipped]
+    origin: dict[str, object]
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    validation: float | None = None,
+    seed: int = 0,
+    positive: str | None = None,
+    limit: int | None = None,
+    strict: bool = False,
+    npz: bool = False,
+    progress: bool = False,
+) -> Summary:
+    """Makes a data set of two classes, in constant memory, on all cores.
+
+    Photographs are taken in a random order in which every prefix is stratified, decoded and resized as by
+    ``read_photograph``, and split: of each class, floor(validation c) of its c readable photographs are for
+    validation. Arrays (see ``open_arrays``) keep their size, their split and their order.
+
+    Args:
+        source: a folder or a zip with ``class.anything.jpg`` files or with one subfolder per class; or a folder
+            with train.npz and valid.npz, or with train_*.h5 and test_*.h5. It is not changed.
+        data: the folder to make, absent or empty; it appears when it is whole.
+        size: side of the square that photographs are resized to, in pixels; 64 by default.
+        validation: share of each class for validation, 0 <= validation < 1; 0.2 by default.
+        seed: of the random order of photographs.
+        positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
+        limit: take only so many photographs, readable or not.
+        strict: a file that would be skipped is an error.
+        npz: also write article 1's train.npz and valid.npz into ``data``.
+        progress: show a progress bar on stderr, if that is a terminal.
+
+    Returns:
+        What was found and made.
+
+    Raises:
+        UsageError: an argument is out of range or does not apply, source is absent, data is taken.
+        DataError: the source has no two classes, a class has no readable photograph, an array is wrong.
+        MissingExtraError: source is HDF5 and h5py is not installed.
+    """
+    started = time.perf_counter()
+    source, data = Path(source), Path(data)
+    _check(source, size, validation, seed, limit)
+    skipped: list[Skipped] = []
+    sizes: list[tuple[int, int]] = []
+    with _planned(source, size, validation, seed, positive, limit) as plan, new_folder(data) as folder:
+        bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
+        with quiet_pillow(), DatasetWriter(folder, plan.classes, plan.size) as writer, closing(plan.items), bar:
+            for item in plan.items:
+                if isinstance(item, Example):
+                    writer.add(item)
+                    sizes.append((item.width, item.height))
+                    bar.update()
+                    continue
+                if strict:
+                    raise DataError(f"{source}: {item.name}: {item.reason}; remove it, or prepare without strict")
+                writer.skip(item)
+                skipped.append(item)
+            counts = {split: (writer.counts[split][0], writer.counts[split][1]) for split in SPLITS}
+            for name, count in zip(plan.classes, counts["train"], strict=True):
+                if count == 0:
+                    unread = f"; skipped {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+                    raise DataError(f"{source}: found no {name} to train on{unread}; expected both classes")
+            content = writer.finish(**plan.origin)
+        if npz:
+            for split in SPLITS:
+                write_npz(folder / split / "pixels.npy", folder / split / "labels.npy", folder / f"{split}.npz")
+    height, width, _ = plan.size
+    return Summary(
+        path=data,
+        source=plan.source,
+        classes=plan.classes,
+        found=plan.found,
+        counts=counts,
+        size=plan.size,
+        sizes=Sizes.of(sizes, (width, height)),
+        skipped=tuple(skipped),
+        hash=content,
+        bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check(source: Path, size: int | None, validation: float | None, seed: int, limit: int | None) -> None:
+    if not source.exists():
+        raise UsageError(f"{source}: not found; expected a folder or a zip of photographs, or a folder of arrays")
+    if size is not None and not (size >= 1 and size * size <= MAX_PIXELS):
+        raise UsageError(f"size: found {size}; expected 1 to {int(MAX_PIXELS**0.5):,} pixels")
+    if validation is not None and not 0 <= validation < 1:
+        raise UsageError(f"validation: found {validation}; expected a share from 0 to below 1, as 0.2")
+    if seed < 0:
+        raise UsageError(f"seed: found {seed}; expected 0 or more")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit: found {limit}; expected 1 or more")
+
+
+@contextmanager
+def _planned(
+    source: Path, size: int | None, validation: float | None, seed: int, positive: str | None, limit: int | None
+) -> Iterator[_Plan]:
+    if holds_arrays(source):
+        for name, value in (("size", size), ("validation", validation), ("limit", limit)):
+            if value is not None:
+                raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")
+        with open_arrays(source) as arrays:
+            yield _plan_arrays(arrays, _ordered(arrays.classes, positive))
+        return
+    with open_source(source) as photographs:
+        yield _plan_photographs(
+            photographs,
+            _ordered(photographs.classes, positive),
+            DEFAULT_SIZE if size is None else size,
+            DEFAULT_VALIDATION if validation is None else validation,
+            seed,
+            limit,
+        )
+
+
+def _ordered(classes: tuple[str, str], positive: str | None) -> tuple[str, str]:
+    if positive is not None and positive not in classes:
+        raise UsageError(f"positive: found {positive!r}; expected {classes[0]!r} or {classes[1]!r}")
+    return (classes[1], classes[0]) if positive == classes[0] else classes
+
+
+def _plan_photographs(
+    found: Found, classes: tuple[str, str], side: int, validation: float, seed: int, limit: int | None
+) -> _Plan:
+    # Grouped by name, not by label: positive changes labels and leaves the split as it is.
+    groups = [[file for file in found.files if file.class_name == name] for name in found.classes]
+    files = stratified_order(groups, seed)[:limit]
+    share = Fraction(str(validation))
+
+    def items() -> Generator[Example | Skipped]:
+        yield from found.skipped
+        readable = dict.fromkeys(classes, 0)
+        for file, photograph in ordered_map(lambda file: _photograph(file, side), files):
+            if isinstance(photograph, Unreadable):
+                yield Skipped(file.name, str(photograph), file.class_name)
+                continue
+            name = file.class_name
+            split = SPLITS[is_validation(readable[name], share)]
+            readable[name] += 1
+            yield Example(file.name, photograph.pixels, classes.index(name), split, photograph.width, photograph.height)
+
+    counts = {name: len(group) for name, group in zip(found.classes, groups, strict=True)}
+    return _Plan(
+        found.kind,
+        classes,
+        (counts[classes[0]], counts[classes[1]]),
+        (side, side, 3),
+        len(files),
+        items(),
+        {
+            "source": found.kind,
+            "resampling": RESAMPLING.name.lower(),
+            "seed": seed,
+            "validation": validation,
+            "limit": limit,
+            "handgrad": __version__,
+        },
+    )
+
+
+def _plan_arrays(arrays: Arrays, classes: tuple[str, str]) -> _Plan:
+    swapped = classes != arrays.classes
+
+    def items() -> Generator[Example | Skipped]:
+        for example in arrays.examples():
+            yield example._replace(label=example.label ^ swapped)
+
+    return _Plan(
+        arrays.kind,
+        classes,
+        arrays.found[::-1] if swapped else arrays.found,
+        arrays.size,
+        sum(arrays.found),
+        items(),
+        {"source": arrays.kind, "handgrad": __version__},
+    )
+
+
+def _photograph(file: File, side: int) -> Photograph | Unreadable:
+    try:
+        with file.open() as opened:
+            return decode(opened, (side, side))
+    except Unreadable as fault:
+        return fault
+    except Exception as error:  # a disk's or a damaged zip's
+        return Unreadable(f"cannot be read: {reason_of(error)}")

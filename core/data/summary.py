@@ -1,0 +1,116 @@
+"""What ``prepare`` found and made, for a person and for a program."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from handgrad.data.example import Skipped, Split
+
+_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes (width, height) in pixels of the photographs used, ordered by area.
+
+    Attributes:
+        smallest, median, largest: of the photographs; with an even number, the median is the smaller middle one.
+        larger: the share, 0 to 1, of those larger than the target both in width and in height.
+    """
+
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    larger: float
+
+    @classmethod
+    def of(cls, sizes: Sequence[tuple[int, int]], target: tuple[int, int]) -> "Sizes":
+        """Sums up sizes (width, height), at least one, against a target (width, height)."""
+        ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        larger = sum(width > target[0] and height > target[1] for width, height in sizes)
+        return cls(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1], larger / len(ordered))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What ``prepare`` did.
+
+    Attributes:
+        path: the data set's folder.
+        source: "folder", "zip", "npz" or "hdf5".
+        classes: names of class 0 and class 1.
+        found: of class 0 and class 1, how many examples the source names, readable or not, before any limit.
+        counts: of each split, how many examples of class 0 and of class 1 it has.
+        size: (h, w, c) of an example.
+        sizes: of the photographs before they were resized.
+        skipped: files that gave no example.
+        hash: of the data set's content.
+        bytes: that the folder takes.
+        seconds: that it took.
+    """
+
+    path: Path
+    source: str
+    classes: tuple[str, str]
+    found: tuple[int, int]
+    counts: dict[Split, tuple[int, int]]
+    size: tuple[int, int, int]
+    sizes: Sizes
+    skipped: tuple[Skipped, ...]
+    hash: str
+    bytes: int
+    seconds: float
+
+    def skipped_by_reason(self) -> dict[str, int]:
+        """How many files were skipped for each kind of reason, the most frequent first."""
+        return dict(Counter(skipped.reason.split(": ")[0] for skipped in self.skipped).most_common())
+
+    def to_json(self) -> dict[str, object]:
+        """The same as values that ``json.dumps`` takes."""
+        return {
+            "path": str(self.path),
+            "source": self.source,
+            "classes": list(self.classes),
+            "found": list(self.found),
+            "counts": {split: list(counts) for split, counts in self.counts.items()},
+            "size": list(self.size),
+            "sizes": {
+                "smallest": list(self.sizes.smallest),
+                "median": list(self.sizes.median),
+                "largest": list(self.sizes.largest),
+                "larger": self.sizes.larger,
+            },
+            "skipped": [{"path": skipped.name, "reason": skipped.reason} for skipped in self.skipped],
+            "hash": self.hash,
+            "bytes": self.bytes,
+            "seconds": self.seconds,
+        }
+
+    def report(self) -> str:
+        """The same as a few lines for a person; at most ten skipped files are named."""
+        height, width, channels = self.size
+        lines = [
+            f"found       {sum(self.found):,}: {self._by_class(self.found)}",
+            f"classes     0 = {self.classes[0]}, 1 = {self.classes[1]}",
+            *(f"{split:<12}{sum(counts):,}: {self._by_class(counts)}" for split, counts in self.counts.items()),
+            f"sizes       {_times(self.sizes.smallest)} to {_times(self.sizes.largest)} (width x height), "
+            f"median {_times(self.sizes.median)}; {self.sizes.larger:.1%} larger than {width} x {height} both ways",
+            f"skipped     {len(self.skipped):,}"
+            + "".join(f"; {count:,} {reason}" for reason, count in self.skipped_by_reason().items()),
+            *(f"            {skipped.name}: {skipped.reason}" for skipped in self.skipped[:_NAMES_SHOWN]),
+        ]
+        if len(self.skipped) > _NAMES_SHOWN:
+            lines.append(f"            and {len(self.skipped) - _NAMES_SHOWN:,} more, all in manifest.jsonl")
+        lines.append(
+            f"data set    {self.path} ({height} x {width} x {channels}, {self.bytes / 1e6:,.1f} MB, "
+            f"hash {self.hash[:12]}, {self.seconds:.1f} seconds)"
+        )
+        return "\n".join(lines)
+
+    def _by_class(self, counts: tuple[int, int]) -> str:
+        return ", ".join(f"{count:,} {name}" for count, name in zip(counts, self.classes, strict=True))
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

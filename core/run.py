@@ -1,0 +1,131 @@
+"""A run: the folder in which a trained neuron is kept, with all that is needed to use it again.
+
+::
+
+    model.safetensors    W (1, n) and b (), and in the metadata the configuration, classes and size of the photographs
+    history.csv          epoch, train_cost, validation_cost, seconds: a line per epoch
+    run.json             how it was trained and what came out
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from handgrad.descent import History
+from handgrad.errors import DataError, HandgradError, reason_of
+from handgrad.neuron import Neuron, Parameters
+from handgrad.version import __version__
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """Parameters, and what they mean.
+
+    Attributes:
+        parameters: W (1, n) and b ().
+        activation, loss, l2, input_scale, dtype: the neuron's configuration.
+        classes: the names of class 0 and class 1.
+        size: (h, w, c) of an example; n = h w c.
+        data: the hash of the data set that it was trained on.
+        versions: of handgrad, Python, NumPy and the backend's framework.
+    """
+
+    parameters: Parameters
+    activation: str
+    loss: str
+    l2: float
+    input_scale: float
+    dtype: str
+    classes: tuple[str, str]
+    size: tuple[int, int, int]
+    data: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        neuron: Neuron,
+        parameters: Parameters,
+        classes: tuple[str, str],
+        size: tuple[int, int, int],
+        data: str,
+        versions: dict[str, str],
+    ) -> Model:
+        """What a neuron learned, with its configuration."""
+        configuration = neuron.activation, neuron.loss, neuron.l2, neuron.input_scale, neuron.dtype
+        return cls(parameters, *configuration, classes, size, data, versions)
+
+    def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
+        """The neuron that the parameters belong to, on any backend."""
+        return backend(self.activation, self.loss, self.l2, self.input_scale, self.dtype, device)
+
+
+def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]) -> None:
+    """Write model.safetensors, history.csv and run.json into an existing folder.
+
+    Args:
+        folder: as `handgrad.store.new_folder` gives it, so that the run appears whole or not at all.
+        about: what run.json says; anything that JSON can hold.
+    """
+    tensors = {name: np.ascontiguousarray(V).reshape(V.shape) for name, V in model.parameters._asdict().items()}
+    described = asdict(model)
+    del described["parameters"]
+    metadata = {"format": str(FORMAT)} | {key: json.dumps(value) for key, value in described.items()}
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata))
+    with (folder / "history.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["epoch", "train_cost", "validation_cost", "seconds"])
+        for epoch, row in enumerate(zip(history.train_cost, history.validation_cost, history.seconds, strict=True)):
+            table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
+    (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(run: str | PathLike[str]) -> Model:
+    """Read a run's model.
+
+    Raises:
+        DataError: the file is missing, damaged, of a newer format, or contradicts itself.
+    """
+    path = Path(run) / "model.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            version = int(metadata.pop("format", "0"))
+            if version > FORMAT:
+                raise DataError(f"{path}: found format {version}; this handgrad reads {FORMAT}; upgrade handgrad")
+            described = {key: json.loads(value) for key, value in metadata.items()}
+            parameters = Parameters(file.get_tensor("W"), file.get_tensor("b"))
+        described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
+        model = Model(parameters, **described)
+        n = math.prod(model.size)
+        shapes = parameters.W.shape, parameters.b.shape
+        if shapes != ((1, n), ()) or len(model.classes) != 2 or not all(np.isfinite(V).all() for V in parameters):
+            raise ValueError(f"W and b of shapes {shapes} for {model.size} = {n} features, or not finite")
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; expected a run's folder; make one with: handgrad train") from None
+    except HandgradError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train") from None
+    return model
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Of handgrad, Python, NumPy and the framework of a backend, as they are installed here."""
+    from importlib.metadata import version
+
+    packages = dict.fromkeys(("numpy", backend))
+    return {"handgrad": __version__, "python": platform.python_version()} | {name: version(name) for name in packages}

@@ -1,0 +1,73 @@
+"""What all tests share: every installed backend through one fixture, one seed, the photographs."""
+
+import importlib
+import os
+from pathlib import Path
+
+import hypothesis
+import hypothesis.core
+import numpy as np
+import pytest
+
+from handgrad import MissingExtraError, backends
+
+SEED = int(os.environ.get("HANDGRAD_SEED", "0"))
+PHOTOGRAPHS = Path(__file__).parents[2] / "shared" / "data" / "dogs-vs-cats" / "train"
+
+hypothesis.settings.register_profile(
+    "handgrad",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("handgrad")
+
+
+def pytest_configure() -> None:
+    hypothesis.core.global_force_seed = SEED
+
+
+def pytest_report_header() -> str:
+    return f"seed: {SEED} (set HANDGRAD_SEED to change it)"
+
+
+@pytest.fixture(params=backends.names())
+def backend(request):
+    """The Neuron of each backend; every test that takes it is part of the contract."""
+    try:
+        return backends.load(request.param)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(SEED)
+
+
+@pytest.fixture(scope="session")
+def photographs():
+    if not PHOTOGRAPHS.is_dir():
+        pytest.skip(f"the photographs are not at {PHOTOGRAPHS}")
+    return PHOTOGRAPHS
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Make packages look as if they were not installed, for the length of a test."""
+
+    def hide(*packages: str) -> None:
+        import sys
+
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None)
+        for name in backends.names():
+            monkeypatch.delitem(sys.modules, f"handgrad.backends.{name}", raising=False)
+        importlib.invalidate_caches()
+
+    return hide

@@ -1,0 +1,281 @@
+"""One photograph in, its pixels out."""
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handgrad.data import photograph, read_photograph
+from handgrad.errors import DataError, UsageError
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def encoded(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(width=40, height=30):
+    values = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def png(width, height, bit_depth, colour_type, data, *extra):
+    """A PNG written by hand, for what Pillow does not write."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0))
+    others = b"".join(chunk(name, content) for name, content in extra)
+    return b"\x89PNG\r\n\x1a\n" + header + others + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG", "WEBP"])
+def test_every_format_is_read_whatever_its_suffix_says(kind, tmp_path):
+    path = tmp_path / "red.jpg"
+    path.write_bytes(encoded(Image.new("RGB", (9, 7), RED), kind))
+    pixels = read_photograph(path, 4)
+    assert pixels.shape == (4, 4, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.astype(int) - RED).max() <= 3  # JPEG and WEBP are lossy
+
+
+def test_a_path_a_file_and_bytes_give_the_same_pixels(tmp_path):
+    path = tmp_path / "noise.png"
+    path.write_bytes(encoded(noise()))
+    from_path = read_photograph(path, 8)
+    with path.open("rb") as file:
+        from_file = read_photograph(file, 8)
+    np.testing.assert_array_equal(from_path, from_file)
+    np.testing.assert_array_equal(from_path, read_photograph(path.read_bytes(), 8))
+    np.testing.assert_array_equal(from_path, read_photograph(str(path), (8, 8)))
+
+
+def test_a_size_is_height_then_width():
+    assert read_photograph(encoded(noise()), (5, 11)).shape == (5, 11, 3)
+
+
+def test_resizing_is_bicubic_and_of_the_whole_photograph():
+    image = noise()
+    expected = np.asarray(image.resize((8, 6), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(read_photograph(encoded(image), (6, 8)), expected)
+
+
+def test_at_its_own_size_a_photograph_is_unchanged():
+    image = noise()
+    np.testing.assert_array_equal(read_photograph(encoded(image), (30, 40)), np.asarray(image))
+
+
+def test_transparency_is_laid_on_white():
+    clear, half = Image.new("RGBA", (4, 4), (*RED, 0)), Image.new("RGBA", (4, 4), (*RED, 128))
+    assert read_photograph(encoded(clear), 1).tolist() == [[list(WHITE)]]
+    assert read_photograph(encoded(half), 1).tolist() == [[[255, 127, 127]]]
+    assert read_photograph(encoded(Image.new("LA", (4, 4), (0, 0))), 1).tolist() == [[list(WHITE)]]
+
+
+def test_a_palette_gives_its_colours_and_a_transparent_entry_gives_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    assert read_photograph(encoded(image), (1, 2)).tolist() == [[[255, 0, 0], [0, 0, 255]]]
+    assert read_photograph(encoded(image, transparency=0), (1, 2)).tolist() == [[[255, 255, 255], [0, 0, 255]]]
+    some_alpha = encoded(image, transparency=b"\x00\xff")
+    assert read_photograph(some_alpha, (1, 2)).tolist() == [[[255, 255, 255], [0, 0, 255]]]
+    assert read_photograph(encoded(image, "GIF", transparency=0), (1, 2)).tolist() == [[[255] * 3, [0, 0, 255]]]
+
+
+def test_a_transparent_colour_gives_white():
+    image = Image.new("RGB", (2, 1), RED)
+    image.putpixel((1, 0), (0, 0, 9))
+    assert read_photograph(encoded(image, transparency=RED), (1, 2)).tolist() == [[list(WHITE), [0, 0, 9]]]
+
+
+def test_grey_and_bilevel_are_repeated_in_three_channels():
+    assert read_photograph(encoded(Image.new("L", (3, 3), 77)), 1).tolist() == [[[77, 77, 77]]]
+    assert read_photograph(encoded(Image.new("1", (3, 3), 1)), 1).tolist() == [[list(WHITE)]]
+
+
+@pytest.mark.parametrize(("value", "byte"), [(0, 0), (128, 0), (129, 1), (257, 1), (32896, 128), (65535, 255)])
+def test_sixteen_bit_grey_is_divided_by_257_and_rounded(value, byte):
+    image = png(1, 1, 16, 0, b"\x00" + struct.pack(">H", value))
+    assert read_photograph(image, 1).tolist() == [[[byte] * 3]]
+
+
+def test_sixteen_bit_grey_keeps_its_transparent_value_white():
+    values = b"\x00" + struct.pack(">HH", 300, 0)
+    image = png(2, 1, 16, 0, values, (b"tRNS", struct.pack(">H", 300)))
+    assert read_photograph(image, (1, 2)).tolist() == [[list(WHITE), [0, 0, 0]]]
+
+
+def test_sixteen_bit_colour_and_alpha_are_read():
+    assert read_photograph(png(1, 1, 16, 2, b"\x00" + struct.pack(">HHH", 65535, 0, 32896)), 1).tolist() == [
+        [[255, 0, 128]]
+    ]
+    assert read_photograph(png(1, 1, 16, 4, b"\x00" + struct.pack(">HH", 0, 0)), 1).tolist() == [[list(WHITE)]]
+
+
+def test_cmyk_is_converted():
+    magenta = encoded(Image.new("CMYK", (16, 16), (0, 255, 0, 0)), "JPEG", quality=100)
+    red, green, blue = read_photograph(magenta, 1)[0, 0]
+    assert red > 250
+    assert green < 5
+    assert blue > 250
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_an_animation_gives_its_first_frame(kind):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, (0, 0, 255))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    animation = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(io.BytesIO(animation)).n_frames == 2
+    assert read_photograph(animation, 1).tolist() == [[list(RED)]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_every_exif_orientation_is_turned_upright(orientation, kind):
+    # Where the stored first row and first column lie in the upright photograph, from the EXIF standard (4.6.4 A).
+    stored_from_upright = {
+        1: lambda upright: upright,
+        2: lambda upright: upright[:, ::-1],
+        3: lambda upright: upright[::-1, ::-1],
+        4: lambda upright: upright[::-1],
+        5: lambda upright: upright.swapaxes(0, 1),
+        6: lambda upright: upright[:, ::-1].swapaxes(0, 1),
+        7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+        8: lambda upright: upright[::-1].swapaxes(0, 1),
+    }
+    upright = np.asarray(noise(6, 4))
+    stored = Image.fromarray(np.ascontiguousarray(stored_from_upright[orientation](upright)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    np.testing.assert_array_equal(read_photograph(encoded(stored, kind, exif=exif, **options), (4, 6)), upright)
+
+
+def test_the_size_reported_is_that_of_the_upright_photograph():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = photograph.decode(io.BytesIO(encoded(noise(6, 4), exif=exif)), (2, 2))
+    assert (found.width, found.height) == (4, 6)
+
+
+@pytest.mark.parametrize("exif", [b"garbage!", b"II*\x00", b"II*\x00\xff\xff\xff\x7f"])
+def test_damaged_exif_does_not_cost_the_photograph(exif):
+    broken = encoded(Image.new("L", (8, 8), 7), "JPEG", exif=b"Exif\x00\x00" + exif)
+    assert read_photograph(broken, 1).tolist() == [[[7, 7, 7]]]
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_exif_does_not_define_is_upright(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = noise(6, 4)
+    np.testing.assert_array_equal(read_photograph(encoded(image, exif=exif), (4, 6)), np.asarray(image))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+def test_a_photograph_cut_short_is_an_error(kind, kept):
+    whole = encoded(noise(60, 50), kind)
+    with pytest.raises(DataError, match=r"^half\.jpg: .*expected a whole JPEG, PNG, BMP, GIF or WEBP file$"):
+        read_photograph(whole[: int(len(whole) * kept)], 8, name="half.jpg")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"this is no photograph",
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"BM" + b"\x00" * 60,
+        b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+    ],
+)
+def test_what_is_no_photograph_is_an_error_of_one_line(content, tmp_path):
+    path = tmp_path / "text.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_photograph(path, 8)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_swells_when_decompressed_is_an_error():
+    bomb = png(1, 1, 8, 0, b"\x00\x00", (b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(1 << 24))))
+    with pytest.raises(DataError, match="damaged: Decompressed data too large"):
+        read_photograph(bomb, 8)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "TGA"])
+def test_other_formats_are_refused(kind):
+    with pytest.raises(DataError, match="not an image"):
+        read_photograph(encoded(noise(), kind), 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+def test_damaged_bytes_give_pixels_or_a_data_error_and_nothing_else(kind):
+    generator = np.random.default_rng(0)
+    whole = encoded(noise(60, 50), kind)
+    outcomes = set()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, len(damaged), 4):
+            damaged[place] = generator.integers(0, 256)
+        try:
+            outcomes.add(read_photograph(bytes(damaged), 8).shape)
+        except DataError as error:
+            outcomes.add(len(str(error).splitlines()))
+    assert outcomes <= {(8, 8, 3), 1}
+
+
+@pytest.mark.parametrize("side", [9_500, 11_000, 20_000, 100_000])
+def test_a_decompression_bomb_is_refused_by_its_header(side):
+    bomb = png(side, side, 8, 0, b"")
+    reason = "damaged" if side**2 <= photograph.MAX_PIXELS else "too many pixels"
+    with pytest.raises(DataError, match=reason):
+        read_photograph(bomb, 8)
+
+
+def test_pillows_warnings_do_not_leak():
+    large = encoded(Image.new("1", (9_500, 9_500)))
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(large))
+    assert read_photograph(large, 1).tolist() == [[[0, 0, 0]]]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.jpg: cannot be read: No such file or directory"):
+        read_photograph(tmp_path / "nowhere.jpg", 8)
+    with pytest.raises(DataError, match="Is a directory"):
+        read_photograph(tmp_path, 8)
+
+
+@pytest.mark.parametrize("size", [0, -1, (0, 4), (4, 0)])
+def test_a_size_without_pixels_is_a_usage_error(size):
+    with pytest.raises(UsageError, match="size: found"):
+        read_photograph(encoded(noise()), size)
+
+
+def test_reading_leaves_the_warning_filters_as_they_were(tmp_path):
+    before = list(warnings.filters)
+    read_photograph(encoded(noise()), 4)
+    assert list(warnings.filters) == before
+
+
+def test_a_file_that_is_read_stays_open_for_its_owner(tmp_path):
+    path = Path(tmp_path / "a.png")
+    path.write_bytes(encoded(noise()))
+    with path.open("rb") as file:
+        read_photograph(file, 4)
+        assert not file.closed

@@ -1,0 +1,186 @@
+"""Which photographs a folder or zip holds, and the class of each."""
+
+import os
+import stat
+import zipfile
+
+import pytest
+
+from handgrad.data.source import classes_of, open_source
+from handgrad.errors import DataError
+
+FLAT = ["cat.0.jpg", "cat.1.JPG", "dog.0.jpeg", "dog.1.png"]
+FOLDERS = ["cat/1.jpg", "cat/more/2.gif", "dog/3.webp", "dog/4.bmp"]
+
+
+@pytest.fixture(params=["folder", "zip"])
+def source_of(request, tmp_path):
+    """Makes a folder, or a zip, with files of these names."""
+
+    def make(names):
+        if request.param == "zip":
+            with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
+                for name in names:
+                    archive.writestr(name, name)
+            return tmp_path / "source.zip"
+        for name in names:
+            path = tmp_path / "source" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+        (tmp_path / "source").mkdir(exist_ok=True)
+        return tmp_path / "source"
+
+    return make
+
+
+def found_in(source):
+    with open_source(source) as found:
+        return {file.name: file.class_name for file in found.files}, {s.name: s.reason for s in found.skipped}
+
+
+def test_in_a_flat_folder_the_class_is_the_name_up_to_the_first_dot(source_of):
+    classes, skipped = found_in(source_of(FLAT))
+    assert classes == {"cat.0.jpg": "cat", "cat.1.JPG": "cat", "dog.0.jpeg": "dog", "dog.1.png": "dog"}
+    assert skipped == {}
+
+
+def test_with_subfolders_the_class_is_the_subfolder_however_deep_the_file(source_of):
+    classes, skipped = found_in(source_of(FOLDERS))
+    assert classes == {"cat/1.jpg": "cat", "cat/more/2.gif": "cat", "dog/3.webp": "dog", "dog/4.bmp": "dog"}
+    assert skipped == {}
+
+
+@pytest.mark.parametrize("layout", [FLAT, FOLDERS], ids=["flat", "subfolders"])
+@pytest.mark.parametrize("around", ["train/", "a/b/"])
+def test_folders_around_all_photographs_are_seen_through(source_of, layout, around):
+    classes, _ = found_in(source_of([around + name for name in layout] + ["readme.txt"]))
+    assert set(classes.values()) == {"cat", "dog"}
+    assert set(classes) == {around + name for name in layout}
+
+
+def test_what_a_file_holds_can_be_read(source_of):
+    with open_source(source_of(FLAT)) as found:
+        for file in found.files:
+            with file.open() as opened:
+                assert opened.read().decode() == file.name
+
+
+def test_files_come_in_order_of_name(source_of):
+    with open_source(source_of(FLAT[::-1])) as found:
+        assert [file.name for file in found.files] == sorted(FLAT)
+        assert found.classes == ("cat", "dog")
+
+
+def test_dot_files_and_dot_folders_are_ignored_at_any_depth(source_of):
+    hidden = [".DS_Store", "._cat.0.jpg", ".thumbs/bird/1.jpg", "__MACOSX/cat.0.jpg"]
+    assert found_in(source_of(FLAT + hidden)) == found_in(source_of(FLAT))
+
+
+def test_other_files_are_skipped_with_a_reason(source_of):
+    _, skipped = found_in(source_of([*FLAT, "notes.txt", "cat.0.jpg.part", "cat.jpg"]))
+    assert skipped == {
+        "notes.txt": "not named as an image",
+        "cat.0.jpg.part": "not named as an image",
+        "cat.jpg": "no class in its name",
+    }
+
+
+def test_links_and_pipes_are_skipped_and_never_followed(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "bird").mkdir(parents=True)
+    (elsewhere / "bird" / "1.jpg").write_text("bird")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in FLAT:
+        (source / name).write_text(name)
+    (source / "cat.2.jpg").symlink_to(source / "cat.0.jpg")
+    (source / "bird").symlink_to(elsewhere / "bird")
+    (source / "loop").symlink_to(source)
+    os.mkfifo(source / "cat.3.jpg")
+    classes, skipped = found_in(source)
+    assert sorted(classes) == sorted(FLAT)
+    assert skipped == dict.fromkeys(["bird", "cat.2.jpg", "cat.3.jpg", "loop"], "not a regular file")
+
+
+def test_a_link_to_the_source_itself_is_followed(tmp_path, source_of):
+    link = tmp_path / "link"
+    link.symlink_to(source_of(FLAT))
+    assert len(found_in(link)[0]) == 4
+
+
+def test_a_link_in_a_zip_is_skipped(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in FLAT:
+            archive.writestr(name, name)
+        link = zipfile.ZipInfo("cat.9.jpg")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    assert found_in(tmp_path / "a.zip")[1] == {"cat.9.jpg": "not a regular file"}
+
+
+def test_a_name_in_a_zip_that_leads_outside_is_ignored(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in [*FLAT, "../cat.7.jpg", "/abs/../cat.8.jpg"]:
+            archive.writestr(name, name)
+    assert sorted(found_in(tmp_path / "a.zip")[0]) == sorted(FLAT)
+
+
+def test_a_name_that_cannot_be_printed_is_escaped(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in [b"cat.\n.jpg", b"cat.\xff.jpg", b"dog.0.jpg"]:
+        (source / os.fsdecode(name)).write_bytes(b"")
+    classes, _ = found_in(source)
+    assert sorted(classes) == ["cat.\\n.jpg", "cat.\\udcff.jpg", "dog.0.jpg"]
+
+
+@pytest.mark.parametrize("names", [[], ["readme.txt"], [".cat.0.jpg"]])
+def test_without_photographs_the_error_tells_both_layouts(source_of, names):
+    with pytest.raises(DataError, match=r"found no photographs.*cat\.0\.jpg dog\.0\.jpg.*one subfolder"):
+        found_in(source_of(names))
+
+
+def test_without_a_class_in_any_name_the_error_tells_both_layouts(source_of):
+    with pytest.raises(DataError, match=r"found no class.*one subfolder"):
+        found_in(source_of(["1.jpg", "2.jpg"]))
+
+
+@pytest.mark.parametrize("names", [["cat.0.jpg", "cat.1.jpg"], ["cat/1.jpg", "cat/2.jpg"]])
+def test_one_class_is_an_error_that_lists_it(source_of, names):
+    with pytest.raises(DataError, match=r"found 1 class: cat \(2\); expected exactly two"):
+        found_in(source_of(names))
+
+
+def test_three_classes_are_an_error_that_lists_them(source_of):
+    with pytest.raises(DataError, match=r"found 3 classes: bird \(1\), cat \(2\), dog \(2\); expected exactly two"):
+        found_in(source_of([*FLAT, "bird.0.jpg"]))
+
+
+def test_of_many_classes_the_first_ten_are_listed(source_of):
+    with pytest.raises(DataError, match=r"found 25 classes: c00 \(1\), .*c09 \(1\) and 15 more; expected"):
+        found_in(source_of([f"c{i:02}/1.jpg" for i in range(25)]))
+
+
+def test_photographs_beside_and_in_subfolders_are_an_error(source_of):
+    with pytest.raises(DataError, match="both beside the subfolders and in them"):
+        found_in(source_of(["cat.0.jpg", "dog/1.jpg"]))
+
+
+def test_folders_of_splits_are_not_taken_for_classes(source_of):
+    with pytest.raises(DataError, match="train and validation, which are splits"):
+        found_in(source_of(["train/cat/1.jpg", "train/dog/1.jpg", "validation/cat/2.jpg"]))
+
+
+def test_a_file_that_is_no_zip_is_an_error(tmp_path):
+    path = tmp_path / "photographs.tar"
+    path.write_text("no zip")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        found_in(path)
+
+
+def test_names_alone_decide_the_layout():
+    assert classes_of(["cat.0.jpg", "plain.jpg"]) == ["cat", None]
+    assert classes_of(["cat/1.jpg", "dog/1.jpg"]) == ["cat", "dog"]
+    assert classes_of(["all/cat/1.jpg", "all/dog/1.jpg"]) == ["cat", "dog"]
+    assert classes_of(["cat/1.jpg"]) == ["cat"]
+    assert classes_of(["cat.0.jpg", "dog/1.jpg"]) is None

@@ -1,0 +1,171 @@
+"""The hand-derived gradients are right: they equal autograd's, and extended precision's, within derived bounds."""
+
+import warnings
+
+import numpy as np
+import pytest
+from exact import exact
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from handgrad import MissingExtraError, Neuron, Parameters, Sums, backends
+from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.rounding import bounds
+
+CONFIGURATIONS = [
+    ("cross_entropy", "sigmoid"),
+    ("squared_error", "sigmoid"),
+    ("squared_error", "tanh"),
+    ("squared_error", "relu"),
+    ("squared_error", "identity"),
+]
+
+# Few shapes, because XLA compiles for each; the extremes m = 1 and n = 1 among them.
+SHAPES = [(1, 1), (1, 4), (3, 1), (2, 3), (5, 17), (12, 6)]
+
+
+@st.composite
+def problems(draw, dtype):
+    """W, b, X, Y of every kind: bytes, tiny, subnormal and large inputs, logits up to 1e4, one class or two."""
+    n, m = draw(st.sampled_from(SHAPES))
+    unit = st.floats(-1, 1, width=32)
+    kind = draw(st.sampled_from(["uint8", "float32", "float64"]))
+    if kind == "uint8":
+        x_scale, X = 255.0, draw(hnp.arrays(np.uint8, (n, m)))
+    else:
+        smallest = float(np.finfo(dtype).smallest_subnormal)
+        x_scale = draw(st.sampled_from([3 * smallest, 1e-30, 1e-3, 1.0, 255.0, 1e6, 1e12]))
+        X = (draw(hnp.arrays(np.float64, (n, m), elements=unit)) * x_scale).astype(kind)
+    logit = draw(st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4]))
+    W = draw(hnp.arrays(np.float64, (1, n), elements=unit)) * min(logit / x_scale, 1e15)
+    b = np.asarray(draw(unit) * logit)
+    label = st.integers(0, 1)
+    Y = draw(
+        st.one_of(
+            hnp.arrays(np.uint8, (1, m), elements=label),
+            label.map(lambda y: np.full((1, m), y)),
+            hnp.arrays(np.float64, (1, m), elements=label.map(float)),
+            hnp.arrays(np.bool_, (1, m)),
+        )
+    )
+    l2 = draw(st.sampled_from([0.0, 0.01, 1.0]))
+    input_scale = draw(st.sampled_from([1.0, 1 / 255]))
+    return l2, input_scale, Parameters(W, b), X, Y
+
+
+def computed(neuron, parameters, X, Y):
+    """Everything that a backend derives, by name, in float64."""
+    dW, db = neuron.gradients(parameters, X, Y)
+    A = neuron.predict_proba(parameters, X)
+    return {name: np.asarray(V, np.float64) for name, V in
+            {"cost": neuron.cost(parameters, X, Y), "dW": dW, "db": db, "A": A}.items()}
+
+
+def assert_right(neurons, loss, activation, dtype, problem):
+    """Each neuron is within the bound of the exact values, and within two bounds of every other one."""
+    l2, input_scale, parameters, X, Y = problem
+    made = [Neuron(activation, loss, l2, input_scale, dtype) for Neuron in neurons]
+    as_seen = Parameters(*(V.astype(dtype) for V in parameters)), X.astype(dtype), Y
+    cost, (dW, db), A = exact(made[0], *as_seen)
+    right = {"cost": cost, "dW": dW, "db": db, "A": A}
+    allowed = bounds(made[0], *as_seen)._asdict()
+    values = [computed(neuron, parameters, X, Y) for neuron in made]
+    for name, bound in allowed.items():
+        for neuron, value in zip(made, values, strict=True):
+            off = abs(value[name] - right[name])
+            assert np.all(off <= bound), f"{neuron} {name}: off by {off}, allowed {bound}"
+            off = abs(value[name] - values[0][name])
+            assert np.all(off <= 2 * bound), f"{neuron} {name}: {off} from the hand-derived one, allowed {2 * bound}"
+
+
+def autodiff():
+    found = []
+    for name in backends.names():
+        try:
+            found.append(backends.load(name))
+        except MissingExtraError as error:
+            warnings.warn(f"not compared: {error}", stacklevel=2)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("loss", "activation"), CONFIGURATIONS)
+def test_gradients_by_hand_equal_autograd_on_random_data(loss, activation, dtype):
+    neurons = [ByHand, *(Neuron for Neuron in autodiff() if Neuron is not ByHand)]
+    assert len(neurons) >= 3
+
+    @settings(max_examples=200)
+    @given(problems(dtype))
+    def holds(problem):
+        assert_right(neurons, loss, activation, dtype, problem)
+
+    holds()
+
+
+def faulty(name):
+    """The hand-derived neuron with one planted fault."""
+
+    class Faulty(Neuron):
+        put, get, forward = ByHand.put, ByHand.get, ByHand.forward
+        _logits, _losses = ByHand._logits, ByHand._losses
+
+        def sums(self, parameters, X, Y):
+            loss, dW, db, m = ByHand.sums(self, parameters, X, Y)
+            match name:
+                case "sign":
+                    dW = -dW
+                case "missing 1/m":
+                    dW = dW * m
+                case "a sigmoid too many":  # article 1: s(A) (1 - s(A)) where A = s(Z) is already
+                    A = self.forward(parameters, X)
+                    s_A = 1 / (1 + np.exp(-A))
+                    dZ = (A - Y) * s_A * (1 - s_A)
+                    dW, db = dZ @ X.T * self.input_scale, dZ.sum()
+                case "penalty on b":
+                    db = db + m * self.l2 * parameters.b
+                case "none":
+                    pass
+            return Sums(loss, dW, db, m)
+
+    return Faulty
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fault", ["sign", "missing 1/m", "a sigmoid too many", "penalty on b", "none"])
+def test_a_planted_fault_is_found(fault, dtype):
+    @settings(max_examples=200, report_multiple_bugs=False, print_blob=False)
+    @given(problems(dtype))
+    def holds(problem):
+        assert_right([faulty(fault)], "squared_error", "sigmoid", dtype, problem)
+
+    if fault == "none":
+        holds()
+    else:
+        with pytest.raises(AssertionError, match="allowed"):
+            holds()
+
+
+def test_the_bound_is_no_wider_than_a_hundred_roundings_on_photographs_of_ordinary_size(rng, dtype):
+    """A bound that allows everything would prove nothing: relative to the gradient it stays near u sqrt(n + m)."""
+    n, m = 768, 200
+    X, Y = rng.integers(0, 256, (n, m), np.uint8), rng.integers(0, 2, (1, m))
+    parameters = Parameters.random(n, 1)
+    neuron = ByHand(input_scale=1 / 255, dtype=dtype)
+    width = np.median(bounds(neuron, parameters, X, Y).dW / abs(neuron.gradients(parameters, X, Y).dW))
+    assert width < 100 * np.sqrt(n + m) * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("Z", [0.0, 1e-300, 17.0, 37.43, 88.0, 709.0, 745.0, 1e4])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("y", [0, 1])
+def test_cross_entropy_is_exact_to_the_last_digits_for_every_logit(backend, dtype, Z, sign, y):
+    """Also where A rounds to 0 or 1: the cost is softplus and the gradient +-sigmoid, of the logit away from its label."""
+    neuron, parameters = backend(dtype=dtype), Parameters(np.ones((1, 1)), np.zeros(()))
+    X, Y = np.array([[sign * Z]]), np.array([[y]])
+    cost, (dW, db), _ = exact(neuron, parameters, X.astype(dtype), Y)
+    tiny, u = float(np.finfo(dtype).tiny), float(np.finfo(dtype).eps)
+    assert neuron.cost(parameters, X, Y) == pytest.approx(float(cost), rel=8 * u, abs=tiny)
+    gradients = neuron.gradients(parameters, X, Y)
+    assert float(gradients.db) == pytest.approx(float(db), rel=32 * u, abs=tiny)
+    assert float(gradients.dW[0, 0]) == pytest.approx(float(dW[0, 0]), rel=32 * u, abs=tiny * max(1, Z))

@@ -1,0 +1,331 @@
+"""The contract of the interface, on every backend."""
+
+import math
+
+import numpy as np
+import pytest
+
+from handgrad import DataError, DivergedError, Gradients, Neuron, Parameters, Sums, UsageError
+from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.rounding import bounds
+
+LOSSES = [
+    ("cross_entropy", "sigmoid"),
+    ("squared_error", "sigmoid"),
+    ("squared_error", "tanh"),
+    ("squared_error", "relu"),
+    ("squared_error", "identity"),
+]
+
+
+@pytest.fixture
+def pixels(rng):
+    """X (12, 50) bytes, the free transposed view of examples that are contiguous; Y with as many of either class."""
+    X = rng.integers(0, 256, (50, 12), np.uint8).T
+    return X, np.arange(50).reshape(1, -1) % 2
+
+
+def test_the_first_cost_at_zero_weights_is_log_2(backend, dtype, pixels):
+    X, Y = pixels
+    neuron = backend(input_scale=1 / 255, dtype=dtype)
+    _, history = neuron.fit(X, Y, epochs=3, learning_rate=0.1)
+    assert history.train_cost[0] == pytest.approx(math.log(2), rel=4 * float(np.finfo(dtype).eps))
+    assert round(float(history.train_cost[0]), 6) == 0.693147
+    assert round(neuron.cost(Parameters.zeros(12), X, Y), 6) == 0.693147
+
+
+def test_an_untrained_random_neuron_scores_about_one_half(backend, rng):
+    X, Y = rng.standard_normal((100, 4000)), rng.integers(0, 2, (1, 4000))
+    scores = [backend().accuracy(Parameters.random(100, seed), X, Y) for seed in range(5)]
+    assert all(abs(score - 0.5) < 5 * math.sqrt(0.25 / 4000) for score in scores)
+
+
+def test_random_parameters_are_the_same_numbers_everywhere_and_depend_on_the_seed():
+    W, b = Parameters.random(1000, 7)
+    assert (W.shape, b.shape, W.dtype) == ((1, 1000), (), np.float64)
+    np.testing.assert_array_equal(W, Parameters.random(1000, 7).W)
+    assert not np.array_equal(W, Parameters.random(1000, 8).W)
+    assert 1000 * W.var() == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(("loss", "activation"), LOSSES)
+def test_cost_and_gradients_are_those_of_every_kind_of_input(backend, dtype, pixels, loss, activation):
+    """Bytes and floats, any memory order, host arrays or the backend's own: the same numbers."""
+    X, Y = pixels
+    neuron = backend(activation, loss, input_scale=1 / 255, dtype=dtype)
+    P = Parameters.random(12, 1)
+    cost, (dW, db) = neuron.cost(P, X, Y), neuron.gradients(P, X, Y)
+    assert (dW.shape, db.shape, dW.dtype, db.dtype) == ((1, 12), (), dtype, dtype)
+    allowed = bounds(neuron, P, X, Y)
+    kinds = [
+        (X.astype(np.float32), Y.astype(np.float64)),
+        (np.ascontiguousarray(X.astype(np.float64)), Y.astype(bool)),
+        (np.repeat(X, 2, axis=1)[:, ::2], np.repeat(Y, 2, axis=1)[:, ::2]),
+        (neuron.put(X), neuron.put(Y)),
+    ]
+    for X_kind, Y_kind in kinds:
+        assert neuron.cost(P, X_kind, Y_kind) == pytest.approx(cost, rel=0, abs=2 * allowed.cost)
+        other = neuron.gradients(Parameters(neuron.put(P.W), neuron.put(P.b)), X_kind, Y_kind)
+        assert np.all(abs(other.dW - dW) <= 2 * allowed.dW)
+        assert abs(other.db - db) <= 2 * allowed.db
+
+
+def test_sums_over_parts_of_the_examples_add(backend, dtype, pixels):
+    X, Y = pixels
+    neuron, P = backend(input_scale=1 / 255, dtype=dtype), Parameters.random(12, 1)
+    parts = [neuron.sums(P, X[:, part], Y[:, part]) for part in (slice(0, 17), slice(17, 50))]
+    whole = neuron.sums(P, X, Y)
+    allowed = bounds(neuron, P, X, Y)
+    assert whole.m == sum(part.m for part in parts) == 50
+    for name, bound in ("loss", allowed.cost), ("dW", allowed.dW), ("db", allowed.db):
+        added = sum(neuron.get(getattr(part, name)).astype(np.float64) for part in parts)
+        assert np.all(abs(added - neuron.get(getattr(whole, name))) <= 2 * 50 * bound), name
+
+
+def test_a_step_is_one_move_against_the_gradient(backend, dtype, pixels):
+    X, Y = pixels
+    neuron, P = backend(l2=0.1, input_scale=1 / 255, dtype=dtype), Parameters.random(12, 3)
+    dW, db = neuron.gradients(P, X, Y)
+    W, b = (neuron.get(V) for V in neuron.step(P, X, Y, 0.5))
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(W, P.W - 0.5 * dW, rtol=0, atol=2 * eps)
+    np.testing.assert_allclose(b, P.b - 0.5 * db, rtol=0, atol=2 * eps)
+
+
+def test_fit_is_that_many_steps_and_its_history_the_costs_before_each(backend, pixels):
+    X, Y = pixels
+    neuron = backend(l2=0.01, input_scale=1 / 255, dtype="float64")
+    start = Parameters.random(12, 3)
+    fitted, history = neuron.fit(X, Y, epochs=25, learning_rate=0.5, initial=start, validation=(X[:, :9], Y[:, :9]))
+    P = start
+    for epoch in range(25):
+        assert history.train_cost[epoch] == pytest.approx(neuron.cost(P, X, Y), rel=1e-13)
+        assert history.validation_cost[epoch] == pytest.approx(neuron.cost(P, X[:, :9], Y[:, :9]), rel=1e-13)
+        P = neuron.step(P, X, Y, 0.5)
+    np.testing.assert_allclose(fitted.W, neuron.get(P.W), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(fitted.b, neuron.get(P.b), rtol=0, atol=1e-14)
+    assert len(history) == len(history.seconds) == 25
+    assert (history.seconds > 0).all()
+
+
+def test_the_validation_cost_is_taken_in_every_kth_epoch(backend, pixels):
+    _, history = backend(input_scale=1 / 255).fit(
+        *pixels, epochs=11, learning_rate=0.1, validation=pixels, validation_every=4
+    )
+    taken = ~np.isnan(history.validation_cost)
+    assert np.flatnonzero(taken).tolist() == [0, 4, 8]
+    np.testing.assert_allclose(history.validation_cost[taken], history.train_cost[taken], rtol=1e-6)
+
+
+def test_fit_returns_host_values_and_changes_nothing_it_was_given(backend, dtype, pixels):
+    X, Y = pixels
+    start = Parameters.random(12, 3)
+    given = [V.copy() for V in (*start, X, Y)]
+    neuron = backend(input_scale=1 / 255, dtype=dtype)
+    P, history = neuron.fit(X, Y, epochs=40, learning_rate=1.0, initial=start)
+    for before, after in zip(given, (*start, X, Y), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert type(P.W) is type(P.b) is np.ndarray
+    assert (P.W.shape, P.b.shape, P.W.dtype) == ((1, 12), (), dtype)
+    assert history.train_cost[-1] < history.train_cost[0]
+
+
+def test_fit_of_no_epochs_returns_the_start(backend, pixels):
+    start = Parameters.random(12, 3)
+    P, history = backend(dtype="float64").fit(*pixels, epochs=0, learning_rate=1.0, initial=start)
+    np.testing.assert_array_equal(P.W, start.W)
+    assert len(history) == 0
+
+
+def test_fit_reads_a_read_only_memory_mapped_data_set(backend, pixels, tmp_path):
+    np.save(tmp_path / "pixels.npy", pixels[0].T)
+    X = np.load(tmp_path / "pixels.npy", mmap_mode="r").T
+    mapped, _ = backend(input_scale=1 / 255).fit(X, pixels[1], epochs=5, learning_rate=0.1)
+    in_memory, _ = backend(input_scale=1 / 255).fit(*pixels, epochs=5, learning_rate=0.1)
+    np.testing.assert_array_equal(mapped.W, in_memory.W)
+
+
+def test_what_was_put_is_not_copied_again(backend, dtype, pixels):
+    neuron = backend(dtype=dtype)
+    X = neuron.put(pixels[0])
+    assert neuron.get(X).dtype == dtype
+    again = neuron.put(X)
+    assert again is X or np.shares_memory(neuron.get(again), neuron.get(X))
+    np.testing.assert_array_equal(neuron.get(X), pixels[0])
+
+
+def test_the_penalty_falls_on_W_and_never_on_b(backend, pixels):
+    P = Parameters(np.full((1, 12), 2.0), np.asarray(3.0))
+    plain, penalised = (backend(l2=l2, input_scale=1 / 255, dtype="float64") for l2 in (0.0, 0.5))
+    assert penalised.cost(P, *pixels) - plain.cost(P, *pixels) == pytest.approx(0.5 / 2 * 12 * 2.0**2)
+    np.testing.assert_allclose(penalised.gradients(P, *pixels).dW - plain.gradients(P, *pixels).dW, 0.5 * P.W)
+    assert penalised.gradients(P, *pixels).db == plain.gradients(P, *pixels).db
+
+
+def test_the_input_scale_is_a_division_of_the_pixels(backend, pixels):
+    X, Y = pixels
+    P = Parameters.random(12, 1)
+    scaled = backend(input_scale=1 / 255, dtype="float64").gradients(P, X, Y)
+    divided = backend(dtype="float64").gradients(P, X / 255, Y)
+    np.testing.assert_allclose(scaled.dW, divided.dW, rtol=1e-12, atol=1e-15)
+
+
+def test_one_half_itself_is_class_0_and_a_threshold_moves_the_border(backend):
+    neuron, X = backend(), np.array([[-1.0, 0.0, 1.0]])
+    P = Parameters(np.ones((1, 1)), np.zeros(()))
+    A = neuron.predict_proba(P, X)
+    np.testing.assert_allclose(A, 1 / (1 + np.exp([[1.0, 0.0, -1.0]])), rtol=1e-6)
+    assert neuron.predict(P, X).tolist() == [[0, 0, 1]]
+    assert neuron.predict(P, X, threshold=0.2).tolist() == [[1, 1, 1]]
+    assert neuron.predict(P, X).dtype == np.uint8
+    assert neuron.accuracy(P, X, np.array([[0, 1, 1]])) == pytest.approx(2 / 3)
+
+
+def test_finite_input_never_gives_inf_or_nan(backend, dtype):
+    """Logits as large as the dtype holds; the losses come from them, not from A."""
+    neuron, largest = backend(dtype=dtype), float(np.finfo(dtype).max)
+    X = np.array([[1.0, -1.0, largest, -largest, 0.0]])
+    for W in (1.0, 0.9 * largest ** (1 / 4), np.finfo(dtype).smallest_subnormal):
+        P = Parameters(np.full((1, 1), W), np.zeros(()))
+        finite = X[:, :2] if W > 1 else X
+        for y in (0, 1):
+            Y = np.full((1, finite.shape[1]), y)
+            assert np.isfinite(neuron.predict_proba(P, finite)).all()
+            assert math.isfinite(neuron.cost(P, finite / 8, Y))
+            assert np.isfinite(neuron.gradients(P, finite / 8, Y).dW).all()
+
+
+def test_a_diverging_fit_names_the_epoch_and_keeps_the_last_good_parameters(backend, dtype):
+    X, Y = np.array([[1e8, -1e8, 2e8]]), np.array([[0, 1, 1]])
+    neuron = backend("identity", "squared_error", dtype=dtype)
+    with pytest.raises(DivergedError, match="the learning rate 1e.06 is too high for these data, try 100000") as caught:
+        neuron.fit(X, Y, epochs=500, learning_rate=1e6)
+    error = caught.value
+    assert 0 < error.epoch < 500
+    assert len(error.history) == error.epoch
+    assert np.isfinite(error.history.train_cost).all()
+    # The last good parameters are those of the last finite cost.
+    assert neuron.cost(error.parameters, X, Y) == pytest.approx(error.history.train_cost[-1], rel=1e-4)
+    # One more step is what went wrong.
+    with pytest.raises((UsageError, AssertionError)):
+        assert math.isfinite(neuron.cost(neuron.step(error.parameters, X, Y, 1e6), X, Y))
+
+
+def test_a_start_whose_cost_overflows_is_not_blamed_on_the_learning_rate(backend):
+    neuron = backend("identity", "squared_error")
+    with pytest.raises(DivergedError, match="initial parameters") as caught:
+        neuron.fit(np.full((1, 2), 1e30), np.array([[0, 1]]), epochs=3, learning_rate=1.0, initial=Parameters(np.full((1, 1), 1.0), np.zeros(())))
+    assert caught.value.epoch == 0
+    assert caught.value.parameters.W.tolist() == [[1.0]]
+
+
+def ok():
+    return {"parameters": Parameters.zeros(3), "X": np.ones((3, 4)), "Y": np.array([[0, 1, 0, 1]])}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"X": np.ones((4, 4))}, UsageError, r"W and b have shapes \(1, 3\) and \(\); expected \(1, 4\)"),
+        ({"X": np.ones(3)}, DataError, r"X has shape \(3,\); expected \(n, m\)"),
+        ({"X": np.ones((3, 0))}, DataError, r"X has shape \(3, 0\)"),
+        ({"X": np.full((3, 4), "a")}, DataError, "X has dtype <U1"),
+        ({"X": np.ones((3, 4), complex)}, DataError, "X has dtype complex128"),
+        ({"X": np.array([[1.0, 1, 1, 1], [1, 1, np.nan, 1], [1, 1, 1, 1]])}, DataError, r"X\[1, 2\] is nan \(example 2\)"),
+        ({"X": np.full((3, 4), np.inf)}, DataError, r"X\[0, 0\] is inf"),
+        ({"X": np.full((3, 4), 1e39)}, DataError, "finite numbers within float32"),
+        ({"Y": np.array([0, 1, 0, 1])}, DataError, r"Y has shape \(4,\); expected \(1, 4\).*reshape\(1, -1\)"),
+        ({"Y": np.array([[0, 1, 2, 1]])}, DataError, r"Y\[0, 2\] is 2; expected labels 0 and 1 \(1 of 4 are not\)"),
+        ({"Y": np.array([[0, 1, 0.5, np.nan]])}, DataError, r"Y\[0, 2\] is 0.5.*2 of 4"),
+        ({"parameters": Parameters(np.zeros(3), np.zeros(()))}, UsageError, r"shapes \(3,\) and \(\)"),
+        ({"parameters": Parameters(np.zeros((1, 3)), np.zeros((1, 1)))}, UsageError, r"and \(1, 1\); expected"),
+        ({"parameters": Parameters(np.full((1, 3), np.nan), np.zeros(()))}, UsageError, r"W\[0, 0\] is nan"),
+        ({"parameters": Parameters(np.zeros((1, 3)), np.asarray(np.inf))}, UsageError, "b is inf"),
+    ],
+)
+def test_wrong_data_is_one_line_that_says_what_was_expected(backend, wrong, error, message):
+    arguments = ok() | wrong
+    for method in "cost", "gradients", "accuracy":
+        with pytest.raises(error, match=message) as caught:
+            getattr(backend(), method)(**arguments)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(error, match=message):
+        backend().fit(arguments["X"], arguments["Y"], epochs=1, learning_rate=0.1, initial=arguments["parameters"])
+    with pytest.raises(error, match=message):
+        backend().fit(ok()["X"], ok()["Y"], epochs=1, learning_rate=0.1, initial=arguments["parameters"],
+                      validation=(arguments["X"], arguments["Y"]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"activation": "softmax"}, "activation is 'softmax'; expected one of sigmoid, tanh, relu, identity"),
+        ({"loss": "hinge"}, "loss is 'hinge'; expected one of cross_entropy, squared_error"),
+        ({"activation": "relu"}, "loss 'cross_entropy' needs activation 'sigmoid', found 'relu'"),
+        ({"dtype": "float16"}, "dtype is 'float16'; expected one of float32, float64"),
+        ({"l2": -1.0}, "l2 is -1.0; expected a finite number of at least 0"),
+        ({"l2": math.nan}, "l2 is nan"),
+        ({"input_scale": 0.0}, "input_scale is 0.0; expected a finite number above 0"),
+        ({"device": "abacus"}, "device is 'abacus'"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(backend, wrong, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        backend(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": -1}, "epochs is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"validation_every": 0}, "validation_every is 0"),
+        ({"initial": Parameters.zeros(5)}, r"expected \(1, 3\)"),
+    ],
+)
+def test_a_wrong_argument_of_fit_is_one_line(backend, wrong, message):
+    with pytest.raises(UsageError, match=message):
+        backend().fit(ok()["X"], ok()["Y"], **{"epochs": 1, "learning_rate": 0.1} | wrong)
+
+
+def test_a_neuron_is_a_value(backend):
+    assert backend(l2=0.5) == backend(l2=0.5)
+    assert hash(backend(l2=0.5)) == hash(backend(l2=0.5))
+    assert backend(l2=0.5) != backend(l2=0.6)
+    with pytest.raises(AttributeError):
+        backend().l2 = 1.0
+
+
+def test_four_methods_make_a_backend(pixels):
+    """A newcomer's backend: what it does not write, it gets."""
+
+    class Loop(Neuron):
+        def put(self, array):
+            return np.asarray(array, self.dtype)
+
+        def get(self, array):
+            return np.asarray(array)
+
+        def forward(self, parameters, X):
+            return np.array([[1 / (1 + math.exp(-float(parameters.W[0] @ x + parameters.b))) for x in X.T]])
+
+        def sums(self, parameters, X, Y):
+            A = self.forward(parameters, X)
+            loss = -np.log(np.where(Y == 1, A, 1 - A)).sum()
+            return Sums(loss, (A - Y) @ X.T, (A - Y).sum(), X.shape[1])
+
+    X, Y = pixels[0] / 255, pixels[1]
+    loop, by_hand = (cls(l2=0.1, dtype="float64") for cls in (Loop, ByHand))
+    P, history = loop.fit(X, Y, epochs=10, learning_rate=0.5, validation=(X, Y))
+    Q, expected = by_hand.fit(X, Y, epochs=10, learning_rate=0.5, validation=(X, Y))
+    np.testing.assert_allclose(P.W, Q.W, rtol=1e-12)
+    np.testing.assert_allclose(history.train_cost, expected.train_cost, rtol=1e-12)
+    assert isinstance(loop.gradients(P, X, Y), Gradients)
+    assert loop.accuracy(P, X, Y) == by_hand.accuracy(Q, X, Y)
+
+
+def test_an_interface_without_its_four_methods_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        Neuron()
