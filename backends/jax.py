@@ -35,18 +35,21 @@ class Neuron(neuron.Neuron):
 
     def put(self, array: Any) -> jax.Array:
         with self._x64():
-            return jax.device_put(array, self._device()).astype(self.dtype)
+            placed: jax.Array = jax.device_put(array, self._device()).astype(self.dtype)
+        return placed
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)
 
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
         with self._x64():
-            return self._forward(self._put(parameters), self.put(X))
+            A: jax.Array = self._forward(self._put(parameters), self.put(X))
+        return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         with self._x64():
-            return self._loss_sum(self._put(parameters), self.put(X), self.put(Y))
+            loss: jax.Array = self._loss_sum(self._put(parameters), self.put(X), self.put(Y))
+        return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put(X)
@@ -100,7 +103,8 @@ class Neuron(neuron.Neuron):
             return Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db), costs
 
         costs = jnp.full((2, BLOCK_EPOCHS), jnp.nan, self.dtype)
-        return jax.lax.fori_loop(start, stop, epoch, (parameters, costs))
+        state: tuple[Parameters, jax.Array] = jax.lax.fori_loop(start, stop, epoch, (parameters, costs))
+        return state
 
     @partial(jax.jit, static_argnums=0)
     def _forward(self, parameters: Parameters, X: jax.Array) -> jax.Array:
@@ -121,9 +125,10 @@ class Neuron(neuron.Neuron):
         return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
 
     def _logits(self, parameters: Parameters, X: jax.Array) -> jax.Array:
-        # The highest precision is the full float32, also where the device has a faster, shorter product (TF32, bfloat16).
+        # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
         WX = jnp.matmul(parameters.W, X, precision=jax.lax.Precision.HIGHEST)
-        return WX * self.input_scale + parameters.b
+        Z: jax.Array = WX * self.input_scale + parameters.b
+        return Z
 
     def _put(self, parameters: Parameters) -> Parameters:
         return Parameters(self.put(parameters.W), self.put(parameters.b))

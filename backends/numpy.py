@@ -60,7 +60,7 @@ class Neuron(neuron.Neuron):
     def _losses(self, Z: Array, Y: Array) -> tuple[Array, Array]:
         """L and dZ = dL/dZ of each example, both (1, m)."""
         if self.loss == "cross_entropy":
-            # dA = (A - Y) / (A (1 - A)) and dA/dZ = A (1 - A), so dZ = A - Y. With S = Z for class 0 and -Z for class 1,
+            # dA = (A - Y) / (A (1 - A)), dA/dZ = A (1 - A): so dZ = A - Y. With S = Z for class 0 and -Z for class 1,
             # L = log(1 + e^S) and dZ = +-sigmoid(S): the same, to the last digit even where A rounds to 0 or 1.
             sign = 1 - 2 * Y
             S = sign * Z

@@ -36,7 +36,8 @@ class Neuron(neuron.Neuron):
             with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
                 array = torch.as_tensor(array)
-        return array.to(self.device).to(getattr(torch, self.dtype))
+        placed: torch.Tensor = array.to(self.device).to(getattr(torch, self.dtype))
+        return placed
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
@@ -62,13 +63,14 @@ class Neuron(neuron.Neuron):
 
     def _logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         with full_precision():
-            return parameters.W @ X * self.input_scale + parameters.b
+            Z: torch.Tensor = parameters.W @ X * self.input_scale + parameters.b
+        return Z
 
     def _loss(self, parameters: Parameters, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """L summed over the examples."""
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
-            # -log(A) for class 1 and -log(1 - A) for class 0; functional.softplus cuts off at Z = 20, logsigmoid does not
+            # -log(A) for class 1, -log(1 - A) for class 0; functional.softplus is cut off at Z = 20, logsigmoid is not
             return -torch.nn.functional.logsigmoid((2 * Y - 1) * Z).sum()
         return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handgrad.errors import DataError, HandgradError, MissingExtraError
+from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Parameters
 from handgrad.table import table
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
     from handgrad.comparison import Row
     from handgrad.data import Dataset, Examples
-    from handgrad.neuron import Neuron, Parameters
+    from handgrad.neuron import Neuron
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
@@ -71,7 +72,7 @@ def handgrad() -> None:
     """One neuron, written by hand and differentiated by machine, so that each proves the other."""
 
 
-def _add(*options: Command) -> Callable[[Command], Command]:
+def _add(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -85,20 +86,20 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 of_the_neuron = _add(
     click.option(
         "--activation",
-        type=click.Choice(["sigmoid", "tanh", "relu", "identity"]),
+        type=click.Choice(ACTIVATIONS),
         default="sigmoid",
         show_default=True,
         help="f in A = f(Z).",
     ),
     click.option(
         "--loss",
-        type=click.Choice(["cross_entropy", "squared_error"]),
+        type=click.Choice(LOSSES),
         default="cross_entropy",
         show_default=True,
         help="Averaged over the examples; cross_entropy goes with the sigmoid.",
     ),
     click.option("--l2", type=float, default=0.0, show_default=True, help="Weight of the penalty (l2 / 2) W W^T."),
-    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True),
     click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax."),
 )
 
@@ -135,8 +136,9 @@ of_the_descent = _add(
 def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     """Make a data set of photographs.
 
-    DATA is the folder to make. SOURCE is a folder of cat.0.jpg dog.0.jpg ..., a folder with one subfolder per class, a zip of either, a folder with
-    train.npz and valid.npz (arrays X and Y), or a folder with train_*.h5 and test_*.h5. It is never changed.
+    DATA is the folder to make. SOURCE is a folder of cat.0.jpg dog.0.jpg ..., a folder with one
+    subfolder per class, a zip of either, a folder with train.npz and valid.npz (arrays X and Y), or a folder with
+    train_*.h5 and test_*.h5. It is never changed.
     """
     from handgrad.data import prepare
 
@@ -313,7 +315,9 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
     epilog=examples("handgrad compare data/ --epochs 300", "handgrad compare data/ --backend numpy --backend jax")
 )
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--backend", "chosen", multiple=True, help="One to compare; repeat it.  [default: all that are installed]")
+@click.option(
+    "--backend", "chosen", multiple=True, help="One to compare; repeat it.  [default: all that are installed]"
+)
 @of_the_neuron
 @of_the_descent
 @as_json
@@ -363,7 +367,9 @@ def compare(
         click.get_current_context().exit(1)
     if not as_json and len(rows) > 1:
         click.echo(f"\n{', '.join(row.backend for row in rows)} agree")
-        click.echo(f"next: handgrad train {data} --run RUN --backend {min(rows, key=attrgetter('seconds_per_epoch')).backend}")
+        click.echo(
+            f"next: handgrad train {data} --run RUN --backend {min(rows, key=attrgetter('seconds_per_epoch')).backend}"
+        )
 
 
 @handgrad.command(epilog=examples("handgrad demo", "handgrad demo my-demo/"))
@@ -405,8 +411,6 @@ def _sets(dataset: Dataset) -> dict[str, Examples]:
 
 
 def _initial(initial: str, dataset: Dataset, seed: int) -> Parameters:
-    from handgrad.neuron import Parameters
-
     n = len(dataset.train.X)
     return Parameters.zeros(n) if initial == "zeros" else Parameters.random(n, seed)
 

@@ -11,7 +11,7 @@ from handgrad.errors import MissingExtraError
 def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
     """Write two classes of the digits as 8 x 8 grey PNG files, `3.0.png 8.1.png ...`, and return how many.
 
-    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI repository, 1998.
 
     Args:
         folder: exists, and takes the files.

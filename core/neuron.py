@@ -120,7 +120,7 @@ class Neuron(ABC):
     def put(self, array: Array) -> Array:
         """Host to device, in the neuron's dtype: the one place where data crosses, and the one copy that is made.
 
-        An array that is there already is returned as it is. Arrays keep their shape: X (n, m), Y (1, m), W (1, n), b ().
+        An array that is there already is returned as it is. Arrays keep their shape.
         """
 
     @abstractmethod
@@ -336,10 +336,14 @@ def _array(name: str, V: Array, error: type[HandgradError]) -> Array:
 
 
 def _check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError]) -> None:
-    """Two reads of V and no copy, unless something is wrong; none at all for integers, which are always finite."""
+    """One read of V and no copy, unless something is wrong; none at all for integers, which are always finite."""
     if V.dtype.kind != "f":
         return
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = V.sum()  # a value that is not finite makes the sum so; an overflow of the sum is looked into
     largest = np.finfo(dtype).max
+    if abs(total) <= largest and V.dtype.itemsize <= np.dtype(dtype).itemsize:
+        return
     if -largest <= V.min() and V.max() <= largest:
         return
     at = tuple(int(i) for i in np.argwhere(~(abs(V) <= largest))[0])

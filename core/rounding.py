@@ -1,8 +1,8 @@
 """How far two right answers may lie apart: the one table of tolerances, derived and not tuned.
 
 Every bound is the unit roundoff u times the magnitudes that are summed, times a count of roundings. In what follows
-s is the input scale, x_ij >= 0 stands for |X_ij|, and gamma(k) bounds the relative error that k roundings leave in a sum
-of products (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1)::
+s is the input scale, x_ij >= 0 stands for |X_ij|, and gamma(k) bounds the relative error that k roundings leave in a
+sum of products (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1)::
 
     Z_i    E_i  = gamma(n + 3) (s sum_j |W_j| x_ij + |b|) + underflow
     A_i           max|f'| E_i + ELEMENTARY u |A_i|
@@ -12,8 +12,8 @@ of products (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lem
     J             1 / m sum_i (gamma(m + 4) L_i + (|dZ_i| + D_i) E_i + ELEMENTARY u (L_i + |A_i - Y_i| (|A_i| + Y_i)))
                   + gamma(n + 6) l2 / 2 W W^T
 
-For the relu, f'' is infinite at 0: where |Z_i| <= E_i the neuron may be seen as on or as off, and D_i grows by the whole
-jump, |A_i| + Y_i. Subnormal numbers may be flushed to zero (XLA does), which is the underflow term.
+For the relu, f'' is infinite at 0: where |Z_i| <= E_i the neuron may be seen as on or as off, and D_i grows by the
+whole jump, |A_i| + Y_i. Subnormal numbers may be flushed to zero (XLA does), which is the underflow term.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from handgrad.neuron import Neuron, Parameters
 
 ELEMENTARY = 16
-"""Roundings in one activation with its derivative: at most four operations, each within four units in the last place."""
+"""Roundings in one activation with its derivative: at most four operations, each within 4 units in the last place."""
 
 LAMBDA = 8
 """The failure probability of the probabilistic bound is at most 2 k exp(-LAMBDA^2 / 2), under 1e-9 for k = 30,000."""
@@ -125,7 +125,7 @@ def bounds(
 
 
 def _activate(activation: str, Z: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """f and |f'|; to the few digits that a bound needs."""
+    """F and |f'|; to the few digits that a bound needs."""
     match activation:
         case "sigmoid":
             A = np.exp(-np.logaddexp(0, -Z))

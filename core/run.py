@@ -119,7 +119,9 @@ def load_model(run: str | PathLike[str]) -> Model:
     except HandgradError:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train") from None
+        raise DataError(
+            f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train"
+        ) from None
     return model
 
 

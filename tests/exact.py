@@ -25,7 +25,9 @@ def exact(neuron, parameters, X, Y):
         "identity": lambda: (Z, np.ones_like(Z)),
     }[neuron.activation]()
     if neuron.loss == "cross_entropy":
-        loss = -np.where(Y == 1, -np.log1p(np.exp(-abs(Z))) + np.minimum(Z, 0), -np.log1p(np.exp(-abs(Z))) - np.maximum(Z, 0))
+        loss = -np.where(
+            Y == 1, -np.log1p(np.exp(-abs(Z))) + np.minimum(Z, 0), -np.log1p(np.exp(-abs(Z))) - np.maximum(Z, 0)
+        )
         dZ = np.where(Y == 1, -logistic(-Z), logistic(Z))
     else:
         loss, dZ = (A - Y) ** 2 / 2, (A - Y) * slope

@@ -22,7 +22,9 @@ class Wrong(Neuron):
     factor: dict[str, float]
 
     def sums(self, parameters, X, Y):
-        return Sums(*(V * self.factor.get(name, 1) for name, V in ByHand.sums(self, parameters, X, Y)._asdict().items()))
+        return Sums(
+            *(V * self.factor.get(name, 1) for name, V in ByHand.sums(self, parameters, X, Y)._asdict().items())
+        )
 
 
 @pytest.mark.parametrize(

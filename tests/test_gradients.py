@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from exact import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from exact import exact
 from handgrad import MissingExtraError, Neuron, Parameters, Sums, backends
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.rounding import bounds
@@ -58,8 +58,10 @@ def computed(neuron, parameters, X, Y):
     """Everything that a backend derives, by name, in float64."""
     dW, db = neuron.gradients(parameters, X, Y)
     A = neuron.predict_proba(parameters, X)
-    return {name: np.asarray(V, np.float64) for name, V in
-            {"cost": neuron.cost(parameters, X, Y), "dW": dW, "db": db, "A": A}.items()}
+    return {
+        name: np.asarray(V, np.float64)
+        for name, V in {"cost": neuron.cost(parameters, X, Y), "dW": dW, "db": db, "A": A}.items()
+    }
 
 
 def assert_right(neurons, loss, activation, dtype, problem):
@@ -160,7 +162,7 @@ def test_the_bound_is_no_wider_than_a_hundred_roundings_on_photographs_of_ordina
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("y", [0, 1])
 def test_cross_entropy_is_exact_to_the_last_digits_for_every_logit(backend, dtype, Z, sign, y):
-    """Also where A rounds to 0 or 1: the cost is softplus and the gradient +-sigmoid, of the logit away from its label."""
+    """Also where A rounds to 0 or 1: the cost is a softplus, and the gradient a sigmoid with a sign."""
     neuron, parameters = backend(dtype=dtype), Parameters(np.ones((1, 1)), np.zeros(()))
     X, Y = np.array([[sign * Z]]), np.array([[y]])
     cost, (dW, db), _ = exact(neuron, parameters, X.astype(dtype), Y)

@@ -29,7 +29,9 @@ print("".join(map(str, neuron.predict(parameters, test_X)[0])))
 def python(program, *, hidden=()):
     """The outcome of a program in a process of its own, in which the hidden packages are not installed."""
     hide = "".join(f"import sys; sys.modules[{name!r}] = None\n" for name in hidden)
-    return subprocess.run([sys.executable, "-W", "error", "-c", hide + program], capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", hide + program], capture_output=True, text=True, timeout=300
+    )
 
 
 def imported(statement):
@@ -45,7 +47,9 @@ def test_import_handgrad_imports_no_framework():
 
 
 def test_the_help_of_every_command_imports_no_framework():
-    help_of = "from handgrad.cli import run, handgrad\nfor name in ['', *handgrad.commands]: run([*name.split(), '--help'])"
+    help_of = (
+        "from handgrad.cli import run, handgrad\nfor name in ['', *handgrad.commands]: run([*name.split(), '--help'])"
+    )
     assert imported(help_of) == set()
 
 
@@ -71,7 +75,10 @@ def test_a_missing_framework_is_one_line_with_the_command_that_installs_it(backe
     outcome = python(f"import handgrad.backends.{backend}", hidden=[package])
     assert outcome.returncode == 1
     assert outcome.stderr.strip().splitlines()[-1].endswith(f"MissingExtraError: {expected}")
-    outcome = python(f"import sys; from handgrad.cli import main; main(['train', 'd', '--run', 'r', '--backend', '{backend}'])", hidden=[package])
+    outcome = python(
+        f"import sys; from handgrad.cli import main; main(['train', 'd', '--run', 'r', '--backend', '{backend}'])",
+        hidden=[package],
+    )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (2, "", f"error: {expected}\n")
 
 

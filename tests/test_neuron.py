@@ -198,7 +198,9 @@ def test_finite_input_never_gives_inf_or_nan(backend, dtype):
 def test_a_diverging_fit_names_the_epoch_and_keeps_the_last_good_parameters(backend, dtype):
     X, Y = np.array([[1e8, -1e8, 2e8]]), np.array([[0, 1, 1]])
     neuron = backend("identity", "squared_error", dtype=dtype)
-    with pytest.raises(DivergedError, match="the learning rate 1e.06 is too high for these data, try 100000") as caught:
+    with pytest.raises(
+        DivergedError, match=r"the learning rate 1e\+06 is too high for these data, try 100000"
+    ) as caught:
         neuron.fit(X, Y, epochs=500, learning_rate=1e6)
     error = caught.value
     assert 0 < error.epoch < 500
@@ -214,7 +216,13 @@ def test_a_diverging_fit_names_the_epoch_and_keeps_the_last_good_parameters(back
 def test_a_start_whose_cost_overflows_is_not_blamed_on_the_learning_rate(backend):
     neuron = backend("identity", "squared_error")
     with pytest.raises(DivergedError, match="initial parameters") as caught:
-        neuron.fit(np.full((1, 2), 1e30), np.array([[0, 1]]), epochs=3, learning_rate=1.0, initial=Parameters(np.full((1, 1), 1.0), np.zeros(())))
+        neuron.fit(
+            np.full((1, 2), 1e30),
+            np.array([[0, 1]]),
+            epochs=3,
+            learning_rate=1.0,
+            initial=Parameters(np.full((1, 1), 1.0), np.zeros(())),
+        )
     assert caught.value.epoch == 0
     assert caught.value.parameters.W.tolist() == [[1.0]]
 
@@ -231,7 +239,11 @@ def ok():
         ({"X": np.ones((3, 0))}, DataError, r"X has shape \(3, 0\)"),
         ({"X": np.full((3, 4), "a")}, DataError, "X has dtype <U1"),
         ({"X": np.ones((3, 4), complex)}, DataError, "X has dtype complex128"),
-        ({"X": np.array([[1.0, 1, 1, 1], [1, 1, np.nan, 1], [1, 1, 1, 1]])}, DataError, r"X\[1, 2\] is nan \(example 2\)"),
+        (
+            {"X": np.array([[1.0, 1, 1, 1], [1, 1, np.nan, 1], [1, 1, 1, 1]])},
+            DataError,
+            r"X\[1, 2\] is nan \(example 2\)",
+        ),
         ({"X": np.full((3, 4), np.inf)}, DataError, r"X\[0, 0\] is inf"),
         ({"X": np.full((3, 4), 1e39)}, DataError, "finite numbers within float32"),
         ({"Y": np.array([0, 1, 0, 1])}, DataError, r"Y has shape \(4,\); expected \(1, 4\).*reshape\(1, -1\)"),
@@ -252,8 +264,14 @@ def test_wrong_data_is_one_line_that_says_what_was_expected(backend, wrong, erro
     with pytest.raises(error, match=message):
         backend().fit(arguments["X"], arguments["Y"], epochs=1, learning_rate=0.1, initial=arguments["parameters"])
     with pytest.raises(error, match=message):
-        backend().fit(ok()["X"], ok()["Y"], epochs=1, learning_rate=0.1, initial=arguments["parameters"],
-                      validation=(arguments["X"], arguments["Y"]))
+        backend().fit(
+            ok()["X"],
+            ok()["Y"],
+            epochs=1,
+            learning_rate=0.1,
+            initial=arguments["parameters"],
+            validation=(arguments["X"], arguments["Y"]),
+        )
 
 
 @pytest.mark.parametrize(

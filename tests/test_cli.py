@@ -1,0 +1,310 @@
+"""The commands, as a person or a script meets them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handgrad.cli import handgrad, run
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Forty pictures: dark ones of class a, bright ones of class b, which one neuron can tell apart."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for i in range(20):
+        for name, low in ("a", 0), ("b", 120):
+            Image.fromarray(rng.integers(low, low + 130, (10, 12, 3)).astype(np.uint8)).save(folder / f"{name}.{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    assert run(["prepare", str(pictures), str(folder), "--size", "4"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert run(["train", str(data), "--run", str(folder), "--epochs", "200", "--learning-rate", "0.05"]) == 0
+    return folder
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command: its exit code, standard output and standard error."""
+
+    def call(*words):
+        capsys.readouterr()
+        code = run([str(word) for word in words])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_prepare_reports_what_it_found(command, pictures, tmp_path):
+    code, out, err = command("prepare", pictures, tmp_path / "d", "--size", "4", "--validation", "0.25")
+    assert (code, err) == (0, "")
+    assert "40" in out
+    assert "12 x 10" in out
+    assert "next: handgrad train" in out
+    code, out, _ = command("prepare", pictures, tmp_path / "e", "--size", "4", "--positive", "a", "--json")
+    summary = json.loads(out)
+    assert (code, summary["classes"], summary["counts"]) == (0, ["b", "a"], {"train": [16, 16], "valid": [4, 4]})
+
+
+def test_train_ends_with_a_table_and_leaves_a_whole_run(command, data, tmp_path):
+    code, out, err = command("train", data, "--run", tmp_path / "run", "--epochs", "50", "--learning-rate", "0.05")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == ["set", "examples", "cost", "accuracy"]
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["train", "validation"]
+    assert "50 epochs" in out
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+        "history.csv",
+        "model.safetensors",
+        "run.json",
+    ]
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 51
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["versions"].keys() == {"handgrad", "python", "numpy"}
+
+
+def test_train_and_compare_give_the_same_numbers_on_every_backend(command, data, tmp_path):
+    results = {}
+    for backend in "numpy", "torch", "jax":
+        pytest.importorskip(backend)
+        words = ["--backend", backend, "--epochs", "30", "--initial", "random", "--seed", "5", "--json"]
+        code, out, _ = command("train", data, "--run", tmp_path / backend, *words)
+        results[backend] = json.loads(out)
+        assert (code, results[backend]["backend"], results[backend]["epochs"]) == (0, backend, 30)
+    for backend in "torch", "jax":
+        for ours, numpys in zip(results[backend]["sets"], results["numpy"]["sets"], strict=True):
+            assert ours["cost"] == pytest.approx(numpys["cost"], rel=1e-4)
+    code, out, _ = command("compare", data, "--epochs", "30", "--initial", "random", "--seed", "5", "--json")
+    rows = {row["backend"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows.keys() == results.keys()
+    for backend, row in rows.items():
+        assert row["agrees"] is True
+        assert row["train_cost"] == results[backend]["sets"][0]["cost"]
+
+
+def test_compare_exits_1_and_says_which_backend_is_off_and_by_how_much(command, data, monkeypatch):
+    torch_backend = pytest.importorskip("handgrad.backends.torch")
+    right = torch_backend.Neuron.sums
+    monkeypatch.setattr(torch_backend.Neuron, "sums", lambda *a: right(*a)._replace(dW=1.05 * right(*a).dW))
+    code, out, err = command("compare", data, "--backend", "torch", "--epochs", "5")
+    assert code == 1
+    assert "torch disagrees with numpy: dW by" in err
+    assert "agree" not in out
+
+
+def test_compare_leaves_out_what_is_not_installed_and_says_so(command, data, without):
+    without("jax")
+    code, out, _ = command("compare", data, "--epochs", "2")
+    assert code == 0
+    assert "left out: JAX is not installed; install it with: pip install 'handgrad[jax]'" in out
+    code, _, err = command("compare", data, "--epochs", "2", "--backend", "jax")
+    assert (code, err) == (2, "error: JAX is not installed; install it with: pip install 'handgrad[jax]'\n")
+
+
+def test_evaluate_gives_the_numbers_that_train_ended_with(command, data, trained):
+    code, out, _ = command("evaluate", trained, data, "--json")
+    assert code == 0
+    assert json.loads(out)["sets"] == json.loads((trained / "run.json").read_text())["sets"]
+    assert command("evaluate", trained, data)[1].startswith("set")
+
+
+def test_predict_names_the_class_of_each_file_with_its_probability(command, trained, pictures):
+    files = [pictures / "a.3.png", pictures / "b.3.png"]
+    code, out, _ = command("predict", trained, *files)
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [[str(files[0]), "a"], [str(files[1]), "b"]]
+    code, out, _ = command("predict", trained, *files, "--json")
+    a, b = json.loads(out)
+    assert (a["class"], b["class"]) == ("a", "b")
+    assert a["probability"] == pytest.approx(1 - a["A"])
+    assert b["probability"] == b["A"] > 0.5
+
+
+def test_predict_sees_a_photograph_as_the_data_set_does(command, pictures, tmp_path):
+    """The activations of the training set, from its files and from its rows, are the same numbers."""
+    from handgrad.backends.numpy import Neuron
+    from handgrad.data import Dataset
+    from handgrad.run import load_model
+
+    assert command("prepare", pictures, tmp_path / "d", "--size", "5")[0] == 0
+    assert command("train", tmp_path / "d", "--run", tmp_path / "r", "--epochs", "20")[0] == 0
+    dataset, model = Dataset.open(tmp_path / "d"), load_model(tmp_path / "r")
+    names = dataset.names("train")
+    _, out, _ = command("predict", tmp_path / "r", *(pictures / name for name in names), "--json")
+    A = model.neuron(Neuron).predict_proba(model.parameters, dataset.train.X)
+    np.testing.assert_allclose([prediction["A"] for prediction in json.loads(out)], A[0], rtol=1e-5)
+
+
+def test_predict_reports_what_it_cannot_read_and_goes_on(command, trained, pictures, tmp_path):
+    (tmp_path / "text.jpg").write_text("this is no photograph")
+    code, out, err = command("predict", trained, tmp_path / "text.jpg", tmp_path / "none.jpg", pictures / "b.1.png")
+    assert code == 3
+    assert [line.split(":")[0] for line in err.splitlines()] == ["error", "error"]
+    assert "text.jpg" in err
+    assert "none.jpg" in err
+    assert "b.1.png" in out
+
+
+def npz(folder, X, Y):
+    folder.mkdir()
+    for name in "train", "valid":
+        np.savez(folder / f"{name}.npz", X=X, Y=Y)
+    return folder
+
+
+def test_every_mistake_is_one_line_with_the_exit_code_of_its_kind(command, data, trained, pictures, tmp_path):
+    empty, three, text = (tmp_path / name for name in ("empty", "three", "text"))
+    for folder in empty, three, text:
+        folder.mkdir()
+    for name in "cat", "dog", "fox":
+        shutil.copy(pictures / "a.0.png", three / f"{name}.0.png")
+    shutil.copytree(pictures, text, dirs_exist_ok=True)
+    (text / "a.99.jpg").write_text("this is no photograph")
+    pixels = np.full((4, 2, 2, 3), 7.0)
+    labels = np.array([[0, 1, 0, 1]])
+    nan = npz(tmp_path / "nan", np.where(np.arange(4).reshape(-1, 1, 1, 1) == 2, np.nan, pixels), labels)
+    wrong_labels = npz(tmp_path / "labels", pixels, labels * 2)
+    wrong_shape = npz(tmp_path / "shape", pixels[:3], labels)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(data, damaged)
+    np.save(damaged / "train" / "labels.npy", np.full(32, 2, np.uint8))
+    other = tmp_path / "other"
+    assert command("prepare", pictures, other, "--size", "3")[0] == 0
+    new, kept = tmp_path / "new", tmp_path / "kept"
+    kept.mkdir()
+    (kept / "precious.txt").write_text("keep me")
+    for words, code, part in [
+        (
+            ["train", data, "--run", new, "--backend", "tensorflow"],
+            2,
+            "unknown backend 'tensorflow'; expected one of jax",
+        ),
+        (["train", data, "--run", new, "--activation", "relu"], 2, "needs activation 'sigmoid'"),
+        (["train", data, "--run", new, "--learning-rate", "-1"], 2, "learning_rate is -1.0"),
+        (["train", data, "--run", new, "--device", "cuda"], 2, "device is 'cuda'"),
+        (["train", data, "--run", kept], 2, "kept"),
+        (["train", empty, "--run", new], 3, "dataset.json"),
+        (["train", damaged, "--run", new], 3, "labels.npy"),
+        (["prepare", tmp_path / "nowhere", new], 2, "nowhere"),
+        (["prepare", pictures, kept], 2, "kept"),
+        (["prepare", empty, new], 3, "empty"),
+        (["prepare", three, new], 3, "fox"),
+        (["prepare", text, new, "--strict"], 3, "a.99.jpg"),
+        (["prepare", nan, new], 3, "nan"),
+        (["prepare", wrong_labels, new], 3, "2"),
+        (["prepare", wrong_shape, new], 3, "3"),
+        (["prepare", pictures, new, "--positive", "fox"], 2, "fox"),
+        (["evaluate", empty, data], 3, "model.safetensors: not found"),
+        (["evaluate", trained, other], 3, "expected ('a', 'b') of size (4, 4, 3)"),
+        (["predict", trained, text / "a.99.jpg"], 3, "a.99.jpg"),
+    ]:
+        found, out, err = command(*words)
+        assert (found, out) == (code, ""), (words, out, err)
+        assert err.startswith("error: "), (words, err)
+        assert err.count("\n") == 1, (words, err)
+        assert part in err, (words, err)
+        assert not new.exists(), words
+    assert [file.name for file in kept.iterdir()] == ["precious.txt"]
+    assert (kept / "precious.txt").read_text() == "keep me"
+
+
+def test_an_unreadable_photograph_is_skipped_named_and_counted(command, pictures, tmp_path):
+    folder = tmp_path / "p"
+    shutil.copytree(pictures, folder)
+    (folder / "a.99.jpg").write_text("this is no photograph")
+    code, out, _ = command("prepare", folder, tmp_path / "d", "--size", "4")
+    assert code == 0
+    assert "a.99.jpg: not an image" in out
+
+
+def test_training_that_diverges_exits_4_and_keeps_the_last_good_parameters(command, data, tmp_path):
+    words = ["--loss", "squared_error", "--activation", "identity", "--learning-rate", "1e6", "--json"]
+    code, out, err = command("train", data, "--run", tmp_path / "run", *words)
+    assert code == 4
+    assert err.count("\n") == 1
+    assert "the learning rate 1e+06 is too high for these data, try 100000" in err
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about == json.loads(out)
+    assert about["diverged"] is True
+    assert 0 < about["epochs"] < 500
+    code, out, _ = command("evaluate", tmp_path / "run", data)
+    assert code == 0
+
+
+@pytest.mark.parametrize("name", ["", *handgrad.commands])
+def test_every_command_has_help_with_an_example(command, name):
+    code, out, _ = command(*name.split(), "--help")
+    assert code == 0
+    assert f"handgrad {name}".strip() in out.split("Examples:")[1]
+
+
+def test_misuse_of_a_command_exits_2(command):
+    for words in (["train"], ["nonsense"], ["compare", "x", "--epochs", "many"], ["prepare", "a"]):
+        code, _, err = command(*words)
+        assert code == 2, words
+        assert err
+
+
+def test_demo_does_the_whole_job_and_never_writes_over_what_is_there(command, monkeypatch, tmp_path):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command("demo")
+    assert code == 0
+    assert "357 pictures" in out
+    for step in "prepare", "compare", "train", "evaluate", "predict":
+        assert f"$ handgrad {step} " in out
+    assert "agree" in out
+    accuracy = json.loads(Path("handgrad-demo/run/run.json").read_text())["sets"][1]["accuracy"]
+    assert accuracy > 0.95
+    before = sorted(Path("handgrad-demo").rglob("*"))
+    assert command("demo")[0] == 0
+    assert sorted(Path("handgrad-demo").rglob("*")) == before
+    assert Path("handgrad-demo-2/run/run.json").exists()
+
+
+def test_interrupting_exits_130_and_leaves_no_half_made_run(data, tmp_path):
+    """A real process and a real signal, in the middle of training."""
+    import signal
+    import time
+
+    words = ["train", str(data), "--run", str(tmp_path / "run"), "--epochs", "100000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "handgrad", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip() == "interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_into_a_closed_pipe_is_no_error(data, tmp_path):
+    outcome = subprocess.run(
+        f"{sys.executable} -m handgrad compare --help | head -1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert outcome.stdout.startswith("Usage:")
+    assert outcome.stderr == ""

@@ -1,0 +1,132 @@
+"""What is shipped, and that all of it is formatted, linted, typed and true to its own examples."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import handgrad
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {"core": "handgrad", "backends": "handgrad/backends", "benchmarks": "handgrad/benchmarks"}
+
+
+def python(*words, cwd=ROOT):
+    return subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy of the project, beside which a file lies that must not get into it."""
+    copy = tmp_path_factory.mktemp("wheel") / "project"
+    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    (copy / "core" / "notes.txt").write_text("not to be shipped")
+    outcome = python("-m", "build", "--wheel", "--no-isolation", cwd=copy)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    (path,) = (copy / "dist").glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_the_three_rooms_and_nothing_else(wheel):
+    expected = {
+        f"{package}/{file.relative_to(ROOT / room)}"
+        for room, package in ROOMS.items()
+        for file in (ROOT / room).rglob("*")
+        if file.suffix == ".py" or file.name == "py.typed"
+    }
+    names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    assert set(names) == expected
+    assert len(names) == len(set(names))
+    assert {"handgrad/py.typed", "handgrad/backends/numpy.py", "handgrad/data/prepare.py"} <= expected
+
+
+def test_the_wheel_states_its_licence_its_command_and_its_extras(wheel):
+    (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = wheel.read(f"{info}/METADATA").decode()
+    assert "License-Expression: BSD-3-Clause" in metadata
+    assert {"torch", "jax", "h5", "sklearn", "all"} <= set(
+        re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE)
+    )
+    required = re.findall(r"^Requires-Dist: ([\w.-]+)[^;\n]*$", metadata, re.MULTILINE)
+    assert sorted(required) == ["click", "numpy", "pillow", "safetensors", "tqdm"]
+    assert "handgrad = handgrad.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert f"{info}/licenses/LICENSE" in wheel.namelist()
+
+
+def test_the_installed_package_is_this_source():
+    """Otherwise all that is tested here is something else."""
+    for room, package in ROOMS.items():
+        for file in (ROOT / room).rglob("*.py"):
+            installed = Path(handgrad.__file__).parents[1] / package / file.relative_to(ROOT / room)
+            assert installed.read_bytes() == file.read_bytes(), f"{file} is not what is installed; run make install"
+
+
+def test_the_code_is_formatted():
+    outcome = python("-m", "ruff", "format", "--check", ".")
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_the_code_is_linted():
+    outcome = python("-m", "ruff", "check", ".")
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_the_linter_bans_the_folders_names_as_imports(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "wrong.py").write_text("from core.neuron import Neuron\nimport backends\n\nprint(Neuron, backends)\n")
+    outcome = python("-m", "ruff", "check", "--select", "TID251", "wrong.py", cwd=tmp_path)
+    assert outcome.returncode == 1
+    assert "import handgrad" in outcome.stdout
+
+
+def test_the_installed_package_is_strictly_typed(tmp_path):
+    outcome = python("-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "handgrad", cwd=tmp_path)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_the_type_check_sees_a_users_mistake(tmp_path):
+    """py.typed is shipped: a program that uses handgrad is checked against it."""
+    (tmp_path / "user.py").write_text('from handgrad.backends.numpy import Neuron\nNeuron(l2="much")\n')
+    outcome = python("-m", "mypy", "--strict", "user.py", cwd=tmp_path)
+    assert outcome.returncode == 1
+    assert 'Argument "l2" to "Neuron" has incompatible type "str"; expected "float"' in outcome.stdout
+
+
+def modules():
+    found = (module.name for module in pkgutil.walk_packages(handgrad.__path__, "handgrad."))
+    return ["handgrad", *(name for name in found if not name.endswith("__main__"))]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings_are_true(name):
+    try:
+        module = importlib.import_module(name)
+    except handgrad.MissingExtraError as error:
+        pytest.skip(str(error))
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+    assert module.__doc__, f"{name} does not say what it is"
+
+
+def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
+    from handgrad.cli import handgrad as commands
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert programs
+    for program in programs:
+        (tmp_path / "program.py").write_text(program, encoding="utf-8")
+        outcome = python("-W", "error", "program.py", cwd=tmp_path)
+        assert outcome.returncode == 0, program + outcome.stderr
+    used = set(re.findall(r"^(?:\$ )?handgrad (\w+)", readme, re.MULTILINE))
+    assert {"prepare", "train", "evaluate", "predict", "compare"} <= used <= set(commands.commands)
+    for word in "make demo", "make test":
+        assert word in readme
