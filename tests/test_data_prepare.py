@@ -355,7 +355,11 @@ def test_the_summary_is_json_and_a_report(source, tmp_path):
     assert json.loads(json.dumps(summary.to_json()))["counts"] == {"train": [8, 16], "valid": [2, 4]}
     assert summary.bytes == sum(path.stat().st_size for path in summary.path.rglob("*") if path.is_file())
     report = summary.report()
-    for line in ["found       30: 10 cat, 20 dog", "classes     0 = cat, 1 = dog", "train       24: 8 cat, 16 dog"]:
+    for line in [
+        "found       30: 10 of cat, 20 of dog",
+        "classes     0 = cat, 1 = dog",
+        "train       24: 8 of cat, 16 of dog",
+    ]:
         assert line in report.splitlines()
     assert "100.0% larger than 4 x 4" in report
     assert str(tmp_path / "data") in report

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.data.example import SPLITS, Example, Split, reason_of
-from handgrad.errors import DataError, MissingExtraError
+from handgrad.data.example import SPLITS, Example, Split
+from handgrad.errors import DataError, MissingExtraError, reason_of
 
 BLOCK_BYTES = 1 << 20
 

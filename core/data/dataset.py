@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.data.example import SPLITS, Example, Skipped, Split, reason_of
+from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.npy import GrowingNpy
-from handgrad.errors import DataError, UsageError
+from handgrad.errors import DataError, UsageError, reason_of
 
 FORMAT = 1
 _REMEDY = "make it again with: handgrad prepare"

@@ -35,9 +35,3 @@ class Skipped(NamedTuple):
     name: str
     reason: str
     class_name: str | None = None
-
-
-def reason_of(error: Exception) -> str:
-    """What an exception of another library says, in one line."""
-    message = getattr(error, "strerror", None) or str(error)
-    return " ".join(message.split()) or type(error).__name__

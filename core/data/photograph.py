@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from handgrad.data.example import reason_of
-from handgrad.errors import DataError, UsageError
+from handgrad.errors import DataError, UsageError, reason_of
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 RESAMPLING = Image.Resampling.BICUBIC

@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
-from handgrad.data.example import SPLITS, Example, Skipped, reason_of
+from handgrad.data.example import SPLITS, Example, Skipped
 from handgrad.data.parallel import ordered_map
 from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
 from handgrad.data.source import File, Found, open_source
 from handgrad.data.split import is_validation, stratified_order
-from handgrad.data.staging import new_folder
 from handgrad.data.summary import Sizes, Summary
-from handgrad.errors import DataError, UsageError
+from handgrad.errors import DataError, UsageError, reason_of
+from handgrad.store import new_folder
 from handgrad.version import __version__
 
 DEFAULT_SIZE = 64

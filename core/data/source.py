@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-from handgrad.data.example import Skipped, reason_of
-from handgrad.errors import DataError
+from handgrad.data.example import Skipped
+from handgrad.errors import DataError, reason_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
 MAX_MEMBER_BYTES = 1 << 28

@@ -109,7 +109,7 @@ class Summary:
         return "\n".join(lines)
 
     def _by_class(self, counts: tuple[int, int]) -> str:
-        return ", ".join(f"{count:,} {name}" for count, name in zip(counts, self.classes, strict=True))
+        return ", ".join(f"{count:,} of {name}" for count, name in zip(counts, self.classes, strict=True))
 
 
 def _times(size: tuple[int, int]) -> str:
