@@ -1,1 +1,1 @@
-"""Times what the backends do; knows nothing of how they do it. Each module runs as `python -m handgrad.benchmarks.NAME`."""
+"""Times what the backends do, and knows nothing of how. Each module runs as `python -m handgrad.benchmarks.NAME`."""
