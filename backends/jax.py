@@ -13,7 +13,7 @@ import numpy.typing as npt
 from handgrad import neuron
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
-from handgrad.neuron import Parameters, Sums
+from handgrad.neuron import Parameters, Sums, portable
 
 try:
     import jax
@@ -35,7 +35,7 @@ class Neuron(neuron.Neuron):
 
     def put(self, array: Any) -> jax.Array:
         with self._x64():
-            placed: jax.Array = jax.device_put(array, self._device()).astype(self.dtype)
+            placed: jax.Array = jax.device_put(portable(array, self.dtype), self._device()).astype(self.dtype)
         return placed
 
     def get(self, array: Any) -> npt.NDArray[Any]:
@@ -126,8 +126,8 @@ class Neuron(neuron.Neuron):
 
     def _logits(self, parameters: Parameters, X: jax.Array) -> jax.Array:
         # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
-        WX = jnp.matmul(parameters.W, X, precision=jax.lax.Precision.HIGHEST)
-        Z: jax.Array = WX * self.input_scale + parameters.b
+        sW = self.input_scale * parameters.W
+        Z: jax.Array = jnp.matmul(sW, X, precision=jax.lax.Precision.HIGHEST) + parameters.b
         return Z
 
     def _put(self, parameters: Parameters) -> Parameters:

@@ -1,4 +1,4 @@
-"""The neuron in NumPy, derived by hand: each forward line is followed by its derivative."""
+"""The neuron in NumPy, derived by hand: `sums` is the forward pass and then, step by step, the backward pass."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Neuron(neuron.Neuron):
 
     @np.errstate(over="ignore", invalid="ignore")
     def forward(self, parameters: Parameters, X: Array) -> Array:
-        return activate(self.activation, self._logits(parameters, X))[0]
+        return activate(self.activation, self._logits(parameters, self.put(X)))[0]
 
     @np.errstate(over="ignore", invalid="ignore")
     def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
-        return np.asarray(self._losses(self._logits(parameters, X), self.put(Y))[0].sum())
+        return np.asarray(self._losses(self._logits(parameters, self.put(X)), self.put(Y))[0].sum())
 
     @np.errstate(over="ignore", invalid="ignore")
     def sums(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
         """Loss and gradients, summed over the m examples in the columns of X.
 
-        Z = W (s X) + b,  A = f(Z),  L(A, Y);  backward, for each example, dA, dZ and then dW = dZ s x^T, db = dZ.
+        Forward, Z = W (s X) + b, A = f(Z), L(A, Y); backward, for each example, dA, dZ, dW = dZ s x^T, db = dZ.
 
         Args:
             parameters: W (1, n) and b ().
@@ -48,27 +48,29 @@ class Neuron(neuron.Neuron):
         X, Y = self.put(X), self.put(Y)
         Z = self._logits(parameters, X)
         loss, dZ = self._losses(Z, Y)
-        dW = dZ @ X.T * self.input_scale  # dZ/dW = s X
+        dW = (self.input_scale * dZ) @ X.T  # dZ/dW = s X
         db = dZ.sum()  # dZ/db = 1
         return Sums(np.asarray(loss.sum()), dW, np.asarray(db), X.shape[1])
 
     def _logits(self, parameters: Parameters, X: Array) -> Array:
         W, b = self.put(parameters.W), self.put(parameters.b)
-        Z: Array = W @ self.put(X) * self.input_scale + b
+        Z: Array = (self.input_scale * W) @ X + b
         return Z
 
     def _losses(self, Z: Array, Y: Array) -> tuple[Array, Array]:
-        """L and dZ = dL/dZ of each example, both (1, m)."""
+        """L of each example and its derivative dZ = dL/dZ = dA dA/dZ; both (1, m)."""
         if self.loss == "cross_entropy":
-            # dA = (A - Y) / (A (1 - A)), dA/dZ = A (1 - A): so dZ = A - Y. With S = Z for class 0 and -Z for class 1,
-            # L = log(1 + e^S) and dZ = +-sigmoid(S): the same, to the last digit even where A rounds to 0 or 1.
+            # dA = (A - Y) / (A (1 - A)) and dA/dZ = A (1 - A), so that dZ = A - Y. Taken from S, which is Z for class 0
+            # and -Z for class 1, as L = log(1 + e^S) and dZ = +-1 / (1 + e^-S), both are exact where A rounds to Y too.
             sign = 1 - 2 * Y
             S = sign * Z
-            return softplus(S), sign * sigmoid(S)
-        A, dA_dZ = activate(self.activation, Z)
-        loss = (A - Y) ** 2 / 2
-        dA = A - Y  # dL/dA
-        dZ = dA * dA_dZ
+            loss = softplus(S)
+            dZ = sign * sigmoid(S)
+        else:
+            A, dA_dZ = activate(self.activation, Z)
+            loss = (A - Y) ** 2 / 2
+            dA = A - Y  # dL/dA
+            dZ = dA * dA_dZ
         return loss, dZ
 
 
@@ -96,7 +98,7 @@ def sigmoid(Z: Array) -> Array:
 def softplus(Z: Array) -> Array:
     """log(1 + e^Z) as max(Z, 0) + log1p(e^-|Z|): no overflow, and exact to rounding for every Z.
 
-    Maechler, "Accurately computing log(1 - exp(-|a|))", 2012, equation 10.
+    Compare M. Maechler, "Accurately Computing log(1 - exp(-|a|))", 2012, which treats the same cancellation.
     """
     S: Array = np.maximum(Z, 0) + np.log1p(np.exp(-abs(Z)))
     return S

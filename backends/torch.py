@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -12,18 +12,18 @@ import numpy.typing as npt
 
 from handgrad import neuron
 from handgrad.errors import MissingExtraError, UsageError
-from handgrad.neuron import Parameters, Sums
+from handgrad.neuron import Parameters, Sums, portable
 
 try:
     import torch
 except ModuleNotFoundError as error:
     raise MissingExtraError("PyTorch", "torch") from error
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "identity": torch.clone,
+    "identity": lambda Z: Z,
 }
 
 
@@ -35,7 +35,7 @@ class Neuron(neuron.Neuron):
         if not isinstance(array, torch.Tensor):
             with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                array = torch.as_tensor(array)
+                array = torch.as_tensor(portable(array, self.dtype))
         placed: torch.Tensor = array.to(self.device).to(getattr(torch, self.dtype))
         return placed
 
@@ -63,7 +63,7 @@ class Neuron(neuron.Neuron):
 
     def _logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         with full_precision():
-            Z: torch.Tensor = parameters.W @ X * self.input_scale + parameters.b
+            Z: torch.Tensor = (self.input_scale * parameters.W) @ X + parameters.b
         return Z
 
     def _loss(self, parameters: Parameters, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:

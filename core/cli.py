@@ -113,7 +113,7 @@ of_the_descent = _add(
         show_default=True,
         help="What W starts from; b starts from 0.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of --initial random."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --initial random."),
 )
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.descent import DivergedError
 from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.rounding import bounds
 
 Examples = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-Numbers = dict[str, list[npt.NDArray[Any]]]
+
+EPOCHS_TOGETHER = 2
+"""How many epochs of descent, in one call, are held against a bound: enough for one to build on another."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,11 @@ class Row:
         backend: its name.
         train_cost, validation_cost, train_accuracy, validation_accuracy: with the trained parameters; the validation's
             are NaN without a validation set.
-        W_difference: the largest |W - W of the reference|.
-        A_difference: the largest difference of an activation, over both sets.
+        W_difference: the largest |W - W of the reference| after training.
+        A_difference: the largest difference of an activation after training, over both sets.
         seconds_per_epoch: the median.
-        ratios: for "cost", "dW", "db", "W", "b" and "A" the largest of |difference to the reference| / |what rounding
-            explains|; above 1 is a disagreement.
+        ratios: for "cost", "dW", "db", "A", "W" and "b" the largest of |difference to the reference| / |what rounding
+            explains|, both at the same parameters; above 1 is a disagreement.
     """
 
     backend: str
@@ -60,97 +63,98 @@ def compare(
 ) -> list[Row]:
     """Train each neuron by the same descent and compare it with the first one.
 
-    Two things are compared. Cost, dW and db *at the same parameters*, those of the reference before and after training,
-    may differ by twice the bound of `handgrad.rounding`. W, b and A *after training* may differ by what such errors add
-    up to, each times alpha, over the epochs; that holds where a step does not drive two starts apart: for a convex cost
-    and a learning rate below 2 / the largest curvature.
+    Whether two agree is judged at two points, the reference's parameters before and after training: cost, dW, db and A
+    there, and W and b after two epochs of descent from there, may differ by twice the bound of `handgrad.rounding`. The
+    differences after the whole training are reported beside, and not judged: there a descent whose rate is high, or
+    whose cost is not convex, may have driven rounding errors apart without any backend being wrong.
 
     Args:
         neurons: by name, of equal configuration; the first one is the reference.
         train: X (n, m) and Y (1, m).
         validation: the same, or None.
-        epochs, learning_rate, initial, progress: as for `Neuron.fit`.
+        epochs: as for `Neuron.fit`, as are learning_rate, initial and progress.
 
     Returns:
         A row for each neuron; the differences of the reference are 0.
+
+    Raises:
+        DivergedError: of the neuron that its message names. Other errors are those of `Neuron.fit`.
     """
     sets = [train] if validation is None else [train, validation]
     start = initial or Parameters.zeros(len(train[0]))
     rows: list[Row] = []
-    same_points: list[Parameters] = []
     for backend, neuron in neurons.items():
         placed = [(neuron.put(X), neuron.put(Y)) for X, Y in sets]
-        parameters, history = neuron.fit(
-            *placed[0], epochs=epochs, learning_rate=learning_rate, initial=start, progress=progress
-        )
+        try:
+            parameters, history = neuron.fit(
+                *placed[0], epochs=epochs, learning_rate=learning_rate, initial=start, progress=progress
+            )
+        except DivergedError as error:
+            error.args = (f"{backend}: {error}",)
+            raise
+        activations = [neuron.predict_proba(parameters, X) for X, _ in placed]
         if not rows:
-            same_points = [start, parameters]
-            tolerances = _tolerances(neuron, same_points, sets, epochs, learning_rate)
-        numbers = _numbers(neuron, parameters, same_points, placed)
+            points = start, parameters
+            reference, reference_activations = parameters, activations
+            allowed = [_allowed(neuron, point, placed[0], train, learning_rate) for point in points]
+        at_points = [_at(neuron, point, placed[0], learning_rate) for point in points]
         if not rows:
-            reference = numbers
-        unset = [math.nan]
-        costs = [neuron.cost(parameters, X, Y) for X, Y in placed] + unset
-        accuracies = [neuron.accuracy(parameters, X, Y) for X, Y in placed] + unset
-        difference = {
-            kind: [abs(a.astype(np.float64) - b) for a, b in zip(arrays, reference[kind], strict=True)]
-            for kind, arrays in numbers.items()
-        }
+            expected = at_points
+        costs = [neuron.cost(parameters, X, Y) for X, Y in placed]
+        accuracies = [neuron.accuracy(parameters, X, Y) for X, Y in placed]
         rows.append(
             Row(
                 backend=backend,
                 train_cost=costs[0],
-                validation_cost=costs[1],
+                validation_cost=costs[1] if validation else math.nan,
                 train_accuracy=accuracies[0],
-                validation_accuracy=accuracies[1],
-                W_difference=_largest(difference["W"]),
-                A_difference=_largest(difference["A"]),
+                validation_accuracy=accuracies[1] if validation else math.nan,
+                W_difference=_apart(parameters.W, reference.W),
+                A_difference=max(_apart(a, b) for a, b in zip(activations, reference_activations, strict=True)),
                 seconds_per_epoch=float(np.median(history.seconds)) if len(history) else math.nan,
                 ratios={
-                    kind: _largest([d / t for d, t in zip(difference[kind], tolerances[kind], strict=True)])
-                    for kind in numbers
+                    kind: max(_apart(at_points[i][kind], expected[i][kind], allowed[i][kind]) for i in range(2))
+                    for kind in allowed[0]
                 },
             )
         )
+        del placed  # before the next backend makes its own copy
     return rows
 
 
-def _numbers(
-    neuron: Neuron, parameters: Parameters, same_points: list[Parameters], placed: list[tuple[Array, Array]]
-) -> Numbers:
-    """What is compared, by kind."""
-    X, Y = placed[0]
-    gradients = [neuron.gradients(point, X, Y) for point in same_points]
-    return {
-        "cost": [np.asarray(neuron.cost(point, X, Y)) for point in same_points],
-        "dW": [dW for dW, _ in gradients],
-        "db": [db for _, db in gradients],
-        "W": [parameters.W],
-        "b": [parameters.b],
-        "A": [neuron.predict_proba(parameters, X) for X, _ in placed],
-    }
+def _at(neuron: Neuron, point: Parameters, train: tuple[Array, Array], learning_rate: float) -> dict[str, Any]:
+    """What is compared, computed from the same parameters."""
+    dW, db = neuron.gradients(point, *train)
+    on_device = Parameters(neuron.put(point.W), neuron.put(point.b))
+    W, b = neuron.descend(on_device, train, None, learning_rate, range(EPOCHS_TOGETHER), 1)[0]
+    A = neuron.predict_proba(point, train[0])
+    return {"cost": neuron.cost(point, *train), "dW": dW, "db": db, "A": A, "W": neuron.get(W), "b": neuron.get(b)}
 
 
-def _tolerances(
-    neuron: Neuron, same_points: list[Parameters], sets: list[Examples], epochs: int, learning_rate: float
-) -> Numbers:
-    """How far each of `_numbers` may lie from the reference's: both may be off, hence twice each bound."""
-    at = [bounds(neuron, point, *sets[0]) for point in same_points]
+def _allowed(
+    neuron: Neuron, point: Parameters, placed: tuple[Array, Array], train: Examples, learning_rate: float
+) -> dict[str, Any]:
+    """How far two right backends may be apart in what `_at` gives: either may be off by the bound.
+
+    For W after an epoch that is how far it was before, the learning rate times the bound of the gradient, and the
+    roundings of the update; the bound takes into account that the second epoch begins with W and b that are off.
+    """
+    first = bounds(neuron, point, *train)
     u = np.finfo(neuron.dtype).eps / 2
-    _, end = same_points
-    off = Parameters(
-        epochs * (learning_rate * np.maximum(at[0].dW, at[1].dW) + u * abs(end.W)) + np.finfo(neuron.dtype).tiny,
-        epochs * (learning_rate * max(at[0].db, at[1].db) + u * abs(end.b)) + np.finfo(neuron.dtype).tiny,
-    )
-    return {
-        "cost": [np.asarray(2 * bound.cost) for bound in at],
-        "dW": [2 * bound.dW for bound in at],
-        "db": [np.asarray(2 * bound.db) for bound in at],
-        "W": [2 * off.W],
-        "b": [2 * off.b],
-        "A": [2 * bounds(neuron, end, X, Y, within=off).A for X, Y in sets],
-    }
+    off = Parameters.zeros(len(train[0]))
+    on_device = Parameters(neuron.put(point.W), neuron.put(point.b))
+    for _ in range(EPOCHS_TOGETHER):
+        before = Parameters(neuron.get(on_device.W), neuron.get(on_device.b))
+        on_device = neuron.descend(on_device, placed, None, learning_rate, range(1), 1)[0]
+        bound = bounds(neuron, before, *train, within=off)
+        moved = Parameters(*(abs(neuron.get(after) - V) for after, V in zip(on_device, before, strict=True)))
+        off = Parameters(
+            off.W + 2 * learning_rate * bound.dW + 2 * u * (2 * moved.W + abs(before.W)),
+            off.b + 2 * learning_rate * bound.db + 2 * u * (2 * moved.b + abs(before.b)),
+        )
+    return {"cost": 2 * first.cost, "dW": 2 * first.dW, "db": 2 * first.db, "A": 2 * first.A, "W": off.W, "b": off.b}
 
 
-def _largest(arrays: list[npt.NDArray[Any]]) -> float:
-    return max(float(np.max(array)) for array in arrays)
+def _apart(a: Any, b: Any, allowed: Any = 1.0) -> float:
+    """The largest |a - b|, in units of what is allowed."""
+    return float(np.max(abs(np.asarray(a, np.float64) - b) / np.maximum(allowed, np.finfo(np.float64).tiny)))

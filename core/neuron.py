@@ -56,7 +56,12 @@ class Parameters(NamedTuple):
         """W from a normal distribution of variance 1 / n and b = 0, float64: the same numbers for every backend.
 
         The variance keeps Z near 1 for inputs near 1 (LeCun et al., "Efficient BackProp", 1998, section 4.6).
+
+        Raises:
+            UsageError: seed is negative.
         """
+        if seed < 0:
+            raise UsageError(f"seed is {seed}; expected at least 0")
         return cls(np.random.default_rng(seed).standard_normal((1, n)) / math.sqrt(n), np.zeros(()))
 
 
@@ -74,6 +79,10 @@ class Sums(NamedTuple):
     dW: Array
     db: Array
     m: int
+
+    def __add__(self, other: Sums) -> Sums:  # type: ignore[override]  # a tuple's + would join the two
+        """The sums over the examples of both."""
+        return Sums(*(mine + others for mine, others in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ class Neuron(ABC):
         """The loss alone, summed over the examples of X: what a validation set needs."""
         return self.sums(parameters, X, Y).loss
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is found in the costs
     def descend(
         self,
         parameters: Parameters,
@@ -205,8 +215,7 @@ class Neuron(ABC):
         """
         parameters, X, Y = self._checked(parameters, X, Y)
         loss = self.get(self.loss_sum(parameters, X, Y))
-        with np.errstate(over="ignore"):
-            return float(self._cost(self._host(parameters), loss, X.shape[1]))
+        return float(self._cost(self._host(parameters), loss, X.shape[1]))
 
     def gradients(self, parameters: Parameters, X: Array, Y: Array) -> Gradients:
         """dJ/dW (1, n) and dJ/db () as NumPy arrays. Arguments and errors as for `cost`."""
@@ -218,8 +227,7 @@ class Neuron(ABC):
         """One epoch: W - alpha dW and b - alpha db, on the device. Arguments and errors as for `cost`."""
         self._check_learning_rate(learning_rate)
         parameters, X, Y = self._checked(parameters, X, Y)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.descend(parameters, (X, Y), None, learning_rate, range(1), 1)[0]
+        return self.descend(parameters, (X, Y), None, learning_rate, range(1), 1)[0]
 
     def fit(
         self,
@@ -263,17 +271,16 @@ class Neuron(ABC):
         parameters, X, Y = self._checked(initial, X, Y)
         if validation is not None:
             validation = self._checked(initial, *validation)[1:]
-        with np.errstate(over="ignore", invalid="ignore"):
-            return descent.train(
-                self,
-                parameters,
-                (X, Y),
-                validation,
-                epochs=epochs,
-                learning_rate=learning_rate,
-                validation_every=validation_every,
-                progress=progress,
-            )
+        return descent.train(
+            self,
+            parameters,
+            (X, Y),
+            validation,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            validation_every=validation_every,
+            progress=progress,
+        )
 
     def predict_proba(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
         """A (1, m) as a NumPy array; with the sigmoid, the probability of class 1. Errors as for `cost`."""
@@ -287,15 +294,18 @@ class Neuron(ABC):
     def accuracy(self, parameters: Parameters, X: Array, Y: Array, threshold: float = 0.5) -> float:
         """The share of the examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
         parameters, X, Y = self._checked(parameters, X, Y)
-        return float(np.mean(self.predict(parameters, X, threshold) == self.get(Y)))
+        predicted = self.get(self.forward(parameters, X)) > threshold
+        return float(np.mean(predicted == self.get(Y)))
 
     # From sums to means; written with operators only, so that they run on every backend's arrays.
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _cost(self, parameters: Parameters, loss: Array, m: int) -> Array:
         if self.l2 == 0:
             return loss / m
         return loss / m + self.l2 / 2 * (parameters.W * parameters.W).sum()
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _gradients(self, parameters: Parameters, sums: Sums) -> Gradients:
         dW = sums.dW / sums.m
         return Gradients(dW if self.l2 == 0 else dW + self.l2 * parameters.W, sums.db / sums.m)
@@ -304,7 +314,10 @@ class Neuron(ABC):
         return Parameters(self.get(parameters.W), self.get(parameters.b))
 
     def _checked(self, parameters: Parameters, X: Array, Y: Array | None = None) -> tuple[Parameters, Array, Array]:
-        """All on the device, after their shapes and, where they come from the host, their values were found good."""
+        """All on the device, after their shapes were found good, and their values.
+
+        Values of X that lie on an accelerator already are taken as they are, since looking would cost a transfer.
+        """
         X = _array("X", X, DataError)
         if X.ndim != 2 or 0 in X.shape:
             raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
@@ -320,12 +333,24 @@ class Neuron(ABC):
                 raise DataError(
                     f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
                 )
-            if isinstance(Y, np.ndarray):
-                _check_labels(Y)
+            _check_labels(self.get(Y))
         for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
-            if isinstance(V, np.ndarray):
-                _check_values(name, V, self.dtype, error)
+            if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
+                _check_values(name, self.get(V), self.dtype, error)
         return Parameters(self.put(W), self.put(b)), self.put(X), None if Y is None else self.put(Y)
+
+
+def portable(array: Array, dtype: str) -> Array:
+    """A NumPy array that frameworks take as it is: no copy, unless they would refuse or wrap its numbers.
+
+    They know no foreign byte order, long double or negative strides, and JAX makes 32-bit integers of 64-bit ones.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
+    wide = array.dtype.itemsize > (8 if array.dtype.kind == "f" else 4)
+    if wide or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+        return np.array(array, dtype, order="C")
+    return array
 
 
 def _array(name: str, V: Array, error: type[HandgradError]) -> Array:

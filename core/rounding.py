@@ -1,19 +1,20 @@
 """How far two right answers may lie apart: the one table of tolerances, derived and not tuned.
 
-Every bound is the unit roundoff u times the magnitudes that are summed, times a count of roundings. In what follows
-s is the input scale, x_ij >= 0 stands for |X_ij|, and gamma(k) bounds the relative error that k roundings leave in a
-sum of products (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1)::
+Every bound is the unit roundoff u times the magnitudes that are summed, times a count of roundings. In what follows s
+is the input scale, x_ij stands for |X_ij|, gamma(k) bounds the relative error that k roundings leave in a sum (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1), and off_W, off_b are how
+far the parameters themselves may be off (0 unless said otherwise)::
 
-    Z_i    E_i  = gamma(n + 3) (s sum_j |W_j| x_ij + |b|) + underflow
+    Z_i    E_i  = gamma(n + 3) (s sum_j |W_j| x_ij + |b|) + s sum_j off_W_j x_ij + off_b
     A_i           max|f'| E_i + ELEMENTARY u |A_i|
-    dZ_i   D_i  = max|L''| E_i + ELEMENTARY u (|A_i| + Y_i)                 L'' = d^2 L / dZ^2
-    dW_j          s / m (gamma(m + 4) sum_i |dZ_i| x_ij + sum_i D_i x_ij) + 4 u l2 |W_j|
-    db            dW_j with s x_ij = 1
-    J             1 / m sum_i (gamma(m + 4) L_i + (|dZ_i| + D_i) E_i + ELEMENTARY u (L_i + |A_i - Y_i| (|A_i| + Y_i)))
-                  + gamma(n + 6) l2 / 2 W W^T
+    dZ_i   D_i  = max|L''| E_i + ELEMENTARY u (|A_i| + Y_i)                                  L'' = d^2 L / dZ^2
+    dW_j          s / m sum_i (gamma(m + 4) (|dZ_i| + D_i) + D_i) x_ij + 4 u l2 |W_j| + l2 off_W_j
+    db            dW_j with s x_ij = 1 and l2 = 0
+    L_i           (|dZ_i| + D_i) E_i + ELEMENTARY u L_i, and ELEMENTARY u |A_i - Y_i| (|A_i| + Y_i) for a squared error
+    J             1 / m sum_i (gamma(m + 4) L_i + its bound) + gamma(n + 6) l2 / 2 W W^T
 
 For the relu, f'' is infinite at 0: where |Z_i| <= E_i the neuron may be seen as on or as off, and D_i grows by the
-whole jump, |A_i| + Y_i. Subnormal numbers may be flushed to zero (XLA does), which is the underflow term.
+whole jump, |A_i| + Y_i. Numbers below the smallest normal one may be flushed to zero, as XLA does: each input, product
+and result may so lose as much as that number, times what it is multiplied by, which is added throughout.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ import numpy.typing as npt
 from handgrad.neuron import Neuron, Parameters
 
 ELEMENTARY = 16
-"""Roundings in one activation with its derivative: at most four operations, each within 4 units in the last place."""
+"""Roundings, in units of u, in an activation with its derivative: at most eight operations within a last place, 2 u."""
 
 LAMBDA = 8
-"""The failure probability of the probabilistic bound is at most 2 k exp(-LAMBDA^2 / 2), under 1e-9 for k = 30,000."""
+"""Of the probabilistic bound, which one sum of k terms exceeds with a probability of at most 2 k exp(-LAMBDA^2 / 2)."""
 
 BLOCK_BYTES = 2**27
 """How much of X is looked at at a time, as float64."""
@@ -39,13 +40,13 @@ STEEPEST = {"sigmoid": 1 / 4, "tanh": 1.0, "relu": 1.0, "identity": 1.0}
 """max |f'|."""
 
 SHARPEST = {
-    ("cross_entropy", "sigmoid"): 1 / 4,  # A (1 - A)
-    ("squared_error", "sigmoid"): 0.16,  # f'^2 + (A - Y) f'': 1 / 16 + 1 / (6 sqrt 3)
-    ("squared_error", "tanh"): 2.6,  # 1 + 2 * 4 / (3 sqrt 3)
+    ("cross_entropy", "sigmoid"): 1 / 4,
+    ("squared_error", "sigmoid"): 0.078,
+    ("squared_error", "tanh"): 1.24,
     ("squared_error", "relu"): 1.0,  # off the jump
     ("squared_error", "identity"): 1.0,
 }
-"""max |d^2 L / dZ^2| for Y in {0, 1}."""
+"""An upper bound of |d^2 L / dZ^2| = |f'^2 + (A - Y) f''|, and of A (1 - A), for Y in {0, 1}."""
 
 
 class Bounds(NamedTuple):
@@ -63,10 +64,12 @@ class Bounds(NamedTuple):
 def gamma(k: int, u: float) -> float:
     """The relative error of a sum of k rounded terms: the worst case, or the probabilistic bound where that is smaller.
 
-    k u / (1 - k u) always holds; exp(LAMBDA sqrt(k) u + ...) - 1 holds for rounding errors of mean zero, with the
-    probability that `LAMBDA` states (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019).
+    k u / (1 - k u) always holds while k u < 1; exp(LAMBDA sqrt(k) u + ...) - 1 holds for rounding errors of mean zero,
+    with the probability that `LAMBDA` states (Higham and Mary, "A New Approach to Probabilistic Rounding Error
+    Analysis", 2019).
     """
-    return min(k * u / (1 - k * u), math.expm1(LAMBDA * math.sqrt(k) * u + k * u**2 / (1 - u)))
+    worst = k * u / (1 - k * u) if k * u < 1 else math.inf
+    return min(worst, math.expm1(LAMBDA * math.sqrt(k) * u + k * u**2 / (1 - u)))
 
 
 def bounds(
@@ -80,15 +83,15 @@ def bounds(
 
     Args:
         neuron: the configuration; its backend does not matter.
-        parameters: W (1, n), b ().
-        X: (n, m), Y: (1, m), NumPy arrays, as the neuron sees them: rounded to its dtype. X is read in blocks.
-        within: how far W and b themselves may be off, elementwise; exact by default.
+        parameters: W (1, n), b (), NumPy arrays.
+        X: (n, m), Y: (1, m), NumPy arrays. X is read in blocks. All are taken as the neuron sees them, in its dtype.
+        within: how far W and b may be off, elementwise.
     """
     n, m = X.shape
     u = float(np.finfo(neuron.dtype).eps) / 2
     tiny = float(np.finfo(neuron.dtype).tiny)
     s, l2 = neuron.input_scale, neuron.l2
-    W, b = np.asarray(parameters.W, np.float64), float(parameters.b)
+    W, b = (np.asarray(V, neuron.dtype).astype(np.float64) for V in parameters)
     off_W, off_b = within or Parameters.zeros(n)
     sharpest = SHARPEST[neuron.loss, neuron.activation]
     in_Z, in_sum = gamma(n + 3, u), gamma(m + 4, u)
@@ -98,34 +101,37 @@ def bounds(
     A_bounds = []
     width = max(1, BLOCK_BYTES // (8 * n))
     for i in range(0, m, width):
-        x, y = X[:, i : i + width].astype(np.float64), Y[:, i : i + width].astype(np.float64)
+        x, y = (V[:, i : i + width].astype(neuron.dtype).astype(np.float64) for V in (X, Y))
         Z = s * (W @ x) + b
         A, slope = _activate(neuron.activation, Z)
         x = abs(x)
-        E = in_Z * (s * (abs(W) @ x) + abs(b)) + tiny * (s * (abs(W).sum() + x.sum(axis=0) + n) + 1)
-        E += s * (off_W @ x) + off_b
-        if neuron.loss == "cross_entropy":
-            L, dZ = np.logaddexp(0, (1 - 2 * y) * Z), abs(A - y)
-        else:
-            L, dZ = (A - y) ** 2 / 2, abs(A - y) * slope
+        E = in_Z * (s * (abs(W) @ x) + abs(b)) + s * (off_W @ x) + off_b
+        E += tiny * (s * abs(W).sum() + (1 + s) * (x.sum(axis=0) + n) + 1)
         D = sharpest * E + ELEMENTARY * u * (abs(A) + y) + tiny
         if neuron.activation == "relu":
             D += np.where(abs(Z) <= E, abs(A) + y + E, 0)
+        if neuron.loss == "cross_entropy":
+            L, dZ = np.logaddexp(0, (1 - 2 * y) * Z), abs(A - y)
+            off_L = ELEMENTARY * u * L
+        else:
+            L, dZ = (A - y) ** 2 / 2, abs(A - y) * slope
+            off_L = ELEMENTARY * u * (L + abs(A - y) * (abs(A) + y))
+        cost += float((in_sum * L + (dZ + D) * E + off_L + tiny).sum())
+        summed = in_sum * (dZ + D) + D
+        dW += s * (summed @ x.T) + tiny * (s * dZ.sum() + (1 + s) * (x.sum(axis=1) + x.shape[1]) + 1)
+        db += float((summed + tiny).sum())
         A_bounds.append(STEEPEST[neuron.activation] * E + ELEMENTARY * u * abs(A) + tiny)
-        cost += float((in_sum * L + (dZ + D) * E + ELEMENTARY * u * (L + abs(A - y) * (abs(A) + y)) + tiny).sum())
-        dW += s * (in_sum * (dZ @ x.T) + D @ x.T) + tiny * (s * (dZ.sum() + x.sum(axis=1) + x.shape[1]) + 1)
-        db += float((in_sum * dZ + D + tiny).sum())
     penalty = l2 / 2 * float((W * W).sum())
     return Bounds(
-        cost / m + gamma(n + 6, u) * penalty + tiny,
-        dW / m + 4 * u * l2 * abs(W) + tiny,
-        db / m + tiny,
+        cost / m + gamma(n + 6, u) * penalty + l2 * float((off_W * (abs(W) + off_W)).sum()) + 2 * tiny,
+        dW / m + 4 * u * l2 * abs(W) + l2 * off_W + 2 * tiny,
+        db / m + 2 * tiny,
         np.concatenate(A_bounds, axis=1),
     )
 
 
 def _activate(activation: str, Z: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """F and |f'|; to the few digits that a bound needs."""
+    """The activation f and |f'|, to the few digits that a bound needs."""
     match activation:
         case "sigmoid":
             A = np.exp(-np.logaddexp(0, -Z))

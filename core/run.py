@@ -99,6 +99,8 @@ def load_model(run: str | PathLike[str]) -> Model:
     Raises:
         DataError: the file is missing, damaged, of a newer format, or contradicts itself.
     """
+    from handgrad.backends.numpy import Neuron as NumpyNeuron  # only to see that the configuration is one
+
     path = Path(run) / "model.safetensors"
     try:
         with safe_open(path, framework="numpy") as file:
@@ -110,15 +112,16 @@ def load_model(run: str | PathLike[str]) -> Model:
             parameters = Parameters(file.get_tensor("W"), file.get_tensor("b"))
         described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
         model = Model(parameters, **described)
+        model.neuron(NumpyNeuron)
         n = math.prod(model.size)
         shapes = parameters.W.shape, parameters.b.shape
         if shapes != ((1, n), ()) or len(model.classes) != 2 or not all(np.isfinite(V).all() for V in parameters):
             raise ValueError(f"W and b of shapes {shapes} for {model.size} = {n} features, or not finite")
     except FileNotFoundError:
         raise DataError(f"{path}: not found; expected a run's folder; make one with: handgrad train") from None
-    except HandgradError:
+    except DataError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (HandgradError, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train"
         ) from None

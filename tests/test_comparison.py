@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handgrad import Neuron, Sums, backends
+from handgrad import DivergedError, Neuron, Parameters, Sums, backends
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.comparison import compare
 
@@ -56,7 +56,56 @@ def test_a_backend_that_returns_nan_disagrees(sets):
     Wrong.factor = {"db": float("nan")}
     neurons = {"numpy": ByHand(input_scale=1 / 255), "wrong": Wrong(input_scale=1 / 255)}
     _, wrong = compare(neurons, *sets, epochs=0, learning_rate=0.01)
-    assert wrong.disagreements == ["db"]
+    assert wrong.disagreements == ["db", "W", "b"]
+
+
+@pytest.mark.parametrize(("what", "factor"), [("loss", 1.001), ("A", 1.0001)])
+def test_a_wrong_cost_or_activation_disagrees_though_the_descent_is_right(sets, what, factor):
+    class WrongValue(Wrong):
+        def forward(self, parameters, X):
+            return (factor if what == "A" else 1) * ByHand.forward(self, parameters, X)
+
+        def loss_sum(self, parameters, X, Y):
+            return (factor if what == "loss" else 1) * ByHand.loss_sum(self, parameters, X, Y)
+
+    Wrong.factor = {}
+    neurons = {"numpy": ByHand(input_scale=1 / 255), "wrong": WrongValue(input_scale=1 / 255)}
+    _, wrong = compare(neurons, *sets, epochs=10, learning_rate=0.01)
+    assert wrong.disagreements == ["cost" if what == "loss" else "A"]
+
+
+@pytest.mark.parametrize("fault", ["b moves too far", "stale gradient"])
+def test_a_descent_that_is_wrong_disagrees_though_every_gradient_is_right(sets, fault):
+    class WrongDescent(Wrong):
+        def descend(self, parameters, train, validation, learning_rate, epochs, validation_every):
+            after, *costs = super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
+            if fault == "b moves too far":
+                after = after._replace(b=parameters.b + 1.05 * (after.b - parameters.b))
+            elif len(epochs) > 1:
+                first = super().descend(parameters, train, None, learning_rate, epochs[:1], 1)[0]
+                after = Parameters(*(V + len(epochs) * (V1 - V) for V, V1 in zip(parameters, first, strict=True)))
+            return after, *costs
+
+    Wrong.factor = {}
+    neurons = {"numpy": ByHand(input_scale=1 / 255), "wrong": WrongDescent(input_scale=1 / 255)}
+    _, wrong = compare(neurons, *sets, epochs=10, learning_rate=0.05)
+    assert wrong.disagreements
+    assert set(wrong.disagreements) <= {"W", "b"}
+
+
+def test_backends_are_not_blamed_where_a_high_rate_drives_rounding_errors_apart(sets, dtype):
+    """A rate far above the stable ones: after training the weights differ visibly, and nobody is wrong."""
+    (X, Y), _ = sets
+    neurons = {
+        name: backends.load(name)("sigmoid", "squared_error", 0.0, 1 / 255, dtype) for name in ("numpy", "torch", "jax")
+    }
+    rows = compare(neurons, (X, Y), epochs=500, learning_rate=3.0, initial=Parameters.random(300, 1))
+    assert [row.disagreements for row in rows] == [[], [], []]
+
+
+def test_a_divergence_names_the_backend(sets):
+    with pytest.raises(DivergedError, match=r"^numpy: training diverged"):
+        compare({"numpy": ByHand("identity", "squared_error")}, *sets, epochs=500, learning_rate=1.0)
 
 
 def test_without_validation_its_numbers_are_nan(sets):

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from exact import exact
 from handgrad import MissingExtraError, Neuron, Parameters, Sums, backends
 from handgrad.backends.numpy import Neuron as ByHand
-from handgrad.rounding import bounds
+from handgrad.rounding import ELEMENTARY, bounds, gamma
 
 CONFIGURATIONS = [
     ("cross_entropy", "sigmoid"),
@@ -39,7 +39,8 @@ def problems(draw, dtype):
         X = (draw(hnp.arrays(np.float64, (n, m), elements=unit)) * x_scale).astype(kind)
     logit = draw(st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4]))
     W = draw(hnp.arrays(np.float64, (1, n), elements=unit)) * min(logit / x_scale, 1e15)
-    b = np.asarray(draw(unit) * logit)
+    tiny = float(np.finfo(dtype).tiny)
+    b = np.asarray(draw(unit) * draw(st.sampled_from([logit, tiny, 300 * tiny])))
     label = st.integers(0, 1)
     Y = draw(
         st.one_of(
@@ -109,7 +110,7 @@ def faulty(name):
     """The hand-derived neuron with one planted fault."""
 
     class Faulty(Neuron):
-        put, get, forward = ByHand.put, ByHand.get, ByHand.forward
+        put, get = ByHand.put, ByHand.get
         _logits, _losses = ByHand._logits, ByHand._losses
 
         def sums(self, parameters, X, Y):
@@ -126,15 +127,23 @@ def faulty(name):
                     dW, db = dZ @ X.T * self.input_scale, dZ.sum()
                 case "penalty on b":
                     db = db + m * self.l2 * parameters.b
+                case "loss":
+                    loss = loss * (1 + 1e-3)
                 case "none":
                     pass
             return Sums(loss, dW, db, m)
+
+        def forward(self, parameters, X):
+            A = ByHand.forward(self, parameters, X)
+            return A * (1 + 1e-3) if name == "activation" else A
 
     return Faulty
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("fault", ["sign", "missing 1/m", "a sigmoid too many", "penalty on b", "none"])
+@pytest.mark.parametrize(
+    "fault", ["sign", "missing 1/m", "a sigmoid too many", "penalty on b", "loss", "activation", "none"]
+)
 def test_a_planted_fault_is_found(fault, dtype):
     @settings(max_examples=200, report_multiple_bugs=False, print_blob=False)
     @given(problems(dtype))
@@ -148,14 +157,57 @@ def test_a_planted_fault_is_found(fault, dtype):
             holds()
 
 
-def test_the_bound_is_no_wider_than_a_hundred_roundings_on_photographs_of_ordinary_size(rng, dtype):
-    """A bound that allows everything would prove nothing: relative to the gradient it stays near u sqrt(n + m)."""
+@pytest.mark.parametrize(("loss", "activation"), CONFIGURATIONS)
+def test_the_bounds_are_no_wider_than_a_few_hundred_roundings_on_ordinary_data(rng, dtype, loss, activation):
+    """A bound that allows everything would prove nothing: relative to what it bounds, it stays near u sqrt(n + m)."""
     n, m = 768, 200
     X, Y = rng.integers(0, 256, (n, m), np.uint8), rng.integers(0, 2, (1, m))
-    parameters = Parameters.random(n, 1)
-    neuron = ByHand(input_scale=1 / 255, dtype=dtype)
-    width = np.median(bounds(neuron, parameters, X, Y).dW / abs(neuron.gradients(parameters, X, Y).dW))
-    assert width < 100 * np.sqrt(n + m) * np.finfo(dtype).eps
+    parameters = Parameters.random(n, 1)._replace(b=np.asarray(1.0))
+    neuron = ByHand(activation, loss, input_scale=1 / 255, dtype=dtype)
+    values, allowed = computed(neuron, parameters, X, Y), bounds(neuron, parameters, X, Y)._asdict()
+    for name in values:
+        width = np.median(allowed[name] / (abs(values[name]) + np.mean(abs(values[name]))))
+        assert width < 300 * np.sqrt(n + m) * np.finfo(dtype).eps, name
+
+
+def test_the_error_of_a_sum_is_bounded_by_the_worst_case_and_for_long_ones_by_the_probable_one():
+    u = 2.0**-24
+    assert gamma(3, u) == pytest.approx(3 * u, rel=1e-5)
+    assert gamma(10_000, u) == pytest.approx(8 * 100 * u, rel=1e-2)
+    assert gamma(2**24, u) > 0
+    assert gamma(2**24 + 1, u) > 0
+    assert all(gamma(k, u) < gamma(k + 1, u) for k in (1, 63, 64, 10**6, 2**24 - 1, 2**24))
+
+
+def test_an_activation_and_its_derivative_stay_within_the_roundings_that_are_counted(backend, dtype):
+    """On a dense grid of logits, through the interface: A, and dL/dZ of single examples."""
+    Z = np.concatenate([np.linspace(-30, 30, 40_001), [0.0]])
+    u = np.finfo(dtype).eps / 2
+    one = Parameters(np.ones((1, 1)), np.zeros(()))
+    for loss, activation in CONFIGURATIONS:
+        neuron = backend(activation, loss, dtype=dtype)
+        Z = Z.astype(dtype)
+        A = neuron.predict_proba(one, Z.reshape(1, -1))
+        _, _, right = exact(neuron, one, Z.reshape(1, -1), np.zeros((1, len(Z))))
+        tiny = np.finfo(dtype).tiny
+        assert np.all(abs(A - right) <= ELEMENTARY * u * abs(right) + tiny), activation
+        # Distinct features of single examples: dL/dZ of each, from one call.
+        part = Z[:: len(Z) // 60]
+        for y in 0, 1:
+            found = [neuron.gradients(one, np.array([[z]]), np.array([[y]])).db for z in part]
+            expected = [exact(neuron, one, np.array([[z]]), np.array([[y]])) for z in part]
+            for db, (_, gradients, a) in zip(found, expected, strict=True):
+                assert abs(db - gradients.db) <= ELEMENTARY * u * (abs(a[0, 0]) + y) + tiny, activation
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "tanh"])
+def test_what_a_backend_flushes_to_zero_is_within_the_bound(backend, dtype, activation):
+    """With a bias near the smallest normal number, scaled by 1 / 255 on the way back."""
+    for x in 1, 100, 255:
+        for times in 0.5, 3, 250, 1000:
+            b = np.asarray(times * np.finfo(dtype).tiny)
+            problem = 0.0, 1 / 255, Parameters(np.zeros((1, 1)), b), np.array([[x]], np.uint8), np.array([[0]])
+            assert_right([backend], "squared_error", activation, dtype, problem)
 
 
 @pytest.mark.parametrize("Z", [0.0, 1e-300, 17.0, 37.43, 88.0, 709.0, 745.0, 1e4])

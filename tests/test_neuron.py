@@ -34,6 +34,11 @@ def test_the_first_cost_at_zero_weights_is_log_2(backend, dtype, pixels):
     assert round(neuron.cost(Parameters.zeros(12), X, Y), 6) == 0.693147
 
 
+def test_a_negative_seed_is_one_line():
+    with pytest.raises(UsageError, match="seed is -1; expected at least 0"):
+        Parameters.random(3, -1)
+
+
 def test_an_untrained_random_neuron_scores_about_one_half(backend, rng):
     X, Y = rng.standard_normal((100, 4000)), rng.integers(0, 2, (1, 4000))
     scores = [backend().accuracy(Parameters.random(100, seed), X, Y) for seed in range(5)]
@@ -62,7 +67,13 @@ def test_cost_and_gradients_are_those_of_every_kind_of_input(backend, dtype, pix
         (np.ascontiguousarray(X.astype(np.float64)), Y.astype(bool)),
         (np.repeat(X, 2, axis=1)[:, ::2], np.repeat(Y, 2, axis=1)[:, ::2]),
         (neuron.put(X), neuron.put(Y)),
+        (X[:, ::-1][:, ::-1], Y[:, ::-1][:, ::-1]),
+        (X.astype(">f4"), Y.astype(">i8")),
+        (X.astype(np.longdouble), Y.astype(np.float16)),
+        (X.astype(np.int64), Y.astype(np.uint64)),
     ]
+    reversed_X, reversed_Y = X[:, ::-1], Y[:, ::-1]
+    assert neuron.cost(P, reversed_X, reversed_Y) == pytest.approx(cost, rel=0, abs=2 * allowed.cost)
     for X_kind, Y_kind in kinds:
         assert neuron.cost(P, X_kind, Y_kind) == pytest.approx(cost, rel=0, abs=2 * allowed.cost)
         other = neuron.gradients(Parameters(neuron.put(P.W), neuron.put(P.b)), X_kind, Y_kind)
@@ -80,6 +91,80 @@ def test_sums_over_parts_of_the_examples_add(backend, dtype, pixels):
     for name, bound in ("loss", allowed.cost), ("dW", allowed.dW), ("db", allowed.db):
         added = sum(neuron.get(getattr(part, name)).astype(np.float64) for part in parts)
         assert np.all(abs(added - neuron.get(getattr(whole, name))) <= 2 * 50 * bound), name
+
+
+def test_sums_of_parts_are_added_by_plus(backend, pixels):
+    X, Y = pixels
+    neuron, P = backend(dtype="float64"), Parameters.random(12, 1)
+    whole = neuron.sums(P, X, Y)
+    added = neuron.sums(P, X[:, :20], Y[:, :20]) + neuron.sums(P, X[:, 20:], Y[:, 20:])
+    assert added.m == 50
+    np.testing.assert_allclose(neuron.get(added.dW), neuron.get(whole.dW), rtol=1e-12)
+
+
+def test_integers_of_64_bits_keep_their_value(backend, dtype):
+    X = np.array([[3_000_000_000, 5_000_000_000, 1]])
+    P = Parameters(np.full((1, 1), 1e-9), np.zeros(()))
+    np.testing.assert_allclose(backend(dtype=dtype).predict_proba(P, X), 1 / (1 + np.exp(-1e-9 * X)), rtol=1e-6)
+
+
+def test_inputs_are_scaled_before_they_are_summed_so_that_the_sum_does_not_overflow(backend):
+    P = Parameters(np.array([[10.0, -10.0]]), np.zeros(()))
+    A = backend(input_scale=1e-3).predict_proba(P, np.full((2, 1), 1e38))
+    assert np.isfinite(A).all()  # any of them: the products cancel, and what is left of them is rounding
+
+
+def test_values_are_checked_on_the_backends_own_arrays_too(backend):
+    neuron = backend()
+    X, Y = neuron.put(np.array([[1.0, np.nan]])), neuron.put(np.array([[0, 3]]))
+    with pytest.raises(DataError, match=r"Y\[0, 1\] is 3"):
+        neuron.cost(Parameters.zeros(1), X, Y)
+    with pytest.raises(DataError, match=r"X\[0, 1\] is nan"):
+        neuron.cost(Parameters.zeros(1), X, neuron.put(np.array([[0, 1]])))
+
+
+def test_a_fit_of_many_blocks_loses_no_epoch(backend, monkeypatch):
+    """More epochs than a block holds, with the validation cost in every 7th, across the borders of blocks."""
+    monkeypatch.setattr("handgrad.descent.BLOCK_SECONDS", 100.0)
+    X, Y, epochs = np.array([[1.0, -2.0]]), np.array([[1, 0]]), 3 * 1024 + 5
+    _, history = backend(dtype="float64").fit(
+        X, Y, epochs=epochs, learning_rate=0.1, validation=(X, Y), validation_every=7
+    )
+    assert np.isfinite(history.train_cost).all()
+    assert (np.diff(history.train_cost) < 0).all()
+    taken = np.flatnonzero(~np.isnan(history.validation_cost))
+    assert taken.tolist() == list(range(0, epochs, 7))
+    np.testing.assert_allclose(history.validation_cost[taken], history.train_cost[taken], rtol=1e-12)
+
+
+def test_torch_multiplies_in_full_precision_whatever_the_caller_allows(monkeypatch, pixels):
+    torch = pytest.importorskip("torch")
+    from handgrad.backends.torch import Neuron as Torch
+
+    seen = []
+    product = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: (seen.append(torch.get_float32_matmul_precision()), product(a, b))[1]
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        Torch().gradients(Parameters.zeros(12), *pixels)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["highest"]
+
+
+def test_jax_asks_for_full_precision_in_both_passes(pixels):
+    jax = pytest.importorskip("jax")
+    from handgrad.backends.jax import Neuron as Jax
+
+    neuron = Jax()
+    P = Parameters(neuron.put(np.zeros((1, 12))), neuron.put(0.0))
+    program = jax.make_jaxpr(lambda P, X, Y: neuron._loss_and_gradients(P, X, Y))(P, *map(neuron.put, pixels))
+    products = [line for line in str(program).splitlines() if "precision" in line]
+    assert len(products) >= 2
+    assert all("HIGHEST" in line and "DEFAULT" not in line for line in products)
 
 
 def test_a_step_is_one_move_against_the_gradient(backend, dtype, pixels):

@@ -63,6 +63,8 @@ def test_a_missing_model_says_how_to_make_one(tmp_path):
         ({"W": np.full((1, 12), np.nan)}, {}, "not finite"),
         ({}, {"classes": "cat"}, "is no model of handgrad"),
         ({}, {"surprise": "1"}, "surprise"),
+        ({}, {"activation": '"step"'}, "activation is 'step'"),
+        ({}, {"l2": '"much"'}, "is no model of handgrad"),
         ({}, {"format": "2"}, "found format 2; this handgrad reads 1; upgrade handgrad"),
         ({}, {"format": "new"}, "is no model of handgrad"),
     ],
