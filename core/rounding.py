@@ -1,8 +1,9 @@
 """How far two right answers may lie apart: the one table of tolerances, derived and not tuned.
 
 Every bound is the unit roundoff u times the magnitudes that are summed, times a count of roundings. In what follows s
-is the input scale, x_ij stands for |X_ij|, gamma(k) bounds the relative error that k roundings leave in a sum (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1), and off_W, off_b are how
-far the parameters themselves may be off (0 unless said otherwise)::
+is the input scale, x_ij stands for |X_ij|, gamma(k) bounds the relative error that k roundings leave in a sum (Higham,
+"Accuracy and Stability of Numerical Algorithms", 2002, lemma 3.1 and section 3.1), and off_W, off_b are how far the
+parameters themselves may be off (0 unless said otherwise)::
 
     Z_i    E_i  = gamma(n + 3) (s sum_j |W_j| x_ij + |b|) + s sum_j off_W_j x_ij + off_b
     A_i           max|f'| E_i + ELEMENTARY u |A_i|
