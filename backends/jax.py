@@ -71,7 +71,9 @@ class Neuron(neuron.Neuron):
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
             )
-        return parameters, *self.get(costs)[:, : len(epochs)]
+        train_costs, validation_costs = self.get(costs)[:, : len(epochs)]
+        taken = [validation is not None and epoch % validation_every == 0 for epoch in epochs]
+        return parameters, train_costs, np.where(taken, validation_costs, np.nan)
 
     @partial(jax.jit, static_argnums=0)
     def _descend(
@@ -102,7 +104,7 @@ class Neuron(neuron.Neuron):
             dW, db = self._gradients(parameters, Sums(loss, dW, db, m))
             return Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db), costs
 
-        costs = jnp.full((2, BLOCK_EPOCHS), jnp.nan, self.dtype)
+        costs = jnp.zeros((2, BLOCK_EPOCHS), self.dtype)
         state: tuple[Parameters, jax.Array] = jax.lax.fori_loop(start, stop, epoch, (parameters, costs))
         return state
 
@@ -115,8 +117,8 @@ class Neuron(neuron.Neuron):
         """L summed over the examples."""
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
-            return jax.nn.softplus((1 - 2 * Y) * Z).sum()  # -log(A) for class 1 and -log(1 - A) for class 0
-        return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
+            return pairwise_sum(jax.nn.softplus((1 - 2 * Y) * Z))  # -log(A) for class 1 and -log(1 - A) for class 0
+        return pairwise_sum((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2)
 
     @partial(jax.jit, static_argnums=0)
     def _loss_and_gradients(
@@ -147,3 +149,14 @@ class Neuron(neuron.Neuron):
         except (RuntimeError, IndexError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
+
+
+def pairwise_sum(V: jax.Array) -> jax.Array:
+    """The sum of V (1, m), by halves: its error grows with log m, where that of XLA's own sum on a CPU grows with m.
+
+    Higham, "The Accuracy of Floating Point Summation", 1993, section 4.
+    """
+    while V.shape[1] > 1:
+        half = V.shape[1] // 2
+        V = jnp.concatenate([V[:, :half] + V[:, half : 2 * half], V[:, 2 * half :]], axis=1)
+    return V[0, 0]

@@ -23,15 +23,15 @@ class Neuron(neuron.Neuron):
     def get(self, array: Array) -> Array:
         return np.asarray(array)
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
     def forward(self, parameters: Parameters, X: Array) -> Array:
         return activate(self.activation, self._logits(parameters, self.put(X)))[0]
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
     def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
         return np.asarray(self._losses(self._logits(parameters, self.put(X)), self.put(Y))[0].sum())
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
     def sums(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
         """Loss and gradients, summed over the m examples in the columns of X.
 

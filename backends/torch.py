@@ -31,12 +31,15 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
+    @torch.inference_mode(False)
     def put(self, array: Any) -> torch.Tensor:
         if not isinstance(array, torch.Tensor):
             with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
                 array = torch.as_tensor(portable(array, self.dtype))
-        placed: torch.Tensor = array.to(self.device).to(getattr(torch, self.dtype))
+        if array.is_inference():  # autograd takes none of those
+            array = array.clone()
+        placed: torch.Tensor = array.detach().to(self.device).to(getattr(torch, self.dtype))
         return placed
 
     def get(self, array: Any) -> npt.NDArray[Any]:
@@ -50,10 +53,11 @@ class Neuron(neuron.Neuron):
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
         return self._loss(self._put(parameters), self.put(X), self.put(Y))
 
+    @torch.inference_mode(False)
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X, Y = self.put(X), self.put(Y)
         leaves = Parameters(*(V.detach().requires_grad_() for V in self._put(parameters)))
-        with torch.enable_grad(), full_precision():
+        with torch.enable_grad(), full_precision(X.device.type):
             loss = self._loss(leaves, X, Y)
             dW, db = torch.autograd.grad(loss, leaves)
         return Sums(loss.detach(), dW, db, X.shape[1])
@@ -62,7 +66,7 @@ class Neuron(neuron.Neuron):
         return Parameters(self.put(parameters.W), self.put(parameters.b))
 
     def _logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
-        with full_precision():
+        with full_precision(X.device.type):
             Z: torch.Tensor = (self.input_scale * parameters.W) @ X + parameters.b
         return Z
 
@@ -77,21 +81,21 @@ class Neuron(neuron.Neuron):
     def _check_device(self) -> None:
         try:
             device = torch.device(self.device)
+            if device.type not in ("cpu", "cuda"):
+                raise RuntimeError("it is neither cpu nor cuda")
             torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device is {self.device!r}, which PyTorch cannot use: {reason}") from None
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Matrix products in the full float32, whatever the caller has allowed (TF32 or bfloat16), restored afterwards."""
+def full_precision(device: str) -> Iterator[None]:
+    """Products in the neuron's dtype, whatever the caller allows (TF32, bfloat16, autocast), which is then restored."""
     allowed = torch.get_float32_matmul_precision()
-    if allowed == "highest":
-        yield
-        return
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        with torch.autocast(device, enabled=False):
+            yield
     finally:
         torch.set_float32_matmul_precision(allowed)

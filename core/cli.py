@@ -33,7 +33,7 @@ PIXEL_SCALE = 1 / 255
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted."""
+    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted, 141 pipe."""
     sys.exit(run(arguments))
 
 
@@ -41,6 +41,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; a person's mistake is one line on standard error."""
     try:
         return handgrad.main(arguments, prog_name="handgrad", standalone_mode=False) or 0
+    except SystemExit:  # so ends click where whoever reads the output has closed it
+        return 141
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -48,11 +50,8 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except HandgradError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
         return error.exit_code
-    except BrokenPipeError:  # whoever read the output has seen enough
-        sys.stderr.close()
-        return 0
     except OSError as error:
         click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         return DataError.exit_code
@@ -147,7 +146,7 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
         _print_json(summary.to_json())
     else:
         click.echo(summary.report())
-        click.echo(f"\nnext: handgrad train {data} --run RUN")
+        click.echo(f"\nnext: handgrad train {_word(data)} --run RUN")
 
 
 @handgrad.command(
@@ -235,7 +234,7 @@ def train(
     if diverged:
         raise diverged
     if not as_json:
-        click.echo(f"next: handgrad evaluate {run_folder} {data}")
+        click.echo(f"next: handgrad evaluate {_word(run_folder)} {_word(data)}")
 
 
 @handgrad.command(epilog=examples("handgrad evaluate run/ data/", "handgrad evaluate run/ data/ --json"))
@@ -264,7 +263,7 @@ def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: b
         _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
         click.echo(_table_of_sets(sets))
-        click.echo(f"\nnext: handgrad predict {run_folder} IMAGE...")
+        click.echo(f"\nnext: handgrad predict {_word(run_folder)} IMAGE...")
 
 
 @handgrad.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
@@ -294,7 +293,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
         try:
             x = read_photograph(image, (height, width)).reshape(-1, 1)
         except DataError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
             unreadable = True
             continue
         a = float(neuron.predict_proba(model.parameters, x)[0, 0])
@@ -367,9 +366,8 @@ def compare(
         click.get_current_context().exit(1)
     if not as_json and len(rows) > 1:
         click.echo(f"\n{', '.join(row.backend for row in rows)} agree")
-        click.echo(
-            f"next: handgrad train {data} --run RUN --backend {min(rows, key=attrgetter('seconds_per_epoch')).backend}"
-        )
+        fastest = min(rows, key=attrgetter("seconds_per_epoch")).backend
+        click.echo(f"next: handgrad train {_word(data)} --run RUN --backend {fastest}")
 
 
 @handgrad.command(epilog=examples("handgrad demo", "handgrad demo my-demo/"))
@@ -386,7 +384,6 @@ def demo(folder: Path) -> None:
     numbered = (Path(f"{folder}-{i}") for i in count(2))
     folder = next(name for name in chain([folder], numbered) if not name.exists())
     photographs, data, run_folder = folder / "photographs", folder / "data", folder / "run"
-    photographs.mkdir(parents=True)
     click.echo(f"{write_digits(photographs)} pictures of handwritten digits, 3 and 8, are in {photographs}\n")
     pictures = sorted(photographs.iterdir())
     descent = ["--learning-rate", "0.1", "--epochs", "1000"]
@@ -468,8 +465,15 @@ def _table_of_backends(rows: list[Row]) -> str:
     )
 
 
+def _word(path: Path) -> str:
+    """A path as a word of the shell, and no option."""
+    return shlex.quote(str(path) if not str(path).startswith("-") else f"./{path}")
+
+
 def _cost(cost: float | None) -> str:
-    return "-" if cost is None or math.isnan(cost) else f"{cost:.6f}"
+    if cost is None or math.isnan(cost):
+        return "-"
+    return f"{cost:.6f}" if cost < 1e6 else f"{cost:.6g}"
 
 
 def _percent(share: float) -> str:

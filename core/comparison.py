@@ -51,6 +51,7 @@ class Row:
         return [kind for kind, ratio in self.ratios.items() if not ratio <= 1]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a cost may be near the end of the range; nan is a disagreement
 def compare(
     neurons: Mapping[str, Neuron],
     train: Examples,

@@ -14,7 +14,7 @@ def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI repository, 1998.
 
     Args:
-        folder: exists, and takes the files.
+        folder: is made, and takes the files.
         classes: the two digits, 0 to 9.
 
     Raises:
@@ -25,6 +25,7 @@ def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "sklearn") from error
 
+    folder.mkdir(parents=True)
     digits = load_digits()
     chosen = np.flatnonzero(np.isin(digits.target, classes))
     for i in chosen:

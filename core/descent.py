@@ -58,6 +58,9 @@ class DivergedError(HandgradError):
         self.parameters = parameters
         self.history = history
 
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[object, ...]]:
+        return type(self), (str(self), self.epoch, self.parameters, self.history)
+
 
 def train(
     neuron: Neuron,

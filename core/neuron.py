@@ -21,6 +21,7 @@ examples that it is given), `forward`, and the way in and out, `put` and `get`. 
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -117,10 +118,9 @@ class Neuron(ABC):
                 f"loss 'cross_entropy' needs activation 'sigmoid', found {self.activation!r}; "
                 "use loss 'squared_error' or the sigmoid"
             )
-        if not (math.isfinite(self.l2) and self.l2 >= 0):
-            raise UsageError(f"l2 is {self.l2}; expected a finite number of at least 0")
-        if not (math.isfinite(self.input_scale) and self.input_scale > 0):
-            raise UsageError(f"input_scale is {self.input_scale}; expected a finite number above 0")
+        # As Python's floats, which take on the dtype of the arrays that they meet; NumPy's would impose theirs.
+        object.__setattr__(self, "l2", _number("l2", self.l2, zero=True))
+        object.__setattr__(self, "input_scale", _number("input_scale", self.input_scale))
         self._check_device()
 
     # What a backend writes.
@@ -190,11 +190,6 @@ class Neuron(ABC):
             parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
         return parameters, costs, validation_costs
 
-    @staticmethod
-    def _check_learning_rate(learning_rate: float) -> None:
-        if not (math.isfinite(learning_rate) and learning_rate > 0):
-            raise UsageError(f"learning_rate is {learning_rate}; expected a finite number above 0")
-
     def _check_device(self) -> None:
         """Raise a UsageError where `device` does not exist."""
         if self.device != "cpu":
@@ -225,7 +220,7 @@ class Neuron(ABC):
 
     def step(self, parameters: Parameters, X: Array, Y: Array, learning_rate: float) -> Parameters:
         """One epoch: W - alpha dW and b - alpha db, on the device. Arguments and errors as for `cost`."""
-        self._check_learning_rate(learning_rate)
+        learning_rate = _number("learning_rate", learning_rate)
         parameters, X, Y = self._checked(parameters, X, Y)
         return self.descend(parameters, (X, Y), None, learning_rate, range(1), 1)[0]
 
@@ -261,16 +256,17 @@ class Neuron(ABC):
             DataError: as for `cost`, for the training or the validation set.
             DivergedError: the cost stopped being finite; it carries the last good parameters and the history.
         """
-        if epochs < 0:
-            raise UsageError(f"epochs is {epochs}; expected at least 0")
-        if validation_every < 1:
-            raise UsageError(f"validation_every is {validation_every}; expected at least 1")
-        self._check_learning_rate(learning_rate)
+        epochs = _count("epochs", epochs, 0)
+        validation_every = _count("validation_every", validation_every, 1)
+        learning_rate = _number("learning_rate", learning_rate)
         if initial is None:
             initial = Parameters.zeros(np.shape(X)[0] if np.ndim(X) else 0)
         parameters, X, Y = self._checked(initial, X, Y)
         if validation is not None:
-            validation = self._checked(initial, *validation)[1:]
+            try:
+                validation = self._checked(parameters, *validation)[1:]
+            except HandgradError as error:
+                raise type(error)(f"validation: {error}") from None
         return descent.train(
             self,
             parameters,
@@ -311,7 +307,7 @@ class Neuron(ABC):
         return Gradients(dW if self.l2 == 0 else dW + self.l2 * parameters.W, sums.db / sums.m)
 
     def _host(self, parameters: Parameters) -> Parameters:
-        return Parameters(self.get(parameters.W), self.get(parameters.b))
+        return Parameters(np.array(self.get(parameters.W)), np.array(self.get(parameters.b)))
 
     def _checked(self, parameters: Parameters, X: Array, Y: Array | None = None) -> tuple[Parameters, Array, Array]:
         """All on the device, after their shapes were found good, and their values.
@@ -322,6 +318,8 @@ class Neuron(ABC):
         if X.ndim != 2 or 0 in X.shape:
             raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
         n, m = X.shape
+        if not (isinstance(parameters, tuple) and len(parameters) == 2):
+            raise UsageError(f"parameters are {type(parameters).__name__}; expected Parameters(W, b)")
         W, b = (_array(name, V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
         if tuple(W.shape) != (1, n) or tuple(b.shape) != ():
             raise UsageError(
@@ -353,8 +351,32 @@ def portable(array: Array, dtype: str) -> Array:
     return array
 
 
+def _number(name: str, value: float, *, zero: bool = False) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
+        raise UsageError(f"{name} is {value}; expected a finite number {'of at least' if zero else 'above'} 0")
+    return number
+
+
+def _count(name: str, value: int, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = least - 1
+    if count < least:
+        raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
+    return count
+
+
 def _array(name: str, V: Array, error: type[HandgradError]) -> Array:
-    V = V if hasattr(V, "shape") and hasattr(V, "dtype") else np.asarray(V)
+    if not (hasattr(V, "shape") and hasattr(V, "dtype")):
+        try:
+            V = np.asarray(V)
+        except ValueError as reason:
+            raise error(f"{name} is no array: {reason}") from None
     if isinstance(V, np.ndarray | np.generic) and V.dtype.kind not in "buif":
         raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
     return V

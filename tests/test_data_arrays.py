@@ -271,8 +271,9 @@ def test_without_h5py_the_error_tells_how_to_install_it(tmp_path, monkeypatch):
 def test_an_npz_written_by_prepare_is_article_1s_and_reads_back_as_the_same_data_set(tmp_path):
     for i in range(10):
         image = Image.fromarray(GENERATOR.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        image.save(tmp_path / f"{'cat' if i % 2 else 'dog'}.{i}.png")
-    first = prepare(tmp_path, tmp_path / "first", size=4, npz=True)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        image.save(tmp_path / "pictures" / f"{'cat' if i % 2 else 'dog'}.{i}.png")
+    first = prepare(tmp_path / "pictures", tmp_path / "first", size=4, npz=True)
     with np.load(tmp_path / "first" / "train.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["X", "Y"]
         assert (arrays["X"].shape, arrays["X"].dtype) == ((8, 4, 4, 3), np.uint8)

@@ -19,8 +19,9 @@ def written(tmp_path_factory):
     for i in range(20):
         image = Image.fromarray(generator.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         image.save(folder / f"{'cat' if i % 2 else 'dog'}.{i}.png")
-    prepare(folder, folder / "data", size=4)
-    return folder / "data"
+    data = tmp_path_factory.mktemp("prepared") / "data"
+    prepare(folder, data, size=4)
+    return data
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """One photograph in, its pixels out."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -259,8 +260,14 @@ def test_pillows_warnings_do_not_leak():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.jpg: cannot be read: No such file or directory"):
         read_photograph(tmp_path / "nowhere.jpg", 8)
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="not a file"):
         read_photograph(tmp_path, 8)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="not a file"):
+        read_photograph(tmp_path / "pipe.jpg", 8)
 
 
 @pytest.mark.parametrize("size", [0, -1, (0, 4), (4, 0)])

@@ -286,10 +286,11 @@ def test_the_source_is_not_changed(source, tmp_path):
     assert listing(source) == before
 
 
-def test_a_data_set_inside_the_source_is_not_taken_for_photographs(source, tmp_path):
-    inside = prepare(source, source / "data", size=4, npz=True)
-    assert inside.skipped == ()
-    assert inside.hash == prepare(shutil.copytree(source, tmp_path / "copy"), tmp_path / "data", size=4).hash
+def test_a_data_set_inside_the_source_is_refused(source):
+    before = sorted(source.rglob("*"))
+    with pytest.raises(UsageError, match="lies inside"):
+        prepare(source, source / "new" / "data", size=4)
+    assert sorted(source.rglob("*")) == before
 
 
 def test_ctrl_c_removes_what_was_begun(tmp_path):

@@ -1,6 +1,7 @@
 """The contract of the interface, on every backend."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -323,6 +324,7 @@ def ok():
         ({"X": np.ones(3)}, DataError, r"X has shape \(3,\); expected \(n, m\)"),
         ({"X": np.ones((3, 0))}, DataError, r"X has shape \(3, 0\)"),
         ({"X": np.full((3, 4), "a")}, DataError, "X has dtype <U1"),
+        ({"X": [[1, 2], [3]]}, DataError, "X is no array"),
         ({"X": np.ones((3, 4), complex)}, DataError, "X has dtype complex128"),
         (
             {"X": np.array([[1.0, 1, 1, 1], [1, 1, np.nan, 1], [1, 1, 1, 1]])},
@@ -370,6 +372,8 @@ def test_wrong_data_is_one_line_that_says_what_was_expected(backend, wrong, erro
         ({"l2": math.nan}, "l2 is nan"),
         ({"input_scale": 0.0}, "input_scale is 0.0; expected a finite number above 0"),
         ({"device": "abacus"}, "device is 'abacus'"),
+        ({"l2": None}, "l2 is None"),
+        ({"input_scale": "x"}, "input_scale is x"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(backend, wrong, message):
@@ -378,10 +382,63 @@ def test_a_wrong_configuration_is_one_line(backend, wrong, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scalar", [np.float64, np.float32, float, np.asarray])
+def test_a_number_of_any_type_leaves_the_dtype_alone(backend, dtype, pixels, scalar):
+    neuron = backend(l2=scalar(0.5), input_scale=scalar(0.25), dtype=dtype)
+    P, _ = neuron.fit(*pixels, epochs=3, learning_rate=scalar(0.001))
+    assert (P.W.dtype, P.b.dtype, neuron.gradients(P, *pixels).dW.dtype) == (dtype, dtype, dtype)
+    assert neuron.predict_proba(P, pixels[0]).dtype == dtype
+    assert neuron == backend(l2=0.5, input_scale=0.25, dtype=dtype)
+
+
+def test_results_can_be_written_to_and_share_nothing(backend, pixels):
+    start = Parameters.zeros(12)
+    neuron = backend(dtype="float64")
+    for P in neuron.fit(*pixels, epochs=0, learning_rate=1.0, initial=start)[0], neuron.gradients(start, *pixels):
+        P[0][:] = 7.0
+    assert not start.W.any()
+
+
+def test_an_error_survives_the_way_between_processes(pixels):
+    with pytest.raises(DivergedError) as caught:
+        ByHand("identity", "squared_error").fit(*pixels, epochs=500, learning_rate=1.0)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.epoch) == (str(caught.value), caught.value.epoch)
+    np.testing.assert_array_equal(again.parameters.W, caught.value.parameters.W)
+
+
+def test_torch_keeps_no_graph_of_the_callers_and_computes_in_its_own_dtype(pixels):
+    torch = pytest.importorskip("torch")
+    from handgrad.backends.torch import Neuron as Torch
+
+    neuron = Torch(input_scale=1 / 255)
+    P = Parameters(torch.zeros(1, 12, requires_grad=True), torch.zeros((), requires_grad=True))
+    after = neuron.step(P, *pixels, 0.1)
+    assert after.W.grad_fn is None
+    right = neuron.gradients(Parameters.random(12), *pixels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = neuron.gradients(Parameters.random(12), *pixels)
+    with torch.inference_mode():
+        inferred = neuron.gradients(Parameters.random(12), *pixels)
+    np.testing.assert_array_equal(right.dW, cast.dW)
+    np.testing.assert_array_equal(right.dW, inferred.dW)
+
+
+def test_numpys_and_jaxs_alarms_do_not_go_off_in_a_healthy_fit(backend, pixels):
+    jax = pytest.importorskip("jax")
+    with np.errstate(all="raise"), jax.debug_nans(True):
+        P = Parameters.random(12, 1)
+        backend().fit(*pixels, epochs=5, learning_rate=0.001, initial=P, validation=pixels, validation_every=2)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"epochs": -1}, "epochs is -1"),
+        ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
+        ({"learning_rate": "fast"}, "learning_rate is fast"),
+        ({"initial": (1, 2, 3)}, "parameters are tuple"),
+        ({"validation": (np.ones((2, 1)), np.ones((1, 1)))}, "validation: W and b have shapes"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"validation_every": 0}, "validation_every is 0"),

@@ -77,6 +77,8 @@ def read_photograph(
         with quiet_pillow():
             if not isinstance(source, Path):
                 return decode(source, (height, width)).pixels
+            if source.exists() and not source.is_file():
+                raise Unreadable("not a file")
             with source.open("rb") as file:
                 return decode(file, (height, width)).pixels
     except Unreadable as error:

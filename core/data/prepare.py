@@ -81,6 +81,8 @@ def prepare(
     started = time.perf_counter()
     source, data = Path(source), Path(data)
     _check(source, size, validation, seed, limit)
+    if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
+        raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     skipped: list[Skipped] = []
     sizes: list[tuple[int, int]] = []
     with _planned(source, size, validation, seed, positive, limit) as plan, new_folder(data) as folder:
@@ -100,7 +102,8 @@ def prepare(
             for name, count in zip(plan.classes, counts["train"], strict=True):
                 if count == 0:
                     unread = f"; skipped {skipped[0].name}: {skipped[0].reason}" if skipped else ""
-                    raise DataError(f"{source}: found no {name} to train on{unread}; expected both classes")
+                    few = "" if limit is None else f" with limit {limit}"
+                    raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
             content = writer.finish(**plan.origin)
         if npz:
             for split in SPLITS:

@@ -99,7 +99,7 @@ def _members(archive: zipfile.ZipFile) -> Iterator[_Entry]:
         elif member.file_size > MAX_MEMBER_BYTES:
             fault = f"too large: {member.file_size:,} bytes, over {MAX_MEMBER_BYTES:,}"
         if not member.is_dir():
-            yield _Entry(member.filename, partial(read, member), fault)
+            yield _Entry(member.filename.replace("\\", "/"), partial(read, member), fault)
 
 
 def _found(source: Path, kind: Literal["folder", "zip"], entries: Iterable[_Entry]) -> Found:
@@ -185,7 +185,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _parts(name: str) -> list[str]:
-    return [part for part in name.split("/") if part]
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 def _hidden(part: str) -> bool:
