@@ -339,14 +339,15 @@ class Neuron(ABC):
 
 
 def portable(array: Array, dtype: str) -> Array:
-    """A NumPy array that frameworks take as it is: no copy, unless they would refuse or wrap its numbers.
+    """A NumPy array that frameworks take as it is: no copy, unless they would refuse or change its numbers.
 
-    They know no foreign byte order, long double or negative strides, and JAX makes 32-bit integers of 64-bit ones.
+    They know no foreign byte order, long double or negative strides; of JAX's own conversions, 64-bit integers come out
+    with 32 bits and the float32 numbers below the smallest normal one as 0.
     """
     if not isinstance(array, np.ndarray):
         return array
-    wide = array.dtype.itemsize > (8 if array.dtype.kind == "f" else 4)
-    if wide or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+    changed = array.dtype != dtype if array.dtype.kind == "f" else array.dtype.itemsize > 4
+    if changed or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         return np.array(array, dtype, order="C")
     return array
 

@@ -109,6 +109,12 @@ def test_integers_of_64_bits_keep_their_value(backend, dtype):
     np.testing.assert_allclose(backend(dtype=dtype).predict_proba(P, X), 1 / (1 + np.exp(-1e-9 * X)), rtol=1e-6)
 
 
+def test_float32_inputs_below_the_smallest_normal_one_reach_a_float64_neuron(backend):
+    X = np.array([[1e-45]], np.float32)
+    neuron = backend("identity", "squared_error", dtype="float64")
+    assert neuron.gradients(Parameters.zeros(1), X, np.array([[1]])).dW == -np.float64(X[0, 0])
+
+
 def test_inputs_are_scaled_before_they_are_summed_so_that_the_sum_does_not_overflow(backend):
     P = Parameters(np.array([[10.0, -10.0]]), np.zeros(()))
     A = backend(input_scale=1e-3).predict_proba(P, np.full((2, 1), 1e38))
