@@ -74,8 +74,8 @@ class Neuron(neuron.Neuron):
         """L summed over the examples."""
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
-            # -log(A) for class 1, -log(1 - A) for class 0; functional.softplus is cut off at Z = 20, logsigmoid is not
-            return -torch.nn.functional.logsigmoid((2 * Y - 1) * Z).sum()
+            # -log(A) for class 1, -log(1 - A) for class 0. Above 40 log(1 + e^S) is S, also in float64; above 20 it is not.
+            return torch.nn.functional.softplus((1 - 2 * Y) * Z, threshold=40).sum()
         return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
 
     def _check_device(self) -> None:
