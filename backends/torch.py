@@ -74,7 +74,7 @@ class Neuron(neuron.Neuron):
         """L summed over the examples."""
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
-            # -log(A) for class 1, -log(1 - A) for class 0. Above 40 log(1 + e^S) is S, also in float64; above 20 it is not.
+            # -log(A) for class 1, -log(1 - A) for class 0. Above 40 log(1 + e^S) is S in float64 too; not above 20.
             return torch.nn.functional.softplus((1 - 2 * Y) * Z, threshold=40).sum()
         return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
 

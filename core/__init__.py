@@ -8,6 +8,7 @@ Change one word to change the implementation::
 from handgrad.descent import DivergedError, History
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.neuron import Gradients, Neuron, Parameters, Sums
+from handgrad.proof import check, mutate
 from handgrad.version import __version__
 
 __all__ = [
@@ -22,4 +23,6 @@ __all__ = [
     "Sums",
     "UsageError",
     "__version__",
+    "check",
+    "mutate",
 ]

@@ -370,6 +370,41 @@ def compare(
         click.echo(f"next: handgrad train {_word(data)} --run RUN --backend {fastest}")
 
 
+@handgrad.command(
+    epilog=examples("handgrad check my_gradient.py --counterexample", "handgrad check --backend numpy")
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--backend", metavar="NAME", help="Prove the neuron of a backend instead: numpy, torch or jax.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs tried besides.")
+@click.option("--counterexample", is_flag=True, help="Also print the smallest failing test, for the first wrong line.")
+@as_json
+def check(file: Path | None, backend: str | None, seed: int, counterexample: bool, as_json: bool) -> None:
+    """Prove a hand-derived gradient, or name the line.
+
+    FILE.py is a Python module, which is run. It defines forward (plain NumPy: its named intermediates as a dictionary,
+    the cost last), backward (their adjoints as a dictionary) and inputs(). Each line of backward is judged on its own:
+    right, wrong, inherited (right, but fed by a wrong one) or unresolved. The exit code is 1 unless all are right.
+    """
+    if (file is None) == (backend is None):
+        raise click.UsageError("expected either FILE.py or --backend NAME")
+    if file is not None:
+        from handgrad.proof import check_file
+
+        report = check_file(file, seed=seed)
+        click.echo(report.to_json() if as_json else str(report))
+        if counterexample and report.first_wrong and not as_json:
+            click.echo(f"\n{report.counterexample()}")
+        ok = report.ok
+    else:
+        from handgrad.proof.backends import check_backend
+
+        proved = check_backend(str(backend), seed=seed)
+        click.echo(proved.to_json() if as_json else str(proved))
+        ok = proved.ok
+    if not ok:
+        click.get_current_context().exit(1)
+
+
 @handgrad.command(epilog=examples("handgrad demo", "handgrad demo my-demo/"))
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("handgrad-demo"))
 def demo(folder: Path) -> None:
