@@ -1,0 +1,180 @@
+"""The project's own neuron, proved: the gradients of a backend against the oracles, over all losses and activations."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Parameters
+from handgrad.proof.evaluate import WIDE
+from handgrad.proof.numerical import Numerical
+from handgrad.proof.problem import Problem, Run
+from handgrad.proof.tracing import Traced, UntraceableError
+from handgrad.rounding import bounds
+from handgrad.table import table
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Proved:
+    """One configuration of the neuron.
+
+    Attributes:
+        loss, activation, dtype: which.
+        oracles: who was asked; they agree among themselves.
+        dW, db: the largest of |gradient - expected| / |what rounding explains|, the latter by `handgrad.rounding`;
+            above 1 is a fault.
+    """
+
+    loss: str
+    activation: str
+    dtype: str
+    oracles: tuple[str, ...]
+    dW: float
+    db: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether rounding explains all that differs."""
+        return self.dW <= 1 and self.db <= 1
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """A backend over all configurations.
+
+    Attributes:
+        backend: its name.
+        proved: by configuration.
+    """
+
+    backend: str
+    proved: tuple[Proved, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every configuration is right."""
+        return all(row.ok for row in self.proved)
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        rows = [asdict(row) | {"ok": row.ok} for row in self.proved]
+        return json.dumps({"ok": self.ok, "backend": self.backend, "proved": rows}, indent=2)
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                f"{row.loss}, {row.activation}",
+                row.dtype,
+                f"{row.dW:.2g}",
+                f"{row.db:.2g}",
+                "right" if row.ok else "wrong",
+            ]
+            for row in self.proved
+        ]
+        oracles = ", ".join(dict.fromkeys(name for row in self.proved for name in row.oracles))
+        return "\n".join([
+            table(["neuron", "dtype", "dW", "db", "verdict"], *rows),
+            "",
+            f"Largest differences of the {self.backend} backend to what is expected, over what rounding explains.",
+            f"Expected by: {oracles}.",
+        ])  # fmt: skip
+
+
+def check_backend(name: str, *, n: int = 12, m: int = 7, seed: int = 0) -> BackendReport:
+    """Prove the gradients of a backend.
+
+    The cost is written down once more, in plain NumPy, as the mathematics has it. Its derivative is taken by JAX in
+    long double, where that is installed, and by differences, which must agree with each other. The backend may differ
+    by what rounding in its dtype explains.
+
+    Args:
+        name: of the backend, as "numpy".
+        n, m: features and examples.
+        seed: of the inputs, which are signed for one half of them and extreme for the other.
+
+    Raises:
+        UsageError: no such backend; or the oracles disagree among themselves.
+        MissingExtraError: its framework is not installed.
+    """
+    try:
+        backend = importlib.import_module(f"handgrad.backends.{name}")
+    except MissingExtraError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UsageError(f"backend is {name!r}; there is no handgrad.backends.{name}") from error
+    pairs = [(loss, f) for loss in LOSSES for f in ACTIVATIONS if loss != "cross_entropy" or f == "sigmoid"]
+    proved = []
+    for loss, activation in pairs:
+        for dtype in DTYPES:
+            neuron = backend.Neuron(loss=loss, activation=activation, dtype=dtype, l2=0.125, input_scale=0.25)
+            proved.append(_prove(neuron, np.random.default_rng(seed), n, m))
+    return BackendReport(name, tuple(proved))
+
+
+def _prove(neuron: Any, rng: np.random.Generator, n: int, m: int) -> Proved:
+    worst = {"dW": 0.0, "db": 0.0}
+    names: tuple[str, ...] = ()
+    for scale in 1.0, 8.0:
+        X = (scale * rng.standard_normal((n, m))).astype(neuron.dtype)
+        Y = rng.integers(0, 2, (1, m)).astype(neuron.dtype)
+        W, b = rng.standard_normal((1, n)).astype(neuron.dtype), rng.standard_normal(()).astype(neuron.dtype)
+        expected, names = _expected(_forward(neuron), dict(W=W, b=b, X=X, Y=Y))
+        parameters = Parameters(W, b)
+        got = neuron.gradients(parameters, X, Y)
+        bound = bounds(neuron, parameters, X, Y)
+        for name, gradient, most in (("dW", got.dW, bound.dW), ("db", got.db, bound.db)):
+            gap = np.abs(np.asarray(gradient, WIDE) - expected[name])
+            worst[name] = max(worst[name], float(np.max(gap / most)))
+    return Proved(neuron.loss, neuron.activation, neuron.dtype, names, worst["dW"], worst["db"])
+
+
+def _forward(neuron: Any) -> Callable[..., dict[str, Any]]:
+    """The cost of this neuron as the mathematics has it, in the docstring of `handgrad.neuron`."""
+    s, l2 = neuron.input_scale, neuron.l2
+    loss, activation = neuron.loss, neuron.activation
+
+    def forward(W: Any, b: Any, X: Any, Y: Any) -> dict[str, Any]:
+        Z = W @ (s * X) + b
+        if loss == "cross_entropy":
+            L = np.logaddexp(0, Z) - Y * Z
+        else:
+            A = {
+                "sigmoid": lambda: 1 / (1 + np.exp(-Z)),
+                "tanh": lambda: np.tanh(Z),
+                "relu": lambda: np.maximum(Z, 0),
+                "identity": lambda: Z,
+            }[activation]()
+            L = (A - Y) ** 2 / 2
+        J = np.mean(L) + l2 / 2 * np.sum(W * W)
+        return dict(J=J)
+
+    return forward
+
+
+def _expected(forward: Any, inputs: dict[str, Array]) -> tuple[dict[str, Array], tuple[str, ...]]:
+    problem = Problem(forward, lambda W, b: dict(dW=W, db=b))
+    wide = {name: value.astype(WIDE) for name, value in inputs.items()}
+    run = Run(wide, problem.run_forward(wide))
+    wrt = ["W", "b"]
+    numerical = Numerical(problem, wrt)
+    by_differences = numerical.total(run)
+    answers = [(numerical.name, by_differences.values)]
+    try:
+        traced = Traced(problem, wrt)
+        answers.insert(0, (traced.name, traced.total(run).values))
+    except (ImportError, UntraceableError):
+        pass
+    for name in wrt:
+        gap = np.abs(answers[0][1][name] - by_differences.values[name])
+        if np.any(gap > 64 * by_differences.errors[name] + 1e-9 * np.abs(by_differences.values[name])):
+            raise UsageError(f"the oracles disagree on d{name}: {answers[0][0]} and {numerical.name}; blame them first")
+    return {f"d{name}": answers[0][1][name] for name in wrt}, tuple(name for name, _ in answers)

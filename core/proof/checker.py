@@ -1,0 +1,427 @@
+"""Is a hand-derived gradient right, and if not, which line is wrong and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import UsageError
+from handgrad.proof.evaluate import WIDE
+from handgrad.proof.inputs import Manner, others
+from handgrad.proof.judge import SLACK, Judge, Judged, Oracle
+from handgrad.proof.numerical import Numerical
+from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
+from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Report
+from handgrad.proof.tracing import Traced, UntraceableError
+from handgrad.proof.votes import outvoted, said, votes
+
+Array = npt.NDArray[Any]
+
+MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
+LARGE = 300_000
+"""Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
+
+
+def check(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    *,
+    shapes: str | None = None,
+    seed: int = 0,
+    trials: int = 3,
+) -> Report:
+    """Judge every line of a hand-derived backward pass.
+
+    Args:
+        forward: plain NumPy; returns its named intermediates as a dictionary, in order, the last one the scalar cost.
+        backward: takes the inputs and intermediates that its arguments name; returns ``dict(dZ=..., dW=...)`` for any
+        of
+            them, each of the shape of what it is the adjoint to.
+        inputs: by the names of forward's arguments: arrays, numbers, or lists, tuples and dictionaries of them.
+        shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the counterexample.
+        By
+            default equal sizes vary together.
+        seed: of the inputs that are tried besides, and of the noise.
+        trials: how many of those.
+
+    Returns:
+        The report; `Report.ok` says whether all is right.
+
+    Raises:
+        UsageError: the functions cannot be used as they are: an argument that nobody supplies, an adjoint of nothing,
+        code
+            that raises, or that gives other results when it is called again.
+
+    >>> import numpy as np
+    >>> def forward(W, X):
+    ...     Z = W @ X
+    ...     J = np.sum(Z**2) / 2
+    ...     return dict(Z=Z, J=J)
+    >>> def backward(X, Z):
+    ...     dZ = Z
+    ...     return dict(dZ=dZ, dW=dZ @ X.T)
+    >>> check(forward, backward, dict(W=np.ones((1, 3)), X=np.ones((3, 2)))).ok
+    True
+    """
+    return Checker(forward, backward, shapes=shapes).check(inputs, seed=seed, trials=trials)
+
+
+@dataclass
+class Sample:
+    """One set of inputs and what was judged on it."""
+
+    label: str
+    run: Run
+    judged: dict[str, Judged]
+
+
+class Checker:
+    """`check`, with the traced programs kept: for many checks of the same forward.
+
+    Args:
+        forward: as for `check`, and so are the others.
+        backward: may be exchanged from check to check.
+        shapes: as for `check`.
+    """
+
+    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], *, shapes: str | None = None) -> None:
+        self.problem = Problem(forward, backward)
+        self.shapes = shapes
+        self.traced: dict[tuple[str, ...], Traced] = {}
+        self.untraceable: str | None = None
+
+    def with_backward(self, backward: Callable[..., Any]) -> Checker:
+        """The same for another backward function, sharing the traced programs."""
+        other = Checker(self.problem.forward, backward, shapes=self.shapes)
+        other.traced, other.untraceable = self.traced, self.untraceable
+        return other
+
+    def check(self, inputs: Mapping[str, Any], *, seed: int = 0, trials: int = 3, explain: bool = True) -> Report:
+        """As `handgrad.proof.check`; without `explain` only verdicts, which is faster."""
+        start = time.perf_counter()
+        if not isinstance(inputs, Mapping) or not inputs:
+            raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument of forward")
+        inputs = dict(inputs)
+        self._check_names(inputs)
+        problems = tuple(self.problem.changes(inputs))
+        given = self.problem.run(inputs)
+        wrt = self._wrt(given)
+        widest = self._widest(inputs, wrt)
+        rng = np.random.default_rng(seed)
+        run = self.problem.run(cast(inputs, widest, set(wrt)))
+        notes: list[str] = []
+        oracle = self._oracle(run, wrt, widest, notes)
+        size = sum(np.size(value) for _, value in leaves(inputs) if is_array(value))
+        lowly = all(value.dtype.itemsize <= 4 for _, value in leaves(inputs) if _floating(value)) and any(
+            _floating(value) for _, value in leaves(inputs)
+        )
+        samples_of_noise = 3 if size <= LARGE else 1 if np.finfo(widest).eps < 1e-17 else 2
+        judge = Judge(self.problem, oracle, wrt, rng, samples_of_noise, lowly)
+        samples = [Sample("given", run, judge.judge(run, always_look_for_kinks=True))]
+        for manner in MANNERS[: min(trials, 1) if size > LARGE else trials]:
+            sample = self._other(inputs, wrt, widest, judge, rng, manner)
+            if sample is not None:
+                samples.append(sample)
+        context = Context(self, inputs, given, widest, wrt, oracle, judge, samples, seed)
+        cast_votes = votes(context) if explain else []
+        if outvoted(cast_votes):
+            others = " and ".join(vote.oracle for vote in cast_votes)
+            self.untraceable = f"JAX's derivative is outvoted by {others}: the oracle is wrong"
+            return self.check(inputs, seed=seed, trials=trials, explain=explain)
+        verdicts = {name: self._verdict(name, samples, given) for name in wrt}
+        wrong = [name for name in wrt if verdicts[name][0] == WRONG]
+        if judge.lowest > 1e-12 and lowly:
+            notes.append(
+                "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
+            )
+        findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
+        return Report(
+            findings=findings,
+            first_wrong=self._first(run, wrong),
+            oracle=oracle.name,
+            votes=tuple(said(cast_votes)),
+            problems=problems,
+            notes=tuple(notes),
+            inputs_tried=len(samples),
+            seconds=time.perf_counter() - start,
+            _shrink=lambda name: self._counterexample(context, name, findings),
+        )
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        """Every input is an argument of somebody."""
+        import inspect
+
+        taken: set[str] = set()
+        for function in self.problem.forward, self.problem.backward:
+            parameters = inspect.signature(function).parameters.values()
+            if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+                return
+            taken.update(p.name for p in parameters)
+        unknown = [name for name in inputs if name not in taken]
+        if unknown:
+            raise UsageError(f"inputs has {unknown[0]!r}, which neither forward nor backward takes")
+
+    def _wrt(self, run: Run) -> list[str]:
+        wrt = []
+        values = run.values
+        for name in run.hands:
+            if name not in values:
+                raise UsageError(f"backward returns d{name}, but {name} has no such part")
+            kind = np.asarray(values[name]).dtype.kind
+            if kind not in "fiu" or (kind in "iu" and name in dict(leaves(run.named))):
+                raise UsageError(f"backward returns d{name}, but {name} is of type {np.asarray(values[name]).dtype}")
+            wrt.append(name)
+        missing = [name for name in run.adjoints if not any(w == name[1:] or w.startswith(name[1:] + "[") for w in wrt)]
+        if missing:
+            raise UsageError(f"backward returns {missing[0]}, which holds no numbers")
+        return wrt
+
+    def _widest(self, inputs: Mapping[str, Any], wrt: list[str]) -> Any:
+        """The dtype of most digits in which both functions run."""
+        for dtype in (WIDE, np.float64):
+            try:
+                self.problem.run(cast(inputs, dtype, set(wrt)))
+            except UsageError:
+                continue
+            return dtype
+        return np.float32
+
+    def _oracle(self, run: Run, wrt: list[str], widest: Any, notes: list[str]) -> Oracle:
+        """JAX where it can trace forward and then computes what forward computes; else what only runs forward."""
+        if self.untraceable is None:
+            traced = self.traced.setdefault(tuple(wrt), Traced(self.problem, wrt))
+            try:
+                other = self._unfaithful(traced, run)
+                if other is None:
+                    return traced
+                notes.append(
+                    f"JAX computes another {other} than NumPy, so it is not believed; numerical oracles were used"
+                )
+            except ImportError:
+                self.untraceable = "JAX is not installed (pip install 'handgrad[jax]')"
+            except UntraceableError as error:
+                self.untraceable = f"JAX could not trace forward ({error})"
+        if self.untraceable is not None:
+            notes.append(f"{self.untraceable}; numerical oracles were used")
+        return Numerical(self.problem, wrt, widest)
+
+    @staticmethod
+    def _unfaithful(traced: Traced, run: Run) -> str | None:
+        """The first value that the traced program computes otherwise than the function itself."""
+        values = run.values
+        for name, computed in traced.computed(run).items():
+            value = np.asarray(values[name], WIDE)
+            if value.shape != computed.shape:
+                return name
+            with np.errstate(all="ignore"):
+                scale = np.max(np.abs(value), initial=0, where=np.isfinite(value))
+                far = np.abs(value - computed) > 1e-6 * (scale + np.abs(value))
+            if np.any(far & np.isfinite(value) & np.isfinite(computed)):
+                return name
+        return None
+
+    def _other(
+        self,
+        inputs: Mapping[str, Any],
+        wrt: list[str],
+        widest: Any,
+        judge: Judge,
+        rng: np.random.Generator,
+        manner: Manner,
+    ) -> Sample | None:
+        """A set of inputs of our own on which the cost and its derivatives are defined; None where none is found."""
+        for signed in (True, False):
+            drawn = others(inputs, set(wrt), rng, manner, signed)
+            try:
+                run = self.problem.run(cast(drawn, widest, set(wrt)))
+                if not all(np.all(np.isfinite(np.asarray(v))) for _, v in leaves(run.named) if is_array(v)):
+                    continue
+                judged = judge.judge(run)
+            except (UsageError, UntraceableError):
+                continue
+            undefined = any(np.any(line.undefined) for line in judged.values() if not line.misshapen)
+            if undefined and not isinstance(judge.oracle, Numerical):
+                continue
+            return Sample(manner, run, judged)
+        return None
+
+    def _verdict(self, name: str, samples: list[Sample], given: Run) -> tuple[str, str, Sample]:
+        """Verdict, reason and the sample to show."""
+        lines = [(sample, sample.judged[name]) for sample in samples]
+        for sample, line in lines:
+            if line.wrong:
+                return WRONG, "", sample
+        first, line = lines[0]
+        anyone_wrong = any(other.wrong for sample in samples for other in sample.judged.values())
+        if np.any(line.undefined) and not np.all(np.isnan(line.local) & np.isfinite(line.hand) & (line.tolerance == 0)):
+            return UNRESOLVED, self._why_undefined(first.run, line), first
+        if np.any(line.kinks):
+            where = tuple(int(i) for i in np.argwhere(line.kinks)[0])
+            place = f" (d{name}{list(where)})" if where else ""
+            beyond = "; at other inputs the line is right" if len(samples) > 1 else ""
+            return (
+                UNRESOLVED,
+                f"the inputs given are at a kink of the cost, where it has no derivative{place}{beyond}",
+                first,
+            )
+        hands = given.hands
+        if name in hands and not np.all(np.isfinite(hands[name])):
+            dtype = np.asarray(dict(leaves(given.adjoints)).get(f"d{name}", np.zeros(()))).dtype
+            return (
+                UNRESOLVED,
+                f"right in more digits, but in {dtype} an entry is not a finite number: it overflows",
+                first,
+            )
+        if anyone_wrong and any(np.any(line.off_total) for _, line in lines):
+            return INHERITED, "", next(s for s, line in lines if np.any(line.off_total))
+        if self._undecided(lines):
+            return UNRESOLVED, "rounding leaves no digit of it: the code is too ill conditioned here to decide", first
+        return RIGHT, "", first
+
+    @staticmethod
+    def _undecided(lines: list[tuple[Sample, Judged]]) -> bool:
+        """Whether an entry is drowned in rounding on all inputs, though it may be large."""
+        open_ = None
+        for sample, line in lines:
+            if line.misshapen:
+                return False
+            usual = max((float(np.max(np.abs(h), initial=0)) for h in sample.run.hands.values()), default=0.0)
+            with np.errstate(all="ignore"):
+                here = (
+                    ~(line.tolerance <= 1e-3 * np.abs(line.local))
+                    & ~(line.tolerance <= 1e-6 * usual)
+                    & (line.tolerance > 0)
+                )
+            open_ = here if open_ is None else open_ & here
+        return bool(np.any(open_))
+
+    def _why_undefined(self, run: Run, line: Judged) -> str:
+        bad = [key for key, value in leaves(run.named) if is_array(value) and not np.all(np.isfinite(value))]
+        if bad:
+            return f"{bad[0]} is not finite at the inputs given: outside the domain, as a logarithm or a division there"
+        count = int(np.sum(line.undefined))
+        return f"the derivative is not a finite number in {count} of {line.local.size} entries at the inputs given"
+
+    def _first(self, run: Run, wrong: list[str]) -> str | None:
+        order = [name for name, _ in leaves(run.named)][::-1]
+        nearest = sorted(wrong, key=lambda name: order.index(name) if name in order else len(order) + wrong.index(name))
+        return f"d{nearest[0]}" if nearest else None
+
+    def _finding(
+        self, context: Context, name: str, verdict: str, reason: str, sample: Sample, *, explain: bool
+    ) -> Finding:
+        line = sample.judged[name]
+        expected = line.total if verdict == INHERITED else line.local
+        where = line.worst
+        if verdict == INHERITED:
+            where = tuple(
+                int(i) for i in np.unravel_index(int(np.argmax(np.abs(line.hand - line.total))), line.total.shape)
+            )
+        kind, diagnosis = "", reason
+        if verdict == WRONG and explain:
+            from handgrad.proof.diagnosis import diagnose
+
+            kind, diagnosis = diagnose(context, name, sample)
+        shown = not line.misshapen and line.hand.size > 0
+        best = (
+            np.min([s.judged[name].detectable for s in context.samples], axis=0) if not line.misshapen else np.zeros(0)
+        )
+        best = best[np.isfinite(best)]
+        if verdict == WRONG and sample.label != "given":
+            diagnosis += " (seen at inputs of our own; the given ones hide it)"
+        return Finding(
+            name=f"d{name}",
+            verdict=verdict,
+            where=where,
+            hand=float(line.hand[where]) if shown else None,
+            expected=float(expected[where]) if shown else None,
+            gaps=context.gaps(name, where, sample) if explain and shown and verdict != INHERITED else {},
+            kind=kind,
+            diagnosis=diagnosis,
+            seen_at="given" if sample.label == "given" else "own",
+            detectable=float(np.max(best)) if best.size else float("inf"),
+            shape=tuple(line.hand.shape),
+        )
+
+    def _counterexample(self, context: Context, name: str, findings: tuple[Finding, ...]) -> Any:
+        from handgrad.proof.shrink import counterexample
+
+        return counterexample(context, name, findings)
+
+
+@dataclass
+class Context:
+    """All that was found out, for the diagnosis, the votes and the counterexample."""
+
+    checker: Checker
+    inputs: dict[str, Any]
+    given: Run
+    widest: Any
+    wrt: list[str]
+    oracle: Oracle
+    judge: Judge
+    samples: list[Sample]
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._gaps: dict[tuple[str, str], tuple[Run, dict[str, Array]]] = {}
+
+    @property
+    def problem(self) -> Problem:
+        """The two functions."""
+        return self.checker.problem
+
+    def cotangents(self, sample: Sample) -> dict[str, Array]:
+        """The adjoints as fed on, in a sample."""
+        lines = sample.judged
+        return {
+            n: np.where(np.isfinite(line.hand), line.hand, line.local) if not line.misshapen else line.local
+            for n, line in lines.items()
+        }
+
+    def gaps(self, name: str, where: tuple[int, ...], sample: Sample) -> dict[str, float]:
+        r"""|hand - expected| / |expected| of one entry, with all computed in one dtype after another."""
+        found = {}
+        for dtype in (np.float32, np.float64, WIDE):
+            label = "longdouble" if dtype is WIDE else np.dtype(dtype).name
+            if (np.dtype(dtype).itemsize > np.dtype(self.widest).itemsize) or label in found:
+                continue
+            try:
+                run, expected = self._at(sample, dtype, label)
+                hand, right = run.hands[name], expected[name]
+                hand = hand.reshape(right.shape)
+                with np.errstate(all="ignore"):
+                    gap = abs(hand[where] - right[where])
+                    found[label] = 0.0 if gap == 0 else float(gap / abs(right[where]))
+            except (UsageError, UntraceableError, ValueError, KeyError):
+                continue
+        return found
+
+    def _at(self, sample: Sample, dtype: Any, label: str) -> tuple[Run, dict[str, Array]]:
+        key = (sample.label, label)
+        if key not in self._gaps:
+            if np.dtype(dtype) == np.dtype(self.widest):
+                run, expected = sample.run, {n: line.local for n, line in sample.judged.items()}
+            else:
+                rounded = cast(cast(sample.run.inputs, dtype, set(self.wrt)), dtype, set(self.wrt))
+                run = self.problem.run(rounded)
+                if isinstance(self.oracle, Numerical):
+                    expected = {n: line.local for n, line in sample.judged.items()}
+                else:
+                    fed = {n: np.nan_to_num(h) for n, h in run.hands.items() if h.shape == np.shape(run.values[n])}
+                    expected = self.oracle.local(run, fed).values
+            self._gaps[key] = run, expected
+        return self._gaps[key]
+
+
+def _floating(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f"
+
+
+__all__ = ["SLACK", "Checker", "Context", "Sample", "check"]

@@ -1,0 +1,116 @@
+"""The fault gets a name: which of the usual slips gives exactly the numbers that backward gives."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.proof.edits import Edit
+from handgrad.proof.line import CLOSE, Line
+from handgrad.proof.repair import repair, said
+from handgrad.proof.slips import slips
+
+Array = npt.NDArray[Any]
+
+
+def diagnose(context: Any, name: str, sample: Any) -> tuple[str, str]:
+    """The kind of the fault in the adjoint of `name`, and a sentence.
+
+    Args:
+        context: what the checker found out.
+        name: of what the faulty line is the adjoint to.
+        sample: the inputs on which it was seen.
+    """
+    kind, sentence = _named(context, name, sample)
+    found = repair(context, name)
+    if found is None:
+        return kind, sentence or "the fault is none of the usual slips"
+    if kind == "unknown":
+        return _undone(found), said(found)
+    return kind, f"{sentence}; {said(found)}"
+
+
+def _undone(found: Edit) -> str:
+    """The slip that this repair undoes: what it takes away was too much, what it adds was missing."""
+    if found.kind == "dropped_term" and len(found.after) < len(found.before):
+        return "doubled_term"
+    if found.kind == "missing_derivative" and len(found.after) < len(found.before):
+        return "doubled_derivative"
+    return found.kind
+
+
+def _named(context: Any, name: str, sample: Any) -> tuple[str, str]:
+    line = Line(context, name)
+    if sample.judged[name].misshapen:
+        return _shape(line, sample)
+    if not np.all(np.isfinite(sample.judged[name].hand)):
+        return "unknown", f"d{name} is not a finite number where it should be"
+    if (found := _single(line)) is not None:
+        return found
+    if (found := _digits(line)) is not None:
+        return found
+    for kind, sentence, formula in slips(line):
+        if line.explains(formula):
+            return kind, sentence
+    return "unknown", ""
+
+
+def _single(line: Line) -> tuple[str, str] | None:
+    """One entry alone, the same on all inputs."""
+    seen = [np.argwhere(s.judged[line.name].off) for s in line.samples if np.any(s.judged[line.name].off)]
+    if line.hand(line.samples[0]).size > 2 and seen and all(len(w) == 1 and np.array_equal(w, seen[0]) for w in seen):
+        return "single_entry", f"the single entry {[int(i) for i in seen[0][0]]} is wrong, and all others are right"
+    return None
+
+
+def _digits(line: Line) -> tuple[str, str] | None:
+    """Right to the digits of float32 or float16, where more are due."""
+    lost = 0.0
+    for sample in line.samples:
+        gap, local = np.abs(line.hand(sample) - line.local(sample)), line.local(sample)
+        with np.errstate(all="ignore"):
+            share = np.max(gap) / np.max(np.abs(local), initial=0)
+        lost = max(lost, float(share)) if np.isfinite(share) else lost
+    for dtype in ("float32", "float16"):
+        eps = float(np.finfo(dtype).eps)
+        if 2.0**-40 < lost < 64 * eps and line.context.judge.lowest >= eps:
+            return "low_precision", f"right to {lost:.0e} only: {dtype} on the way loses the digits of the inputs"
+    return None
+
+
+def _shape(line: Line, sample: Any) -> tuple[str, str]:
+    judged = sample.judged[line.name]
+    hand, local = judged.hand, judged.local
+    found = f"the shape is {hand.shape}; {line.name} has shape {local.shape}"
+    scale = CLOSE * np.max(np.abs(local), initial=0) + 1e-300
+
+    def same(a: Array, b: Array) -> bool:
+        return a.shape == b.shape and bool(np.all(np.abs(a - b) <= scale))
+
+    if hand.ndim == local.ndim == 2 and hand.T.shape == local.shape:
+        return "transpose", f"{found}: it is to be transposed"
+    axes = [axes for n in range(1, hand.ndim + 1) for axes in itertools.combinations(range(hand.ndim), n)]
+    for some in axes:
+        if same(hand.sum(axis=some, keepdims=True).reshape(-1), local.reshape(-1)) and hand.size > local.size:
+            which = ", ".join(map(str, some))
+            return (
+                "unsummed_axis",
+                f"{found}: the sum along axis {which} is missing, along which {line.name} was broadcast",
+            )
+    for some in (a for n in range(1, local.ndim + 1) for a in itertools.combinations(range(local.ndim), n)):
+        if hand.size < local.size and same(hand.reshape(-1), local.sum(axis=some).reshape(-1)):
+            return "summed_axis", f"{found}: it is summed along axis {', '.join(map(str, some))}, which is not to be"
+    if hand.size == local.size and same(hand.reshape(local.shape), local):
+        return "shape", f"{found}: the numbers are right, so reshape it, or sum with keepdims=True"
+    try:
+        bigger = np.broadcast_shapes(hand.shape, local.shape)
+    except ValueError:
+        return "shape", found
+    if bigger == hand.shape and hand.size > local.size:
+        return "unsummed_axis", f"{found}: a sum over the axis along which {line.name} was broadcast is missing"
+    if bigger == local.shape and hand.size < local.size:
+        return "summed_axis", f"{found}: it is summed along an axis that is not to be summed"
+    return "shape", found

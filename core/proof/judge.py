@@ -1,0 +1,289 @@
+"""One line against the oracle, on one set of inputs: which entries differ by more than rounding explains.
+
+The hand's adjoint and the expected one are both computed in long double. Both are computed again with every operation
+off by a random unit in the last place of *float64* (`handgrad.proof.noise`), and how far an entry moves by that is
+its own scale. A right formula is off by 2^-64 units, some 2000 times less than the scale; a wrong one is off by its
+fault. `SLACK` scales are allowed, which leaves a factor of 1e5 on either side between a right formula and a fault of
+relative size 1e-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import UsageError
+from handgrad.proof.evaluate import WIDE
+from handgrad.proof.inputs import is_discrete
+from handgrad.proof.noise import Rounding
+from handgrad.proof.problem import Problem, Run, is_array, leaves, replace, wide
+from handgrad.proof.tracing import Expected
+
+Array = npt.NDArray[Any]
+
+SLACK = 64
+"""Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""
+UNIT = 2.0**-53
+
+
+class Oracle(Protocol):
+    """What knows the expected adjoints."""
+
+    @property
+    def name(self) -> str: ...
+
+    def local(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        samples: int = 0,
+        rng: np.random.Generator | None = None,
+        values: Mapping[str, Array] | None = None,
+    ) -> Expected: ...
+
+    def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected: ...
+
+    def computed(self, run: Run) -> dict[str, Array]: ...
+
+
+@dataclass
+class Judged:
+    """One line on one set of inputs.
+
+    Attributes:
+        name: of what it is the adjoint to.
+        hand: the adjoint as supplied, long double.
+        local: what it should be, given the later adjoints as supplied.
+        total: the true gradient.
+        tolerance: how far rounding may take `hand` from `local`, by entry.
+        misshapen: whether the shape is not that of V; then nothing else is judged.
+        off: entries that differ from `local` by more.
+        off_total: entries that differ from `total` by more.
+        kinks: entries where the expected adjoint jumps.
+    """
+
+    name: str
+    hand: Array
+    local: Array
+    total: Array
+    tolerance: Array
+    misshapen: bool = False
+    off: Array = field(default_factory=lambda: np.zeros(()))
+    off_total: Array = field(default_factory=lambda: np.zeros(()))
+    kinks: Array = field(default_factory=lambda: np.zeros((), bool))
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the line is at fault here: neither what its later lines call for nor the true gradient."""
+        return self.misshapen or (bool(np.any(self.off)) and bool(np.any(self.off_total)))
+
+    @property
+    def undefined(self) -> Array:
+        """Entries where the derivative itself is not a finite number."""
+        return ~np.isfinite(self.local)
+
+    @property
+    def worst(self) -> tuple[int, ...]:
+        """The entry to show: the one furthest off, as a multiple of its own tolerance."""
+        if self.misshapen or not self.local.size:
+            return ()
+        with np.errstate(all="ignore"):
+            gap = np.abs(self.hand - self.local)
+            measure = np.where(np.isnan(gap), np.inf, gap) / (self.tolerance + np.finfo(WIDE).tiny)
+        measure = np.where(self.undefined | self.kinks, -1, measure)
+        if np.any(self.off):  # among those that are off, the largest gap says most to a reader
+            size = np.where(np.isnan(gap), np.inf, gap)
+            measure = np.where(self.off.astype(bool), size, -1)
+        return tuple(int(i) for i in np.unravel_index(int(np.argmax(measure)), measure.shape))
+
+    @property
+    def detectable(self) -> Array:
+        """By entry, the smallest relative error that would have been seen; infinite where nothing can be."""
+        with np.errstate(all="ignore"):
+            share = self.tolerance / np.abs(self.local)
+        return np.where(np.isfinite(share) & ~self.kinks, share, np.inf)
+
+
+class Judge:
+    """Judges all lines at once on one set of inputs.
+
+    Args:
+        problem: the two functions.
+        oracle: what is expected.
+        wrt: the leaves whose adjoints are returned.
+        rng: for the noise.
+        samples: noisy evaluations of either side.
+        own: the code's own low precision counts as rounding, since the inputs have no more digits either.
+    """
+
+    def __init__(
+        self, problem: Problem, oracle: Oracle, wrt: list[str], rng: np.random.Generator, samples: int, own: bool
+    ) -> None:
+        self.problem = problem
+        self.oracle = oracle
+        self.wrt = wrt
+        self.rng = rng
+        self.samples = samples
+        self.own = own
+        self.lowest = 0.0
+        """The unit of the fewest digits that backward was seen to work in."""
+
+    def judge(self, run: Run, *, always_look_for_kinks: bool = False) -> dict[str, Judged]:
+        """All lines, by the name of what they are adjoint to."""
+        values, hands = run.values, run.hands
+        misshapen = {name for name, hand in hands.items() if hand.shape != np.shape(values[name])}
+        cotangents = self._cotangents(run, hands, misshapen)
+        local = self.oracle.local(run, cotangents, self.samples, self.rng)
+        as_is = self._fed_as_is(run, cotangents, hands, misshapen)
+        moved = self.moved(run, self.own)
+        judged: dict[str, Judged] = {}
+        for name in self.wrt:
+            if name in misshapen:
+                judged[name] = Judged(
+                    name, hands[name], local.values[name], local.values[name], local.errors[name], True
+                )
+                continue
+            expected, hand = local.values[name], hands[name]
+            scale = moved[name] + local.errors[name] + UNIT * np.abs(expected)
+            tolerance = np.asarray(SLACK * scale, WIDE)
+            line = Judged(name, hand, expected, expected, tolerance)
+            line.off = _differs(hand, expected, tolerance)
+            if np.any(line.off) and as_is is not None and not np.any(_differs(hand, as_is.values[name], tolerance)):
+                line.off = np.zeros(expected.shape, bool)  # fed by an adjoint of a wrong shape, and right in itself
+            line.kinks = np.zeros(expected.shape, bool)
+            judged[name] = line
+        off = [name for name, line in judged.items() if line.misshapen or np.any(line.off)]
+        if off:
+            total = self.oracle.total(run, self.samples, self.rng)
+            for name, line in judged.items():
+                line.total = total.values[name]
+                if not line.misshapen:
+                    tolerance = line.tolerance + SLACK * total.errors[name]
+                    line.off_total = _differs(line.hand, line.total, tolerance)
+        if off or always_look_for_kinks:
+            for name, kinks in self.kinks(run, cotangents, local).items():
+                line = judged[name]
+                if not line.misshapen:
+                    line.kinks = kinks
+                    line.off = line.off.astype(bool) & ~kinks
+        return judged
+
+    def _cotangents(self, run: Run, hands: Mapping[str, Array], misshapen: set[str]) -> dict[str, Array]:
+        """The adjoints as supplied, but for those that cannot be fed on: those are exchanged for the expected ones."""
+        spoilt = {
+            name: ~np.isfinite(hand)
+            for name, hand in hands.items()
+            if name in misshapen or not np.all(np.isfinite(hand))
+        }
+        good = {name: np.nan_to_num(h, nan=0, posinf=0, neginf=0) for name, h in hands.items() if name not in misshapen}
+        for _ in spoilt:
+            expected = self.oracle.local(run, good).values
+            for name, where in spoilt.items():
+                if name in misshapen:
+                    good[name] = np.nan_to_num(expected[name])
+                else:
+                    good[name] = np.where(where, np.nan_to_num(expected[name]), hands[name])
+        return good
+
+    def _fed_as_is(
+        self, run: Run, cotangents: Mapping[str, Array], hands: Mapping[str, Array], misshapen: set[str]
+    ) -> Expected | None:
+        """What is expected if adjoints of a wrong shape are fed on nevertheless, where NumPy broadcasts them."""
+        fed = dict(cotangents)
+        for name in misshapen:
+            try:
+                fed[name] = np.broadcast_to(np.nan_to_num(hands[name]), cotangents[name].shape)
+            except ValueError:
+                continue
+        return self.oracle.local(run, fed) if misshapen else None
+
+    def moved(self, run: Run, own: bool) -> dict[str, Array]:
+        """How far rounding alone moves each entry of what backward returns."""
+        hands = run.hands
+        far = {name: np.zeros(hand.shape, WIDE) for name, hand in hands.items()}
+        lowest = 0.0
+        for _ in range(self.samples):
+            rounding = Rounding(self.rng, UNIT, own)
+            try:
+                again = self.problem.run_backward(rounding.wrap(run.inputs), rounding.wrap(self._nudged(run, rounding)))
+            except UsageError:  # code that takes no subclass of ndarray: there is the float64 of the arguments to move
+                again = self.problem.run_backward(_jittered(run.inputs, rounding), _jittered(run.named, rounding))
+            self.lowest = max(self.lowest, rounding.lowest)
+            lowest = max(lowest, rounding.lowest)
+            for name, hand in Run(run.inputs, run.named, again).hands.items():
+                if hand.shape == hands[name].shape:
+                    with np.errstate(all="ignore"):
+                        far[name] = np.fmax(far[name], np.abs(hand - hands[name]))
+        if (
+            own and lowest > UNIT * 4
+        ):  # few digits are either hit by a small move or not at all: never less than one unit
+            far = {name: np.fmax(moved, lowest * np.abs(hands[name])) for name, moved in far.items()}
+        return far
+
+    def _nudged(self, run: Run, rounding: Rounding) -> dict[str, Any]:
+        """The named values as if rounded otherwise; labels, and what is an input itself, as they are."""
+        same = {id(value) for _, value in leaves(run.inputs) if isinstance(value, np.ndarray)}
+
+        def nudge(name: str, value: Any) -> Any:
+            if id(value) in same or not is_array(value):
+                return value
+            exact = name not in self.wrt and bool(np.all(value == np.rint(value)))  # a mask, a count
+            return value if exact else rounding.nudge(value)
+
+        return replace(run.named, nudge)
+
+    def kinks(self, run: Run, cotangents: Mapping[str, Array], here: Expected) -> dict[str, Array]:
+        """Entries of the expected adjoints that jump at these inputs: there the cost has no derivative.
+
+        Two points on either side, at two distances: a smooth function's difference shrinks with the distance.
+        """
+        if not hasattr(self.oracle, "program"):  # differences see a kink by themselves: their error is large there
+            return {}
+        values = run.values
+        moving = {name: wide(values[name]) for name in self.wrt if wide(values[name]).size}
+        directions = {}
+        for name, value in moving.items():
+            usual = np.sqrt(np.mean(np.square(value))) or 1
+            size = np.where(value == 0, usual, np.abs(value))
+            directions[name] = size * self.rng.choice([-1, 1], value.shape) * self.rng.uniform(0.5, 1, value.shape)
+        wide_enough = getattr(self.oracle, "wide", True) and np.finfo(WIDE).eps < 1e-17
+        far, near = (2.0**-30, 2.0**-40) if wide_enough else (2.0**-20, 2.0**-30)
+        jumps = {}
+        for distance in far, near:
+            sides = [
+                self.oracle.local(
+                    run, cotangents, values={n: v + s * distance * directions[n] for n, v in moving.items()}
+                )
+                for s in (1, -1)
+            ]
+            with np.errstate(all="ignore"):
+                jumps[distance] = {
+                    n: np.fmax(
+                        np.abs(sides[0].values[n] - sides[1].values[n]),
+                        np.fmax(*(np.abs(side.values[n] - here.values[n]) for side in sides)),
+                    )
+                    for n in self.wrt
+                }
+        found = {}
+        for name in self.wrt:
+            size, jump = np.abs(here.values[name]), jumps[near][name]
+            least = SLACK * here.errors[name] + (2.0**-20 if wide_enough else 2.0**-12) * np.fmax(size, jump)
+            found[name] = (jump > jumps[far][name] / 8) & (jump > least)
+        return found
+
+
+def _differs(hand: Array, expected: Array, tolerance: Array) -> Array:
+    with np.errstate(all="ignore"):
+        close = np.abs(hand - expected) <= tolerance
+    return np.asarray(~(close | (hand == expected)) & np.isfinite(expected))
+
+
+def _jittered(values: Mapping[str, Any], rounding: Rounding) -> dict[str, Any]:
+    return {
+        name: rounding.jitter(value) if isinstance(value, np.ndarray) and not is_discrete(value) else value
+        for name, value in values.items()
+    }

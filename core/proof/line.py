@@ -1,0 +1,123 @@
+"""A faulty line, and what would explain it: its numbers on all inputs beside those of a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.proof.judge import Oracle
+from handgrad.proof.problem import is_array, leaves, wide
+from handgrad.proof.terms import Terms
+from handgrad.proof.tracing import Traced, UntraceableError
+
+Array = npt.NDArray[Any]
+Formula = Callable[[Any], Array]
+"""From a sample (a set of inputs and what was judged on it) to what backward would return."""
+
+CLOSE = 1e-9
+"""A formula explains numbers that it gives to so much of their size; a different one is off by far more."""
+
+
+@dataclass
+class Line:
+    """The faulty line on all sets of inputs on which it can be looked at."""
+
+    context: Any
+    name: str
+
+    def __post_init__(self) -> None:
+        self.samples = [s for s in self.context.samples if not s.judged[self.name].misshapen]
+        self.samples.sort(key=lambda s: not np.any(s.judged[self.name].off))
+
+    def hand(self, sample: Any) -> Array:
+        return np.asarray(sample.judged[self.name].hand)
+
+    def local(self, sample: Any) -> Array:
+        return np.asarray(sample.judged[self.name].local)
+
+    def values(self, sample: Any) -> dict[str, Array]:
+        """All numbers in sight that the line may have used."""
+        return {name: wide(value) for name, value in sample.run.values.items() if is_array(value)}
+
+    def explains(self, formula: Callable[[Any], Array]) -> bool:
+        """Whether the formula gives what backward gives, on every set of inputs, and not only what is right."""
+        told = False
+        for sample in self.samples:
+            try:
+                guess = formula(sample)
+            except (ValueError, IndexError, KeyError, ZeroDivisionError, UntraceableError):
+                return False
+            hand, local, judged = self.hand(sample), self.local(sample), sample.judged[self.name]
+            if guess.shape != hand.shape:
+                return False
+            with np.errstate(all="ignore"):
+                scale = np.max(np.abs(hand), initial=0) + np.max(np.abs(local), initial=0)
+                close = (
+                    np.abs(guess - hand)
+                    <= CLOSE * np.fmin(scale, np.abs(hand) + np.abs(guess) + 1e-4 * scale) + judged.tolerance
+                )
+                close |= judged.kinks | judged.undefined
+                if not np.all(close):
+                    return False
+                told |= bool(np.any((np.abs(guess - local) > judged.tolerance) & ~judged.kinks))
+        return told
+
+    @cached_property
+    def terms(self) -> Terms | None:
+        """The uses of V, where the program was traced."""
+        if not isinstance(self.context.oracle, Traced):
+            return None
+        try:
+            return Terms(self.context.oracle, self.samples[0].run, self.name)
+        except Exception:  # an equation that cannot be differentiated by itself: there are other ways to a name
+            return None
+
+    def with_cotangents(self, sample: Any, changed: dict[str, Array]) -> Array:
+        """The expected adjoint, had these later ones been supplied."""
+        given = self.context.cotangents(sample) | changed
+        oracle: Oracle = self.context.oracle
+        return oracle.local(sample.run, given).values[self.name]
+
+    def with_values(self, sample: Any, changed: dict[str, Array]) -> Array:
+        """The expected adjoint, had these values been read."""
+        oracle: Oracle = self.context.oracle
+        return oracle.local(sample.run, self.context.cotangents(sample), values=changed).values[self.name]
+
+    @cached_property
+    def reads(self) -> list[str]:
+        """The named values that are read on the way from V to the next named ones, V first."""
+        known = self.values(self.samples[0])
+        read = set(known) if self.terms is None else self.terms.reads
+        return [self.name, *(name for name in known if name in read and name != self.name)]
+
+    @cached_property
+    def ends(self) -> list[str]:
+        """The named values that are computed from V directly, the cost among them."""
+        sample = self.samples[0]
+        cotangents = self.context.cotangents(sample)
+        none = {name: np.zeros_like(c) for name, c in cotangents.items()}
+        cost = list(dict(leaves(sample.run.named)))[-1]
+        found = []
+        for name in [n for n in cotangents if n != self.name] + ([cost] if cost not in cotangents else []):
+            one = np.ones(np.shape(sample.run.values[name]))
+            alone = self.with_cotangents(sample, none | {cost: np.zeros(np.shape(sample.run.values[cost])), name: one})
+            if np.any(alone):
+                found.append(name)
+        return found
+
+    def toward(self, sample: Any, end: str, cotangent: Array) -> Array:
+        """What flows back to V from one end with this adjoint."""
+        cost = list(dict(leaves(sample.run.named)))[-1]
+        none = {name: np.zeros_like(c) for name, c in self.context.cotangents(sample).items()}
+        none[cost] = np.zeros(np.shape(sample.run.values[cost]))
+        return self.with_cotangents(sample, none | {end: cotangent})
+
+    def cotangent(self, sample: Any, end: str) -> Array:
+        """The adjoint of an end as supplied; 1 for the cost."""
+        given = self.context.cotangents(sample)
+        return given[end] if end in given else np.ones(np.shape(sample.run.values[end]))

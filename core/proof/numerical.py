@@ -1,0 +1,354 @@
+"""The oracle that only runs forward: complex step where the code is analytic, else extrapolated differences.
+
+For code that cannot be traced, and as a second opinion on what was. The lines are told apart as in
+`handgrad.proof.tracing`: forward is rewritten from its source so that each named value V, once complete, is exchanged
+for an independent copy, and each copy in turn is moved.
+
+Complex step: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", SIAM Review 40,
+1998. A kink is seen by slopes that differ from side to side; its error is infinite. Extrapolation: Richardson's, with
+the error from the last two columns (Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", 1982).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import UsageError
+from handgrad.proof.evaluate import WIDE
+from handgrad.proof.instrument import NoSourceError, instrument
+from handgrad.proof.problem import Problem, Run, copied, leaves, replace
+from handgrad.proof.tracing import Expected
+
+Array = npt.NDArray[Any]
+
+LEVELS = 5
+ENTRIES = 400
+"""Adjoints of up to so many entries are taken entry by entry; of larger ones, sums are, and wrong sums are halved."""
+WRONG_ENTRIES = 40
+"""So many wrong entries of a large adjoint are located before the rest of it is left open."""
+
+
+class Numerical:
+    """The oracle.
+
+    Args:
+        problem: the two functions.
+        wrt: the leaves whose adjoints backward returns.
+        dtype: in which forward is run.
+    """
+
+    def __init__(self, problem: Problem, wrt: list[str], dtype: Any = WIDE) -> None:
+        self.problem = problem
+        self.wrt = wrt
+        self.dtype = np.dtype(dtype)
+        self.analytic: bool | None = None
+        self._copies: dict[str, Any] = {}
+        self._computed: dict[str, Any] = {}
+        self._together = False
+        try:
+            self.forward = instrument(problem.forward, self._hook)
+            self.cut = True
+        except NoSourceError:
+            self.forward = problem.forward
+            self.cut = False
+
+    @property
+    def name(self) -> str:
+        """What the report calls this oracle."""
+        how = "complex step" if self.analytic else "extrapolated differences"
+        where = "" if self.cut else "; its source cannot be followed, so only the gradient as a whole is judged"
+        return f"{how} with {np.finfo(self.dtype).nmant + 1} bits{where}"
+
+    def local(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        samples: int = 0,
+        rng: np.random.Generator | None = None,
+        values: Mapping[str, Array] | None = None,
+    ) -> Expected:
+        """What each adjoint should be given the later ones; the error is that of the extrapolation."""
+        del samples
+        return self._all(run, cotangents, cotangents, rng, values or {}, together=False)
+
+    def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected:
+        """The true gradient, in the program as a whole."""
+        del samples
+        return self._all(run, {}, run.hands, rng, {}, together=True)
+
+    def computed(self, run: Run) -> dict[str, Array]:
+        """What forward computes: nothing was translated, so nothing is to be compared."""
+        del run
+        return {}
+
+    def entry(self, run: Run, cotangents: Mapping[str, Array], name: str, where: tuple[int, ...]) -> tuple[Any, Any]:
+        """One entry of the expected adjoint of `name`, and its error."""
+        direction = np.zeros(np.shape(run.values[name]), self.dtype)
+        direction[where] = self._size(run, name)[where]
+        slope, error = self._along(run, cotangents, {name: direction}, {}, together=False)
+        return slope / direction[where], error / abs(direction[where])
+
+    def slope(self, run: Run, directions: Mapping[str, Array]) -> tuple[Any, Any]:
+        """The derivative of the cost along a direction of the inputs, and its error."""
+        return self._along(run, {}, directions, {}, together=True)
+
+    def _hook(self, name: str, value: Any) -> Any:
+        structured = replace({name: value}, lambda _, leaf: leaf)[name]
+        self._computed.update((n, np.array(v)) for n, v in leaves({name: structured}))
+
+        def exchange(leaf: str, computed: Any) -> Any:
+            if leaf not in self._copies:
+                return computed
+            return computed + self._copies[leaf] if self._together else self._copies[leaf].copy()
+
+        return replace({name: value}, exchange)[name]
+
+    def _ends(self, run: Run, moved: Mapping[str, Array], together: bool) -> dict[str, Array]:
+        """What forward computes for each name when inputs and copies are those of `moved` where it has them.
+
+        Together, `moved` holds steps instead, which are added to what flows through the program.
+        """
+        values = run.values
+        cuts = [name for name in self.wrt if name in dict(leaves(run.named)) and name != self._cost(run)]
+        self._together = together
+        self._copies = (
+            {n: moved[n] for n in cuts if n in moved} if together else {n: moved.get(n, values[n]) for n in cuts}
+        )
+        self._computed = {}
+        names = dict(leaves(run.inputs))
+
+        def change(name: str, value: Any) -> Any:
+            if name not in moved:
+                return value
+            new = np.asarray(value) + moved[name] if together else moved[name]
+            return new if isinstance(value, np.ndarray) else new[()]
+
+        given = replace(copied(run.inputs), lambda name, value: change(name, value) if name in names else value)
+        with np.errstate(all="ignore"):
+            named = self.problem.run_forward(given, self.forward)
+        result = {name: np.asarray(value) for name, value in leaves(named)}
+        return result | self._computed
+
+    def _all(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        hands: Mapping[str, Array],
+        rng: np.random.Generator | None,
+        values: Mapping[str, Array],
+        together: bool,
+    ) -> Expected:
+        known, errors = {}, {}
+        rng = rng or np.random.default_rng(0)
+        for name in self.wrt:
+            shape = np.shape(run.values[name])
+            if name == self._cost(run):
+                known[name], errors[name] = np.ones(shape, WIDE), np.zeros(shape, WIDE)
+                continue
+            hand = hands.get(name)
+            big = int(np.prod(shape, dtype=int)) > ENTRIES
+            if big and hand is not None and hand.shape == shape:
+                expected, error = self._by_halving(run, cotangents, name, hand, rng, values, together)
+            else:
+                expected, error = self._by_entry(run, cotangents, name, values, together)
+            known[name], errors[name] = expected, error
+        return Expected(known, errors)
+
+    def _by_entry(
+        self, run: Run, cotangents: Mapping[str, Array], name: str, values: Mapping[str, Array], together: bool
+    ) -> tuple[Array, Array]:
+        size = self._size(run, name)
+        expected, error = np.full(size.shape, np.nan, WIDE), np.zeros(size.shape, WIDE)
+        for where in list(np.ndindex(size.shape))[:ENTRIES]:
+            direction = np.zeros(size.shape, self.dtype)
+            direction[where] = size[where]
+            slope, off = self._along(run, cotangents, {name: direction}, values, together)
+            own = np.abs(np.asarray(run.values[name])[where])
+            if not np.isfinite(slope) and own > 0:  # past the end of a domain, as of a logarithm of a small number
+                direction[where] = own
+                slope, off = self._along(run, cotangents, {name: direction}, values, together)
+            expected[where], error[where] = slope / direction[where], off / direction[where]
+        return expected, error
+
+    def _by_halving(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        name: str,
+        hand: Array,
+        rng: np.random.Generator,
+        values: Mapping[str, Array],
+        together: bool,
+    ) -> tuple[Array, Array]:
+        """The hand's own values where signed sums of them are right, the true ones where a wrong sum leads."""
+        size = self._size(run, name)
+        signs = rng.choice([-1, 1], size.shape).astype(self.dtype) * size
+        expected, error = hand.copy(), np.zeros(size.shape, WIDE)
+        stack = [np.arange(size.size)]
+        found = 0
+        while stack:
+            part = stack.pop()
+            if found > WRONG_ENTRIES:
+                expected.ravel()[part] = np.nan
+                continue
+            direction = np.zeros(size.size, self.dtype)
+            direction[part] = signs.ravel()[part]
+            slope, off = self._along(run, cotangents, {name: direction.reshape(size.shape)}, values, together)
+            by_hand = (hand.ravel()[part] * direction[part]).sum()
+            if len(part) == 1:
+                expected.ravel()[part] = slope / direction[part]
+                error.ravel()[part] = off / abs(direction[part])
+                found += 1
+            elif abs(by_hand - slope) <= 64 * (off + 2.0**-53 * abs(hand.ravel()[part] * direction[part]).sum()):
+                error.ravel()[part] = off / abs(direction[part])
+            else:
+                stack += [part[: len(part) // 2], part[len(part) // 2 :]]
+        return expected, error
+
+    def _size(self, run: Run, name: str) -> Array:
+        """The length of a step in each entry, before it is shortened: its own size, or that of the others."""
+        value = np.abs(np.asarray(run.values[name], WIDE))
+        usual = np.sqrt(np.mean(np.square(value))) if value.size else WIDE(1)
+        usual = usual if 0 < usual < np.inf else WIDE(1)
+        return np.where((value > usual / 16) & np.isfinite(value), value, usual).astype(self.dtype)
+
+    def _along(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        directions: Mapping[str, Array],
+        values: Mapping[str, Array],
+        together: bool,
+    ) -> tuple[Any, Any]:
+        with np.errstate(all="ignore"):
+            slope, off = self._differences(run, cotangents, directions, values, together)
+            if self.analytic is not False and np.isfinite(off):
+                exact = self._complex(run, cotangents, directions, values, together)
+                self.analytic = exact is not None and bool(abs(slope - exact[0]) <= 64 * off + 1e-9 * abs(slope))
+                if exact is not None and self.analytic:
+                    return exact
+            return slope, off
+
+    def _moved(
+        self,
+        run: Run,
+        directions: Mapping[str, Array],
+        values: Mapping[str, Array],
+        step: Any,
+        together: bool,
+    ) -> dict[str, Array]:
+        base = run.values
+        if together:
+            return {name: step * direction for name, direction in directions.items()}
+        moved: dict[str, Array] = dict(values)
+        for name, direction in directions.items():
+            moved[name] = np.asarray(values.get(name, base[name])) + step * direction
+        return moved
+
+    def _complex(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        directions: Mapping[str, Array],
+        values: Mapping[str, Array],
+        together: bool,
+    ) -> tuple[Any, Any] | None:
+        kind = np.clongdouble if self.dtype == WIDE else np.complex128
+        step = kind(1j) * self.dtype.type(2.0**-300)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                ends = self._ends(run, self._moved(run, directions, values, step, together), together)
+        except Exception:
+            return None
+        unit, tiny = np.finfo(self.dtype).eps, WIDE(np.finfo(self.dtype).tiny)
+        slope, size, lost = WIDE(0), WIDE(0), WIDE(0)
+        for name, cotangent in self._seen(run, cotangents, together).items():
+            part = np.imag(ends[name]) / 2.0**-300 * cotangent
+            slope, size = slope + part.sum(), size + np.abs(part).sum()
+            lost += (tiny / WIDE(2.0**-300) * np.abs(cotangent)).sum()  # what is below it underflows with the step
+        return (slope, 16 * unit * size + lost) if np.isfinite(slope) else None
+
+    def _differences(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        directions: Mapping[str, Array],
+        values: Mapping[str, Array],
+        together: bool,
+    ) -> tuple[Any, Any]:
+        best, error = self._extrapolated(run, cotangents, directions, values, together, 2.0**-5)
+        for first in (2.0**-11, 2.0**-18):  # a kink nearby spoils long steps only
+            if error <= 1e-9 * abs(best):
+                break
+            again = self._extrapolated(run, cotangents, directions, values, together, first)
+            best, error = min((best, error), again, key=lambda pair: pair[1] if np.isfinite(pair[1]) else np.inf)
+        return best, error
+
+    def _extrapolated(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        directions: Mapping[str, Array],
+        values: Mapping[str, Array],
+        together: bool,
+        first: float,
+    ) -> tuple[Any, Any]:
+        seen = self._seen(run, cotangents, together)
+        unit = np.finfo(self.dtype).eps
+        rows: list[list[Any]] = []
+        noise = WIDE(0)
+        here = self._ends(run, self._moved(run, directions, values, self.dtype.type(0), together), together)
+        bends: list[Any] = []
+        for level in range(LEVELS):
+            step = self.dtype.type(first * 2.0**-level)
+            ahead = self._ends(run, self._moved(run, directions, values, step, together), together)
+            behind = self._ends(run, self._moved(run, directions, values, -step, together), together)
+            slope, bend = WIDE(0), WIDE(0)
+            for name, cotangent in seen.items():
+                bend += (
+                    ((ahead[name].astype(WIDE) - here[name]) + (behind[name].astype(WIDE) - here[name])) * cotangent
+                ).sum()
+                change = (ahead[name].astype(WIDE) - behind[name]) * cotangent
+                slope += change.sum()
+                seen_part = change != 0 if np.any(change) else np.ones(change.shape, bool)
+                touched = np.abs(ahead[name] * cotangent)[seen_part]
+                noise = max(noise, unit * touched.sum() / step) if touched.size else noise
+            bends.append(abs(bend) / step)
+            row = [slope / (2 * step)]
+            for order in range(level):
+                factor = 4 ** (order + 1)
+                row.append((factor * row[-1] - rows[-1][order]) / (factor - 1))
+            rows.append(row)
+        best = rows[-1][-1]
+        if bends[-1] > bends[0] / 4 and bends[-1] > 1e-6 * abs(best) + 64 * noise:
+            return best, WIDE(np.inf)  # the slopes of the two sides differ however short the step: a kink
+        return best, abs(best - rows[-2][-1]) + noise
+
+    def _seen(self, run: Run, cotangents: Mapping[str, Array], together: bool) -> dict[str, Array]:
+        """The ends that count, with their cotangents: the cost alone in the program as a whole."""
+        cost = self._cost(run)
+        one = np.ones(np.shape(dict(leaves(run.named))[cost]), WIDE) * cotangents.get(cost, 1)
+        if together or not self.cut:
+            return {cost: one}
+        named = dict(leaves(run.named))
+        cuts = {name: np.asarray(cotangents[name], WIDE) for name in self.wrt if name in named and name in cotangents}
+        return {cost: one} | {n: c.reshape(np.shape(named[n])) for n, c in cuts.items()}
+
+    @staticmethod
+    def _cost(run: Run) -> str:
+        return list(dict(leaves(run.named)))[-1]
+
+
+def runs_in(problem: Problem, inputs: Mapping[str, Any]) -> bool:
+    """Whether forward runs on these inputs."""
+    try:
+        problem.run_forward(copied(inputs))
+    except UsageError:
+        return False
+    return True

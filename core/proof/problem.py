@@ -1,0 +1,263 @@
+"""The two functions of the user and how they are called: names in, named values out, whatever else they do reported."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import UsageError
+from handgrad.proof.evaluate import WIDE
+
+Array = npt.NDArray[Any]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of forward and backward.
+
+    Attributes:
+        inputs: what both were given, by argument.
+        named: what forward returned, in order; the last is the cost.
+        adjoints: what backward returned.
+    """
+
+    inputs: dict[str, Any]
+    named: dict[str, Any]
+    adjoints: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The leaves of inputs and named values: a list Ws has Ws[0], Ws[1], ..."""
+        return dict(leaves(self.inputs)) | dict(leaves(self.named))
+
+    @property
+    def hands(self) -> dict[str, Array]:
+        """The leaves of the adjoints, by the name of what they are adjoint to, in long double."""
+        found = {}
+        for name, value in self.adjoints.items():
+            for leaf, number in leaves({name[1:]: value}):
+                found[leaf] = wide(number)
+        return found
+
+
+def wide(value: Any) -> Array:
+    """A plain array in long double."""
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        array = array.real
+    return np.asarray(array, WIDE) if array.dtype.kind in "fiub" else np.full(array.shape, np.nan, WIDE)
+
+
+def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The arrays and scalars inside tuples, lists and dictionaries, with names as Python writes them."""
+    for name, value in values.items():
+        if isinstance(value, tuple | list):
+            yield from leaves({f"{name}[{i}]": item for i, item in enumerate(value)})
+        elif isinstance(value, Mapping):
+            yield from leaves({f"{name}[{key!r}]": item for key, item in value.items()})
+        else:
+            yield name, value
+
+
+def replace(values: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The same structure with each leaf exchanged for ``change(name, leaf)``."""
+
+    def at(name: str, value: Any) -> Any:
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(at(f"{name}[{i}]", item) for i, item in enumerate(value)))
+        if isinstance(value, tuple | list):
+            return type(value)(at(f"{name}[{i}]", item) for i, item in enumerate(value))
+        if isinstance(value, Mapping):
+            return {key: at(f"{name}[{key!r}]", item) for key, item in value.items()}
+        return change(name, value)
+
+    return {name: at(name, value) for name, value in values.items()}
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf holds numbers that can vary: an array, a NumPy scalar or a Python float."""
+    return isinstance(value, np.ndarray | np.generic | float) and np.asarray(value).dtype.kind in "fiub"
+
+
+class Problem:
+    """A forward and a backward function and the names that pass between them.
+
+    Args:
+        forward: inputs to a dictionary of named values, in order, the last one the scalar cost.
+        backward: the inputs and named values that its arguments name, to a dictionary with dV for any of them.
+
+    Raises:
+        UsageError: not functions.
+    """
+
+    def __init__(self, forward: Function, backward: Function) -> None:
+        for name, function in ("forward", forward), ("backward", backward):
+            if not callable(function):
+                raise UsageError(f"{name} is {function!r}; expected a function")
+        self.forward = forward
+        self.backward = backward
+        self.meddles = True
+
+    def arguments(
+        self, function: Function, role: str, available: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The positional and keyword arguments that a function gets from what is available by name."""
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                kwargs |= {key: value for key, value in available.items() if key not in kwargs}
+            elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                continue
+            elif name in available:
+                if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                    args.append(available[name])
+                else:
+                    kwargs[name] = available[name]
+            elif parameter.default is inspect.Parameter.empty:
+                raise UsageError(
+                    f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
+                    f"there are: {', '.join(available)}{_closest(name, available)}"
+                )
+        return args, kwargs
+
+    def run_forward(self, inputs: Mapping[str, Any], forward: Function | None = None) -> dict[str, Any]:
+        """The named values; errors of the user's code as UsageErrors that say where."""
+        args, kwargs = self.arguments(self.forward, "forward", inputs)
+        named = _quietly(forward or self.forward, "forward", args, kwargs)
+        if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
+            raise UsageError(
+                f"forward returns {_kind(named)}; expected a dictionary of named values in order, the last one the "
+                "cost, as dict(Z=Z, A=A, J=J)"
+            )
+        cost = list(named.values())[-1]
+        if isinstance(cost, tuple | list | Mapping) or np.size(cost) != 1 or np.asarray(cost).dtype.kind not in "fiubc":
+            raise UsageError(
+                f"the last value of forward, {list(named)[-1]}, is {_kind(cost)}; "
+                "expected the scalar cost, a single number"
+            )
+        clash = [name for name in named if name in inputs and named[name] is not inputs[name]]
+        if clash:
+            raise UsageError(
+                f"forward returns {clash[0]!r}, which is the name of an input too; give one of them another name"
+            )
+        return dict(named)
+
+    def run_backward(
+        self, inputs: Mapping[str, Any], named: Mapping[str, Any], backward: Function | None = None
+    ) -> dict[str, Any]:
+        """The adjoints by name."""
+        available = {**inputs, **named}
+        backward = backward or self.backward
+        args, kwargs = self.arguments(backward, "backward", available)
+        adjoints = _quietly(backward, "backward", args, kwargs)
+        if not isinstance(adjoints, Mapping) or not adjoints:
+            raise UsageError(
+                f"backward returns {_kind(adjoints)}; expected a dictionary of adjoints, as dict(dZ=dZ, dW=dW)"
+            )
+        for name, value in adjoints.items():
+            if not isinstance(name, str) or not name.startswith("d") or name[1:] not in available:
+                known = [f"d{key}" for key in available]
+                raise UsageError(
+                    f"backward returns {name!r}, which is the adjoint of nothing; expected some of: "
+                    f"{', '.join(known)}{_closest(str(name), known)}"
+                )
+            if value is None:
+                raise UsageError(f"backward returns None for {name}; leave the name out if there is no adjoint")
+        return dict(adjoints)
+
+    def run(self, inputs: Mapping[str, Any]) -> Run:
+        """One run of both; on copies that nobody else sees, if they were seen to change their arguments."""
+        if not self.meddles:
+            named = self.run_forward(inputs)
+            return Run(dict(inputs), named, self.run_backward(inputs, named))
+        given = copied(inputs)
+        named = self.run_forward(given)
+        return Run(given, named, self.run_backward(copied(given), copied(named)))
+
+    def changes(self, inputs: Mapping[str, Any]) -> list[str]:
+        """What the two functions change in place: one sentence each."""
+        found = []
+        given = copied(inputs)
+        named = self.run_forward(given)
+        found += [f"forward changes its argument {name} in place" for name in _differing(inputs, given)]
+        before = copied({**given, **named})
+        adjoints = self.run_backward(given, named)
+        found += [f"backward changes {name} in place" for name in _differing(before, {**given, **named})]
+        if found:
+            return found
+        again = self.run_forward(given)
+        if _differing(named, again):
+            raise UsageError(
+                f"forward gives another {_differing(named, again)[0]} for the same inputs; "
+                "draw random numbers outside and pass them in"
+            )
+        if _differing(adjoints, self.run_backward(given, again)):
+            raise UsageError("backward gives other adjoints for the same arguments; draw random numbers outside")
+        self.meddles = False
+        return []
+
+
+def cast(inputs: Mapping[str, Any], dtype: Any, differentiated: set[str]) -> dict[str, Any]:
+    """The inputs with floating point in `dtype`; integers stay integers unless an adjoint of them is returned."""
+
+    def change(name: str, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.astype(dtype) if value.dtype.kind == "f" or name in differentiated else value.copy()
+        if isinstance(value, np.floating) or (name in differentiated and isinstance(value, int | float | np.generic)):
+            return np.dtype(dtype).type(value)
+        return value
+
+    return replace(inputs, change)
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of all arrays; other things are copied as deep as Python can."""
+    return replace(values, lambda _, value: value.copy() if isinstance(value, np.ndarray) else copy.copy(value))
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    now = dict(leaves(after))
+    return [
+        name
+        for name, value in leaves(before)
+        if isinstance(value, np.ndarray | np.generic | float | int)
+        and (np.shape(value) != np.shape(now[name]) or not _same(np.asarray(value), np.asarray(now[name])))
+    ]
+
+
+def _same(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
+
+
+def _quietly(function: Function, role: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        last = frames[-1] if len(frames) > 1 else None
+        place = f" (line {last.lineno}: {last.line})" if last and last.line else ""
+        raise UsageError(f"{role} raised {type(error).__name__}: {error}{place}") from error
+
+
+def _closest(name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return "nothing" if value is None else f"{type(value).__name__} {value!r}"[:80]

@@ -1,0 +1,158 @@
+"""What the check found, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+RIGHT, WRONG, INHERITED, UNRESOLVED = "right", "wrong", "inherited", "unresolved"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of backward.
+
+    Attributes:
+        name: as backward returns it, "dZ".
+        verdict: "right"; "wrong", this line is at fault; "inherited", right in itself and fed by a wrong one; or
+            "unresolved".
+        where: the index of the entry that is furthest off.
+        hand: that entry as backward computes it; None where shapes differ.
+        expected: what it should be, given the later adjoints as supplied.
+        gaps: |hand - expected| / |expected| at that entry, by the dtype in which all is computed; a fault stays,
+            rounding shrinks.
+        kind: of a fault, a word for programs: "sign", "factor", "missing_derivative", ...; else "".
+        diagnosis: what the fault is, or why the line is unresolved, in a sentence; else "".
+        seen_at: the inputs on which this was seen: "given" or "own".
+        detectable: the smallest relative error of a single entry that would have been found, in the worst entry.
+        shape: of the adjoint as returned.
+    """
+
+    name: str
+    verdict: str
+    where: tuple[int, ...]
+    hand: float | None
+    expected: float | None
+    gaps: dict[str, float]
+    kind: str = ""
+    diagnosis: str = ""
+    seen_at: str = "given"
+    detectable: float = float("inf")
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found.
+
+    Attributes:
+        findings: one for each adjoint that backward returns, in that order.
+        first_wrong: the name of the faulty line nearest the cost, or None.
+        oracle: what the expected values come from.
+        votes: what other oracles say.
+        problems: what makes the code unusable though its numbers may be right, as an argument changed in place.
+        notes: what a reader should know.
+        inputs_tried: how many sets of inputs, the given ones included.
+        seconds: what it took.
+    """
+
+    findings: tuple[Finding, ...]
+    first_wrong: str | None
+    oracle: str
+    votes: tuple[str, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    inputs_tried: int
+    seconds: float
+    _shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every line is right, and nothing else is the matter."""
+        return not self.problems and all(finding.verdict == RIGHT for finding in self.findings)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest relative error of a single entry that this run would have found, in any entry of any line."""
+        return max((f.detectable for f in self.findings if np.isfinite(f.detectable)), default=float("inf"))
+
+    def counterexample(self, name: str | None = None) -> Any:
+        """The smallest input on which a line is still wrong; printed, a test for pytest that stands alone.
+
+        Args:
+            name: of the line; by default the first wrong one.
+
+        Raises:
+            UsageError: no line is wrong, or that one is not.
+        """
+        from handgrad.errors import UsageError
+
+        wrong = [finding.name for finding in self.findings if finding.verdict == WRONG]
+        name = name or self.first_wrong
+        if name is None or name not in wrong or self._shrink is None:
+            raise UsageError(
+                f"no counterexample: {name or 'no line'} is wrong; wrong are: {', '.join(wrong) or 'none'}"
+            )
+        return self._shrink(name)
+
+    def to_json(self) -> str:
+        """The report as JSON; numbers that are not finite are strings."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items()}
+            if isinstance(value, list | tuple):
+                return [plain(item) for item in value]
+            return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+        content = {
+            "ok": self.ok,
+            "first_wrong": self.first_wrong,
+            "findings": [asdict(finding) for finding in self.findings],
+            "oracle": self.oracle,
+            "votes": self.votes,
+            "problems": self.problems,
+            "notes": self.notes,
+            "inputs_tried": self.inputs_tried,
+            "detectable": self.detectable,
+            "seconds": self.seconds,
+        }
+        return json.dumps(plain(content), indent=2)
+
+    def __str__(self) -> str:
+        precisions = list(dict.fromkeys(key for finding in self.findings for key in finding.gaps))
+        rows = [("name", "verdict", "hand", "expected", "at", *(f"gap {p}" for p in precisions))]
+        for f in self.findings:
+            numbers = [f"{f.gaps[p]:.0e}" if p in f.gaps else "" for p in precisions]
+            index = "[" + ", ".join(map(str, f.where)) + "]" if f.where else ""
+            rows.append((f.name, f.verdict, _number(f.hand), _number(f.expected), index, *numbers))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for i, row in enumerate(rows):
+            cells = [
+                cell.ljust(w) if j < 2 else cell.rjust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+            if i and (said := self.findings[i - 1].diagnosis):
+                lines.append(f"    {said}")
+        lines += ["", *(f"problem: {problem}" for problem in self.problems)]
+        if self.first_wrong:
+            lines.append(f"The faulty line nearest the cost is {self.first_wrong}.")
+        elif self.ok:
+            lines.append("Every line is right.")
+        lines.append(f"Expected: {self.oracle}" + "".join(f"; {vote}" for vote in self.votes) + ".")
+        if np.isfinite(self.detectable):
+            lines.append(
+                f"On {self.inputs_tried} sets of inputs. "
+                f"A single entry wrong by more than {self.detectable:.0e} of itself would have been found."
+            )
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,322 @@
+"""The smallest input on which a line is still wrong, as a test that stands alone: shape first, then values."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+import re
+import textwrap
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.proof.inputs import is_discrete
+from handgrad.proof.problem import cast, is_array, leaves, replace
+from handgrad.proof.tracing import UntraceableError
+
+Array = npt.NDArray[Any]
+
+SHAPES_TRIED = 80
+VALUES_TRIED = 200
+FEW = 200
+"""Inputs of more numbers than this are only rounded, not simplified one by one."""
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """An input on which a line is wrong.
+
+    Attributes:
+        name: of the line, "dZ".
+        inputs: by argument of forward.
+        hand: what backward returns there.
+        expected: what it should be, given the later adjoints as backward computes them there.
+        sizes: of what varies together, by its name in the shapes.
+        source: a test for pytest that stands alone; it fails until the line is right.
+    """
+
+    name: str
+    inputs: dict[str, Any]
+    hand: Array
+    expected: Array
+    sizes: dict[str, int]
+    source: str
+
+    def __str__(self) -> str:
+        return self.source
+
+
+def counterexample(context: Any, name: str, findings: Any) -> Counterexample:
+    """Shrink the inputs on which `name` was seen to be wrong.
+
+    Raises:
+        UsageError: the source of a function is not to be had, or `shapes` does not fit the inputs.
+        MissingExtraError: Hypothesis is not installed.
+    """
+    try:
+        import hypothesis
+        from hypothesis import strategies
+    except ImportError as error:
+        raise MissingExtraError("Hypothesis", "test") from error
+    shrinking = _Shrinking(context, name[1:])
+    settings = hypothesis.settings(
+        max_examples=SHAPES_TRIED,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+    )
+    sizes = shrinking.sizes
+    symbols = list(sizes)
+    if symbols:
+        with contextlib.suppress(hypothesis.errors.NoSuchExample):
+            found = hypothesis.find(
+                strategies.tuples(*(strategies.integers(1, sizes[symbol]) for symbol in symbols)),
+                lambda sizes: shrinking.fails_at(dict(zip(symbols, sizes, strict=True))),
+                settings=settings,
+                random=random.Random(0),
+            )
+            sizes = dict(zip(symbols, found, strict=True))
+    inputs = shrinking.failing.get(tuple(sizes.values())) or shrinking.given
+    if sum(np.size(v) for _, v in leaves(inputs) if is_array(v)) <= FEW:
+        with contextlib.suppress(hypothesis.errors.NoSuchExample):
+            inputs = hypothesis.find(
+                shrinking.strategy(inputs, strategies),
+                lambda candidate: shrinking.wrong(candidate) is not None,
+                settings=hypothesis.settings(settings, max_examples=VALUES_TRIED),
+                random=random.Random(0),
+            )
+    judged = shrinking.wrong(inputs) or shrinking.context.samples[0].judged[name[1:]]
+    return Counterexample(
+        name=name,
+        inputs=inputs,
+        hand=judged.hand.astype(float),
+        expected=judged.local.astype(float),
+        sizes=sizes,
+        source=_test(context, name, inputs, judged, findings),
+    )
+
+
+class _Shrinking:
+    """The inputs at hand, how their sizes vary, and whether others are wrong too."""
+
+    def __init__(self, context: Any, name: str) -> None:
+        self.context = context
+        self.name = name
+        seen = next(s for s in context.samples if s.judged[name].wrong)
+        self.given = cast(seen.run.inputs, np.float64, set(context.wrt))
+        self.axes = _axes(context.checker.shapes, self.given)
+        self.sizes: dict[str, int] = {}
+        for leaf, value in leaves(self.given):
+            for symbol, size in zip(self.axes.get(leaf, ()), np.shape(value), strict=leaf in self.axes):
+                if not symbol.isdigit() and self.sizes.setdefault(symbol, size) != size:
+                    raise UsageError(f"shapes: {symbol} is {self.sizes[symbol]} and {size} (in {leaf})")
+        line = seen.judged[name]
+        with np.errstate(all="ignore"):
+            share = (
+                np.nanmax(np.abs(line.hand - line.local) / np.abs(line.local), initial=0) if not line.misshapen else 1
+            )
+        self.least = min(1e-6, 0.1 * float(share))
+        self.failing: dict[tuple[int, ...], dict[str, Any]] = {}
+        self.rng = np.random.default_rng(0)
+
+    def fails_at(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the line is wrong for some values of arrays of these sizes."""
+        for attempt in range(3):
+            candidate = self.drawn(sizes, attempt)
+            if self.wrong(candidate) is not None:
+                self.failing.setdefault(tuple(sizes.values()), candidate)
+                return True
+        return False
+
+    def drawn(self, sizes: Mapping[str, int], attempt: int) -> dict[str, Any]:
+        """The given inputs cut to these sizes; at later attempts, their numbers shuffled first."""
+
+        def cut(name: str, value: Any) -> Any:
+            if not isinstance(value, np.ndarray) or not value.ndim:
+                return value
+            mixed = self.rng.permutation(value.ravel()).reshape(value.shape) if attempt else value
+            ends = [int(s) if s.isdigit() else sizes[s] for s in self.axes[name]]
+            return mixed[tuple(slice(end) for end in ends)].copy()
+
+        return replace(self.given, cut)
+
+    def wrong(self, candidate: Mapping[str, Any]) -> Any:
+        """The line as judged on these inputs if it is wrong there, else None."""
+        try:
+            run = self.context.problem.run(cast(candidate, self.context.widest, set(self.context.wrt)))
+            line = self.context.judge.judge(run)[self.name]
+        except (UsageError, UntraceableError):
+            return None
+        if not line.wrong or not np.all(np.isfinite(line.local)):
+            return None
+        if not line.misshapen:
+            gap = np.abs(line.hand - line.local)[line.off.astype(bool)]
+            scale = np.fmax(np.abs(line.hand), np.abs(line.local))[line.off.astype(bool)]
+            if np.all(np.isfinite(gap)) and not np.any(gap > self.least * scale):
+                return None
+        return line
+
+    def strategy(self, inputs: Mapping[str, Any], strategies: Any) -> Any:
+        """Inputs of the same shapes and domain with simple numbers: whole, half, and tenths for probabilities."""
+
+        def numbers(name: str, value: Any) -> Any:
+            if not is_array(value) or not isinstance(value, np.ndarray):
+                return strategies.just(value)
+            original = np.asarray(dict(leaves(self.given))[name])
+            if value.dtype.kind in "iub" or is_discrete(original):
+                pool = np.unique(original).tolist()
+                one = strategies.sampled_from(sorted(pool, key=abs))
+            elif np.all((original > 0) & (original < 1)) and original.size > 2:
+                one = strategies.integers(1, 9).map(lambda k: k / 10)
+            elif np.all(original > 0) and original.size > 2:
+                one = strategies.integers(1, 12).map(lambda k: k / 2)
+            else:
+                one = strategies.integers(-6, 6).map(lambda k: k / 2)
+            count = int(np.prod(value.shape, dtype=int))
+            return strategies.lists(one, min_size=count, max_size=count).map(
+                lambda found, shape=value.shape, dtype=value.dtype: np.array(found, dtype).reshape(shape)
+            )
+
+        parts = {name: numbers(name, value) for name, value in leaves(inputs)}
+        return strategies.fixed_dictionaries(parts).map(lambda found: replace(inputs, lambda name, _: found[name]))
+
+
+def _axes(shapes: str | None, inputs: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The symbol of each axis of each leaf: from "W: 1 n; X: n m", or one for each size above 1."""
+    stated: dict[str, list[str]] = {}
+    for part in (shapes or "").split(";"):
+        if part.strip():
+            name, _, symbols = part.partition(":")
+            stated[name.strip()] = symbols.split()
+    axes = {}
+    for name, value in leaves(inputs):
+        if not isinstance(value, np.ndarray):
+            continue
+        axes[name] = stated.get(name, [f"s{size}" if size > 1 else "1" for size in value.shape])
+        if len(axes[name]) != value.ndim:
+            raise UsageError(f"shapes: {name} has {len(axes[name])} axes there; the input has {value.ndim}")
+    return axes
+
+
+def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findings: Any) -> str:
+    forward, backward = context.problem.forward, context.problem.backward
+    said = next((f.diagnosis for f in findings if f.name == name), "")
+    sources = _sources([forward, backward])
+    taken = {role: list(inspect.signature(f).parameters) for role, f in (("f", forward), ("b", backward))}
+    given = ", ".join(f"{key}=inputs[{key!r}]" for key in taken["f"] if key in inputs)
+    places = {**inputs, **context.given.named}
+    known = [key for key in taken["b"] if key in places]
+    passed = ", ".join(f"{key}=values[{key!r}]" for key in known)
+    match = re.fullmatch(r"d(\w+)(.*)", name)
+    assert match is not None
+    base, part = match.groups()
+    expected = judged.local.astype(float)
+    shape = f"    assert np.shape(adjoint) == {judged.local.shape}\n" if judged.misshapen else ""
+    lines = ",\n        ".join(f"{key}={_literal(value)}" for key, value in inputs.items())
+    comment = textwrap.indent(textwrap.fill(f"{name}: {said}", 110), "    # ") if said else ""
+    body = "\n\n\n".join(source.strip("\n") for source in sources)
+    return (
+        f"{body}\n\n\n"
+        f"def test_{name.replace('[', '_').replace(']', '')}_is_right():\n"
+        f"{comment}\n"
+        f"    inputs = dict(\n        {lines},\n    )\n"
+        f"    values = {{**inputs, **{_called(forward)}({given})}}\n"
+        f"    adjoint = {_called(backward)}({passed})[{'d' + base!r}]{part}\n"
+        f"{shape}"
+        f"    expected = {_literal(expected)}\n"
+        f"    np.testing.assert_allclose(adjoint, expected, {_tolerances(judged)})\n"
+    )
+
+
+def _tolerances(judged: Any) -> str:
+    """Far above rounding in float64 and far below the fault."""
+    share = 1.0
+    if not judged.misshapen:
+        with np.errstate(all="ignore"):
+            gap = np.abs(judged.hand - judged.local) / np.abs(judged.local)
+        share = float(np.max(np.where(np.isfinite(gap), gap, 1), initial=0))
+    largest = float(np.max(np.abs(judged.local), initial=0))
+    return f"rtol={min(1e-7, max(1e-13, share / 10)):.0e}, atol={max(1e-14 * largest, 1e-300):.0e}"
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return str(function.__name__)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        kind = "" if value.dtype == np.float64 else f", dtype={value.dtype.name!r}"
+        return f"np.array({value.tolist()!r}{kind})"
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if isinstance(value, tuple | list):
+        inner = ", ".join(map(_literal, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def _sources(functions: list[Callable[..., Any]]) -> list[str]:
+    """The functions, and all that they refer to: imports, constants, functions of the same kind."""
+    imports: dict[str, None] = {"import numpy as np": None}
+    constants: list[str] = []
+    made: list[str] = []
+    seen: set[int] = set()
+
+    def visit(function: Any) -> None:
+        if isinstance(function, types.MethodType):
+            function = function.__func__
+        if id(function) in seen:
+            return
+        seen.add(id(function))
+        try:
+            source = textwrap.dedent(inspect.getsource(function))
+        except (OSError, TypeError) as error:
+            raise UsageError(f"the source of {getattr(function, '__name__', function)} is not to be had") from error
+        scope = dict(function.__globals__) | {
+            name: cell.cell_contents
+            for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        }
+        for name in dict.fromkeys(_referred(function.__code__)):
+            if name in scope:
+                refer(name, scope[name])
+        made.append(source)
+
+    def refer(name: str, value: Any) -> None:
+        if isinstance(value, types.ModuleType):
+            imports.setdefault(f"import {value.__name__}" + (f" as {name}" if name != value.__name__ else ""))
+        elif isinstance(value, types.FunctionType) and not value.__module__.startswith(("numpy", "scipy")):
+            visit(value)
+        elif isinstance(value, np.ufunc) or callable(value):
+            module = getattr(value, "__module__", None) or "numpy"
+            module = "scipy.special" if module.startswith("scipy.special") else module
+            if isinstance(value, np.ufunc) and not hasattr(np, name):
+                module = "scipy.special"
+            imports.setdefault(f"from {module} import {getattr(value, '__name__', name)}")
+        else:
+            line = f"{name} = {_literal(value)}"
+            if line not in constants:
+                constants.append(line)
+
+    for function in functions:
+        visit(function)
+    ordered = sorted(imports, key=lambda line: (line.startswith("from"), line))
+    head = "\n".join(ordered) + ("\n\n" + "\n".join(constants) if constants else "")
+    return [head, *made]
+
+
+def _referred(code: types.CodeType) -> list[str]:
+    names = [*code.co_names, *code.co_freevars]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names += _referred(constant)
+    return names

@@ -1,0 +1,50 @@
+"""The name of a fault: what the checker says of the planted ones, over all cases."""
+
+from collections import Counter
+
+import pytest
+
+from cases import CASES
+from handgrad.proof import check
+
+
+def test_faults_are_found_named_and_diagnosed():
+    """All are found; the faulty line is named, and no other, in 95 %; what is said of it is right in 80 %."""
+    count = Counter()
+    for case in CASES.values():
+        for fault in case.FAULTS:
+            report = check(case.forward, fault.plant(case), case.inputs(2), shapes=case.SHAPES)
+            wrong = [finding.name for finding in report.findings if finding.verdict == "wrong"]
+            kind = next(finding.kind for finding in report.findings if finding.name == fault.line)
+            count["faults"] += 1
+            count["found"] += fault.line in wrong
+            count["named"] += wrong == [fault.line]
+            count["diagnosed"] += kind in fault.kinds
+    assert count["faults"] >= 12 * 6
+    assert count["found"] == count["faults"], count
+    assert count["named"] >= 0.95 * count["faults"], count
+    assert count["diagnosed"] >= 0.8 * count["faults"], count
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "becomes", "said"),
+    [
+        (
+            "article1",
+            "dZ",
+            "dA * sigmoid(A) * (1 - sigmoid(A))",
+            "uses s(A) (1 - s(A)); the derivative is at Z: A (1 - A)",
+        ),
+        ("article1", "dA", "A - Y", "5 = X.shape[1] times"),
+        ("ridge_logistic", "db", None, "no such penalty"),
+    ],
+)
+def test_the_sentence_says_what_a_reader_needs(name, line, becomes, said):
+    case = CASES[name]
+    chosen = next(
+        fault
+        for fault in case.FAULTS
+        if fault.line == line and (fault.becomes == becomes or (becomes is None and "penalty_on_bias" in fault.kinds))
+    )
+    report = check(case.forward, chosen.plant(case), case.inputs(), shapes=case.SHAPES)
+    assert said in next(finding.diagnosis for finding in report.findings if finding.name == line)

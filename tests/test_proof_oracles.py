@@ -1,0 +1,114 @@
+"""The oracles: that they agree, that the noise is what it says, and that a wrong oracle is outvoted."""
+
+import numpy as np
+import pytest
+
+from cases import CASES, RIGHT
+from handgrad.proof import check
+from handgrad.proof.backends import check_backend
+from handgrad.proof.evaluate import WIDE
+from handgrad.proof.instrument import NoSourceError, instrument
+from handgrad.proof.noise import Rounding
+from handgrad.proof.numerical import Numerical
+from handgrad.proof.problem import Problem, cast
+from handgrad.proof.tracing import Traced
+
+TRACEABLE = [name for name, case in RIGHT.items() if getattr(case, "TRACEABLE", True)]
+
+
+@pytest.mark.parametrize("name", TRACEABLE)
+def test_the_traced_and_the_numerical_oracle_agree_line_by_line(name):
+    case = CASES[name]
+    problem = Problem(case.forward, case.backward)
+    run = problem.run(cast(case.inputs(), WIDE, set()))
+    wrt = list(run.hands)
+    cotangents = {n: hand * 1.5 for n, hand in run.hands.items()}  # any adjoints do, right ones are no better
+    traced, numerical = Traced(problem, wrt).local(run, cotangents), Numerical(problem, wrt).local(run, cotangents)
+    for n in wrt:
+        scale = np.max(np.abs(traced.values[n]))
+        assert np.all(np.abs(traced.values[n] - numerical.values[n]) <= 64 * numerical.errors[n] + 1e-15 * scale), n
+
+
+def test_noise_shows_cancellation_that_moving_the_arguments_does_not(rng):
+    x = np.array([1e-9, 1.0], WIDE)
+    moved = [np.asarray((Rounding(rng, 2.0**-53).wrap(x) + 1) - 1) for _ in range(4)]
+    off = np.max(np.abs(np.array(moved) - ((x + 1) - 1)), axis=0)
+    assert 1e-18 < off[0] < 1e-15
+    assert off[0] / x[0] > 1e3 * off[1] / x[1] / 10
+
+
+def test_nudging_moves_equal_numbers_together(rng):
+    z = rng.standard_normal((4, 3)).astype(WIDE)
+    top = z.max(axis=0)
+    rounding = Rounding(rng, 2.0**-53)
+    assert np.array_equal(rounding.nudge(z) == rounding.nudge(top), z == top)
+    assert not np.array_equal(rounding.nudge(z), z)
+
+
+def test_the_hook_stands_after_the_last_assignment():
+    def forward(X):
+        A = X + 1
+        A *= 2
+        B = A[:1]
+        B = B + A.sum()
+        J = B.sum()
+        return dict(A=A, B=B, J=J)
+
+    seen = {}
+    hooked = instrument(forward, lambda name, value: seen.setdefault(name, value.copy()) * 0)
+    assert hooked(np.ones(2))["J"] == 0
+    assert np.array_equal(seen["A"], [4, 4])
+    assert np.array_equal(seen["B"], [0])  # of the A that the hook returned
+
+
+def test_code_without_source_says_so():
+    scope = {}
+    exec("def forward(X):\n    return dict(J=X.sum())", scope)
+    with pytest.raises(NoSourceError):
+        instrument(scope["forward"], lambda _, value: value)
+
+
+def test_an_oracle_that_is_outvoted_is_blamed_and_not_the_user(monkeypatch, rng):
+    """JAX's derivative spoilt on purpose: the check goes on with what differences say."""
+    right = Traced.total
+
+    def spoilt(self, *args, **kwargs):
+        expected = right(self, *args, **kwargs)
+        for value in expected.values.values():
+            value *= 2
+        return expected
+
+    monkeypatch.setattr(Traced, "total", spoilt)
+    pytest.importorskip("torch")
+
+    def forward(X):
+        A = np.tanh(X)
+        J = A.sum()
+        return dict(A=A, J=J)
+
+    report = check(forward, lambda A: dict(dX=1 - A**2), dict(X=rng.standard_normal(4)))
+    assert report.ok
+    assert "the oracle is wrong" in report.notes[0]
+    assert "JAX" not in report.oracle
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_the_neuron_is_proved_over_all_losses_and_activations(name):
+    pytest.importorskip(name)
+    report = check_backend(name)
+    assert report.ok, f"\n{report}"
+    assert len(report.proved) == 10
+
+
+def test_a_wrong_backend_is_found(monkeypatch):
+    from handgrad.backends import numpy as backend
+
+    right = backend.Neuron.sums
+
+    def spoilt(self, *args):
+        sums = right(self, *args)
+        return sums._replace(db=sums.db * (1 + 1e-5))
+
+    monkeypatch.setattr(backend.Neuron, "sums", spoilt)
+    rows = check_backend("numpy").proved
+    assert not any(row.ok for row in rows if row.dtype == "float64")
