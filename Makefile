@@ -9,7 +9,7 @@ demo: install
 	$(BIN)/handgrad demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 install: .venv/installed
 
