@@ -301,6 +301,7 @@ def test_ctrl_c_removes_what_was_begun(tmp_path):
         os.link(folder / "cat.0.png", folder / f"cat.{i}.png")
         os.link(folder / "dog.0.png", folder / f"dog.{i}.png")
     program = "import sys; from handgrad.data import prepare; prepare(sys.argv[1], sys.argv[2])"
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {program}"
     process = subprocess.Popen(
         [sys.executable, "-c", program, folder, tmp_path / "data"], stderr=subprocess.PIPE, text=True
     )

@@ -143,7 +143,8 @@ def _changes(
         case ast.BinOp(left, ast.Pow(), ast.Constant(int(power))):
             yield "doubled_derivative", left
             yield "factor", ast.BinOp(left, ast.Pow(), ast.Constant(power + 1))
-            yield "wrong_variable", ast.BinOp(left, ast.Pow(), ast.Constant(power - 1))
+            if power > 2:
+                yield "wrong_variable", ast.BinOp(left, ast.Pow(), ast.Constant(power - 1))
         case ast.UnaryOp(ast.USub(), operand):
             yield "sign", operand
         case ast.Attribute(value, "T", ast.Load()):
