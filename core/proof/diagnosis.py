@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from handgrad.proof.repair import repair, said
 from handgrad.proof.slips import slips
 
 Array = npt.NDArray[Any]
+
+SECONDS = 5.0
+"""After so long no further slip is tried: without JAX, each takes many runs of forward."""
 
 
 def diagnose(context: Any, name: str, sample: Any) -> tuple[str, str]:
@@ -52,7 +56,10 @@ def _named(context: Any, name: str, sample: Any) -> tuple[str, str]:
         return found
     if (found := _digits(line)) is not None:
         return found
+    until = time.perf_counter() + SECONDS
     for kind, sentence, formula in slips(line):
+        if time.perf_counter() > until:
+            break
         if line.explains(formula):
             return kind, sentence
     return "unknown", ""

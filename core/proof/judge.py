@@ -43,6 +43,7 @@ class Oracle(Protocol):
         samples: int = 0,
         rng: np.random.Generator | None = None,
         values: Mapping[str, Array] | None = None,
+        only: str | None = None,
     ) -> Expected: ...
 
     def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected: ...

@@ -81,12 +81,13 @@ class Line:
         """The expected adjoint, had these later ones been supplied."""
         given = self.context.cotangents(sample) | changed
         oracle: Oracle = self.context.oracle
-        return oracle.local(sample.run, given).values[self.name]
+        return oracle.local(sample.run, given, only=self.name).values[self.name]
 
     def with_values(self, sample: Any, changed: dict[str, Array]) -> Array:
         """The expected adjoint, had these values been read."""
+        cotangents = self.context.cotangents(sample)
         oracle: Oracle = self.context.oracle
-        return oracle.local(sample.run, self.context.cotangents(sample), values=changed).values[self.name]
+        return oracle.local(sample.run, cotangents, values=changed, only=self.name).values[self.name]
 
     @cached_property
     def reads(self) -> list[str]:

@@ -71,10 +71,11 @@ class Numerical:
         samples: int = 0,
         rng: np.random.Generator | None = None,
         values: Mapping[str, Array] | None = None,
+        only: str | None = None,
     ) -> Expected:
         """What each adjoint should be given the later ones; the error is that of the extrapolation."""
         del samples
-        return self._all(run, cotangents, cotangents, rng, values or {}, together=False)
+        return self._all(run, cotangents, cotangents, rng, values or {}, together=False, only=only)
 
     def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected:
         """The true gradient, in the program as a whole."""
@@ -142,10 +143,11 @@ class Numerical:
         rng: np.random.Generator | None,
         values: Mapping[str, Array],
         together: bool,
+        only: str | None = None,
     ) -> Expected:
         known, errors = {}, {}
         rng = rng or np.random.default_rng(0)
-        for name in self.wrt:
+        for name in self.wrt if only is None else [only]:
             shape = np.shape(run.values[name])
             if name == self._cost(run):
                 known[name], errors[name] = np.ones(shape, WIDE), np.zeros(shape, WIDE)

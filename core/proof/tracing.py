@@ -303,6 +303,7 @@ class Traced:
         samples: int = 0,
         rng: np.random.Generator | None = None,
         values: Mapping[str, Array] | None = None,
+        only: str | None = None,
     ) -> Expected:
         """What each adjoint should be, given the later ones.
 
@@ -312,7 +313,9 @@ class Traced:
             samples: how many noisy evaluations to take the error from.
             rng: for the noise.
             values: other values for some of the leaves.
+            only: the one adjoint that is asked for; this oracle takes all at once anyway.
         """
+        del only
         program, closed, _ = self._compiled(run)
         arrays, copies = self._arguments(program, run, WIDE)
         if values:
