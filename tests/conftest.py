@@ -68,6 +68,7 @@ def without(monkeypatch):
             monkeypatch.setitem(sys.modules, package, None)
         for name in backends.names():
             monkeypatch.delitem(sys.modules, f"handgrad.backends.{name}", raising=False)
+            monkeypatch.delattr(backends, name, raising=False)
         importlib.invalidate_caches()
 
     return hide

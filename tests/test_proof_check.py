@@ -18,7 +18,7 @@ def forward(W, b, X, Y):
     return dict(Z=Z, A=A, J=J)
 
 
-def backward(W, b, X, Y, Z, A):
+def backward(X, Y, A):
     dA = (A - Y) / X.shape[1]
     dZ = dA * A * (1 - A)
     return dict(dA=dA, dZ=dZ, dW=dZ @ X.T, db=dZ.sum(axis=1, keepdims=True))
