@@ -33,7 +33,7 @@ class MissingExtraError(HandgradError, ImportError):
         super().__init__(f"{package} is not installed; install it with: pip install 'handgrad[{extra}]'")
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """What an exception of another library says, in one line."""
     message = getattr(error, "strerror", None) or str(error)
     return " ".join(message.split()) or type(error).__name__

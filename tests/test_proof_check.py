@@ -1,13 +1,14 @@
 """The checker: what it says of right and of wrong lines, and of code that is something else than right or wrong."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 
 from cases import CASES, RIGHT
 from handgrad import UsageError
-from handgrad.proof import check
+from handgrad.proof import check, check_file
 from handgrad.testing import assert_gradients
 
 
@@ -418,3 +419,26 @@ def test_assert_gradients_fails_with_the_report(inputs):
     assert_gradients(forward, backward, inputs)
     with pytest.raises(AssertionError, match=r"dA +wrong"):
         assert_gradients(forward, lambda A, Y: dict(dA=A - Y), inputs)
+
+
+def test_a_cost_that_is_not_finite_is_no_pass():
+    def forward(W, X):
+        Z = W @ X
+        return dict(Z=Z, J=np.mean(Z))
+
+    def backward(X, Z):
+        dZ = np.full(Z.shape, 1 / max(Z.size, 1))
+        return dict(dZ=dZ, dW=dZ @ X.T)
+
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = check(forward, backward, dict(W=np.ones((1, 2)), X=np.ones((2, 0))))
+    assert not report.ok
+    assert "the cost is nan" in report.findings[0].diagnosis
+    assert check(forward, backward, dict(W=np.ones((1, 2)), X=np.ones((2, 3)))).ok
+
+
+def test_a_module_that_ends_the_program_is_a_usage_error(tmp_path):
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(5)\n")
+    with pytest.raises(UsageError, match="raised SystemExit: 5"):
+        check_file(tmp_path / "leaves.py")

@@ -54,3 +54,39 @@ def test_shapes_that_do_not_fit_are_a_usage_error():
     case = CASES["published_article1"]
     with pytest.raises(UsageError, match="m is"):
         check(case.forward, case.backward, case.inputs(), shapes="W: n 1; b:; X: m m; Y: 1 m").counterexample()
+
+
+def test_a_backward_that_takes_whatever_there_is_is_given_all(tmp_path):
+    def forward(W, X):
+        Z = W @ X
+        J = np.sum(Z**2) / 2
+        return dict(Z=Z, J=J)
+
+    def backward(W, X, **values):
+        dZ = values["Z"] * 3
+        return dict(dZ=dZ, dW=dZ @ X.T)
+
+    found = check(forward, backward, dict(W=np.ones((1, 3)), X=np.ones((3, 2)))).counterexample()
+    assert "KeyError" not in str(found)
+    assert run(str(found), tmp_path, "greedy") == 1
+    assert run(str(found).replace('values["Z"] * 3', 'values["Z"]'), tmp_path, "greedy_corrected") == 0
+
+
+def test_shrinking_is_not_disturbed_by_the_noise_of_the_checker(tmp_path):
+    def forward(E, index, Q):
+        H = E[index]
+        S = np.einsum("bd,dk->bk", H, Q)
+        J = np.sum(np.sin(S))
+        return dict(H=H, S=S, J=J)
+
+    def backward(E, index, Q, H, S):
+        dS = np.cos(S)
+        dH = np.einsum("bk,dk->bd", dS, Q)
+        dE = np.zeros_like(E)
+        dE[index] += dH  # an index that comes twice counts once
+        return dict(dS=dS, dH=dH, dE=dE)
+
+    rng = np.random.default_rng(0)
+    inputs = dict(E=rng.normal(size=(5, 3)), index=np.array([0, 2, 2, 4]), Q=rng.normal(size=(3, 2)))
+    found = check(forward, backward, inputs).counterexample()
+    assert run(str(found), tmp_path, "twice") == 1

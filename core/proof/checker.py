@@ -41,12 +41,10 @@ def check(
     Args:
         forward: plain NumPy; returns its named intermediates as a dictionary, in order, the last one the scalar cost.
         backward: takes the inputs and intermediates that its arguments name; returns ``dict(dZ=..., dW=...)`` for any
-        of
-            them, each of the shape of what it is the adjoint to.
+            of them, each of the shape of what it is the adjoint to.
         inputs: by the names of forward's arguments: arrays, numbers, or lists, tuples and dictionaries of them.
-        shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the counterexample.
-        By
-            default equal sizes vary together.
+        shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the
+            counterexample. By default equal sizes vary together.
         seed: of the inputs that are tried besides, and of the noise.
         trials: how many of those.
 
@@ -55,8 +53,7 @@ def check(
 
     Raises:
         UsageError: the functions cannot be used as they are: an argument that nobody supplies, an adjoint of nothing,
-        code
-            that raises, or that gives other results when it is called again.
+            code that raises, or that gives other results when it is called again.
 
     >>> import numpy as np
     >>> def forward(W, X):
@@ -282,6 +279,9 @@ class Checker:
             )
         if anyone_wrong and any(np.any(line.off_total) for _, line in lines):
             return INHERITED, "", next(s for s, line in lines if np.any(line.off_total))
+        cost = float(np.ravel(list(first.run.named.values())[-1])[0])
+        if not np.isfinite(cost):
+            return UNRESOLVED, f"the cost is {cost} at the inputs given, and has no derivative there", first
         if self._undecided(lines):
             return UNRESOLVED, "rounding leaves no digit of it: the code is too ill conditioned here to decide", first
         return RIGHT, "", first

@@ -34,7 +34,7 @@ def check_file(path: str | PathLike[str], *, seed: int = 0, trials: int = 3) -> 
         given = module.inputs()
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}: raised {type(error).__name__}: {reason_of(error)}") from error
     finally:
         sys.path.remove(str(path.resolve().parent))

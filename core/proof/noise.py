@@ -33,8 +33,7 @@ class Rounding:
     Args:
         rng: the source of the random numbers.
         unit: the relative size of a unit, as 2^-53; an operation whose result has a dtype of fewer digits than this
-        gets
-            the unit of that dtype.
+            gets the unit of that dtype.
         own: let also a dtype of fewer digits than float64 have its own unit; else its digits count as lost.
     """
 

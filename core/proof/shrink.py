@@ -124,17 +124,17 @@ class _Shrinking:
                 np.nanmax(np.abs(line.hand - line.local) / np.abs(line.local), initial=0) if not line.misshapen else 1
             )
         self.least = min(1e-6, 0.1 * float(share))
-        self.failing: dict[tuple[int, ...], dict[str, Any]] = {}
+        self.failing: dict[tuple[int, ...], dict[str, Any] | None] = {}
+        self.judged: dict[tuple[Any, ...], Any] = {}  # Hypothesis asks twice, and the noise is another one each time
         self.rng = np.random.default_rng(0)
 
     def fails_at(self, sizes: Mapping[str, int]) -> bool:
         """Whether the line is wrong for some values of arrays of these sizes."""
-        for attempt in range(3):
-            candidate = self.drawn(sizes, attempt)
-            if self.wrong(candidate) is not None:
-                self.failing.setdefault(tuple(sizes.values()), candidate)
-                return True
-        return False
+        key = tuple(sizes.values())
+        if key not in self.failing:
+            candidates = (self.drawn(sizes, attempt) for attempt in range(3))
+            self.failing[key] = next((c for c in candidates if self.wrong(c) is not None), None)
+        return self.failing[key] is not None
 
     def drawn(self, sizes: Mapping[str, int], attempt: int) -> dict[str, Any]:
         """The given inputs cut to these sizes; at later attempts, their numbers shuffled first."""
@@ -150,6 +150,12 @@ class _Shrinking:
 
     def wrong(self, candidate: Mapping[str, Any]) -> Any:
         """The line as judged on these inputs if it is wrong there, else None."""
+        key = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for _, value in leaves(candidate))
+        if key not in self.judged:
+            self.judged[key] = self._wrong(candidate)
+        return self.judged[key]
+
+    def _wrong(self, candidate: Mapping[str, Any]) -> Any:
         try:
             run = self.context.problem.run(cast(candidate, self.context.widest, set(self.context.wrt)))
             line = self.context.judge.judge(run)[self.name]
@@ -206,15 +212,20 @@ def _axes(shapes: str | None, inputs: Mapping[str, Any]) -> dict[str, list[str]]
     return axes
 
 
+def _passed(function: Callable[..., Any], where: str, known: Mapping[str, Any]) -> str:
+    """The arguments of a call, each taken from the dictionary `where` by its name."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return f"**{where}"
+    return ", ".join(f"{key}={where}[{key!r}]" for key in parameters if key in known)
+
+
 def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findings: Any) -> str:
     forward, backward = context.problem.forward, context.problem.backward
     said = next((f.diagnosis for f in findings if f.name == name), "")
     sources = _sources([forward, backward])
-    taken = {role: list(inspect.signature(f).parameters) for role, f in (("f", forward), ("b", backward))}
-    given = ", ".join(f"{key}=inputs[{key!r}]" for key in taken["f"] if key in inputs)
-    places = {**inputs, **context.given.named}
-    known = [key for key in taken["b"] if key in places]
-    passed = ", ".join(f"{key}=values[{key!r}]" for key in known)
+    given = _passed(forward, "inputs", inputs)
+    passed = _passed(backward, "values", {**inputs, **context.given.named})
     match = re.fullmatch(r"d(\w+)(.*)", name)
     assert match is not None
     base, part = match.groups()
