@@ -215,7 +215,7 @@ class Row:
         found, missed: of the planted faults.
         false_alarms, right: of the right gradients, how many were called wrong, and how many there were.
         line_named: of the faults found, for how many the faulty line was named.
-        seconds: the median of one check; NaN where it was not asked.
+        seconds: the median of one check; None where it was not asked.
     """
 
     checker: str
@@ -225,7 +225,7 @@ class Row:
     false_alarms: int
     right: int
     line_named: int
-    seconds: float
+    seconds: float | None
 
 
 def compare(sizes: tuple[int, ...], checkers: dict[str, Checker], rights: int) -> Iterator[Row]:
@@ -234,10 +234,10 @@ def compare(sizes: tuple[int, ...], checkers: dict[str, Checker], rights: int) -
         last = 0.0
         for n in sizes:
             if last * (n / max(1, sizes[max(0, sizes.index(n) - 1)])) > PATIENCE:
-                yield Row(name, n, 0, 0, 0, 0, 0, float("nan"))
+                yield Row(name, n, 0, 0, 0, 0, 0, None)
                 continue
             row = _row(name, checker, n, rights)
-            last = row.seconds
+            last = row.seconds or 0.0
             yield row
 
 
@@ -292,7 +292,7 @@ def main(sizes: str, rights: int, as_json: bool) -> None:
             str(row.line_named),
             f"{row.seconds:.2g} s",
         ]
-        if np.isfinite(row.seconds)
+        if row.seconds is not None
         else [row.checker, f"{row.n:,}", "", "", "", "", f"> {PATIENCE:g} s"]
         for row in rows
     ]

@@ -8,6 +8,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from itertools import chain, count
 from operator import attrgetter
@@ -388,7 +389,8 @@ def check(file: Path | None, backend: str | None, seed: int, counterexample: boo
     if file is not None:
         from handgrad.proof import check_file
 
-        report = check_file(file, seed=seed)
+        with redirect_stdout(sys.stderr):  # what the module prints is not the report
+            report = check_file(file, seed=seed)
         click.echo(report.to_json() if as_json else str(report))
         if counterexample and report.first_wrong and not as_json:
             click.echo(f"\n{report.counterexample()}")

@@ -316,3 +316,16 @@ def test_output_into_a_closed_pipe_is_no_error(data, tmp_path):
     outcome = subprocess.run(["bash", "-c", closed], capture_output=True, text=True, timeout=60)
     assert outcome.returncode in (0, 141)  # never 1, which is a check that failed
     assert outcome.stderr == ""
+
+
+def test_what_a_checked_module_prints_is_not_part_of_the_json(tmp_path):
+    path = tmp_path / "talks.py"
+    path.write_text(
+        "import numpy as np\nprint('hello')\n\n\ndef forward(W):\n    print('it')\n    return dict(J=np.sum(W))\n\n\n"
+        "def backward(W):\n    return dict(dW=np.ones_like(W))\n\n\ndef inputs():\n    return dict(W=np.ones(3))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "handgrad", "check", str(path), "--json"], capture_output=True, text=True, check=False
+    )
+    assert json.loads(done.stdout)["ok"]
+    assert "hello" in done.stderr

@@ -17,6 +17,7 @@ from handgrad.proof.judge import SLACK, Judge, Judged, Oracle
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
 from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Report
+from handgrad.proof.shapes import axes
 from handgrad.proof.tracing import Traced, UntraceableError
 from handgrad.proof.votes import outvoted, said, votes
 
@@ -46,7 +47,7 @@ def check(
         shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the
             counterexample. By default equal sizes vary together.
         seed: of the inputs that are tried besides, and of the noise.
-        trials: how many of those.
+        trials: how many of those, from 0 to 3: the given ones moved a little, new ones of their size, extreme ones.
 
     Returns:
         The report; `Report.ok` says whether all is right.
@@ -104,8 +105,17 @@ class Checker:
         start = time.perf_counter()
         if not isinstance(inputs, Mapping) or not inputs:
             raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument of forward")
+        if seed < 0 or not 0 <= trials <= len(MANNERS):
+            raise UsageError(
+                f"seed is {seed} and trials {trials}; expected seed >= 0 and trials from 0 to {len(MANNERS)}"
+            )
         inputs = dict(inputs)
+        for name, value in leaves(inputs):
+            if isinstance(value, np.matrix):
+                raise UsageError(f"{name} is a np.matrix, whose * is another one; give np.asarray({name})")
         self._check_names(inputs)
+        if self.shapes is not None:
+            axes(self.shapes, inputs)
         problems = tuple(self.problem.changes(inputs))
         given = self.problem.run(inputs)
         wrt = self._wrt(given)
@@ -172,7 +182,15 @@ class Checker:
                 raise UsageError(f"backward returns d{name}, but {name} has no such part")
             kind = np.asarray(values[name]).dtype.kind
             if kind not in "fiu" or (kind in "iu" and name in dict(leaves(run.named))):
-                raise UsageError(f"backward returns d{name}, but {name} is of type {np.asarray(values[name]).dtype}")
+                raise UsageError(
+                    f"backward returns d{name}, but {name} is of type {np.asarray(values[name]).dtype}; "
+                    "expected floating point: give inputs such as np.array(..., float)"
+                )
+        given = dict(leaves(run.adjoints))
+        for name, value in given.items():
+            if np.asarray(value).dtype.kind not in "fiub":
+                raise UsageError(f"backward returns {name} of type {np.asarray(value).dtype}; expected real numbers")
+        for name in run.hands:
             wrt.append(name)
         missing = [name for name in run.adjoints if not any(w == name[1:] or w.startswith(name[1:] + "[") for w in wrt)]
         if missing:
@@ -253,7 +271,8 @@ class Checker:
     def _verdict(self, name: str, samples: list[Sample], given: Run) -> tuple[str, str, Sample]:
         """Verdict, reason and the sample to show."""
         lines = [(sample, sample.judged[name]) for sample in samples]
-        for sample, line in lines:
+        cost = float(np.ravel(list(samples[0].run.named.values())[-1])[0])
+        for sample, line in lines[0 if np.isfinite(cost) else 1 :]:
             if line.wrong:
                 return WRONG, "", sample
         first, line = lines[0]
@@ -279,9 +298,15 @@ class Checker:
             )
         if anyone_wrong and any(np.any(line.off_total) for _, line in lines):
             return INHERITED, "", next(s for s, line in lines if np.any(line.off_total))
-        cost = float(np.ravel(list(first.run.named.values())[-1])[0])
         if not np.isfinite(cost):
             return UNRESOLVED, f"the cost is {cost} at the inputs given, and has no derivative there", first
+        tolerated = next((sample for sample, line in lines if line.tolerated), None)
+        if tolerated is not None:
+            return (
+                UNRESOLVED,
+                "off by far more than its digits show, and rounding could explain it: no proof",
+                tolerated,
+            )
         if self._undecided(lines):
             return UNRESOLVED, "rounding leaves no digit of it: the code is too ill conditioned here to decide", first
         return RIGHT, "", first

@@ -173,7 +173,7 @@ def _changes(
             inside = isinstance(parent, ast.Subscript | ast.Slice | ast.Tuple | ast.UnaryOp)
             yield ("off_by_one" if inside else "factor"), ast.Constant(number + 1)
             yield ("off_by_one" if inside else "factor"), ast.Constant(number - 1)
-        case ast.Assign([ast.Subscript() as place], value) | ast.AugAssign(ast.Subscript() as place, ast.Add(), value):
+        case ast.Assign([ast.Subscript() as place], value):
             yield "single_entry", None
             at = ast.Attribute(ast.Attribute(_name("np"), "add", ast.Load()), "at", ast.Load())
             where = copy.deepcopy(place.value)
@@ -186,6 +186,12 @@ def _changes(
             stored = copy.deepcopy(target)
             if isinstance(op, ast.Add):
                 yield "overwritten", ast.Assign([stored], value)
+            if isinstance(op, ast.Add) and isinstance(target, ast.Subscript):
+                yield "single_entry", None
+                at = ast.Attribute(ast.Attribute(_name("np"), "add", ast.Load()), "at", ast.Load())
+                where = copy.deepcopy(target.value)
+                setattr(where, "ctx", ast.Load())  # noqa: B010
+                yield "overwritten", ast.Expr(ast.Call(at, [where, target.slice, value], []))
     if isinstance(node, ast.Slice) and thorough:
         for low, high in ((None, -1), (1, None), (None, None), (0, None)):
             yield "off_by_one", ast.Slice(_constant(low), _constant(high), node.step)

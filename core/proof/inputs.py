@@ -64,6 +64,14 @@ def _like(array: Array, rng: np.random.Generator, manner: Manner, signed: bool, 
         return _discrete(array, rng)
     if np.all((array > 0) & (array < 1)) and array.size > 2:
         return _probabilities(array, rng, manner)
+    if array.ndim == 2 and len(array) > 1 and array.shape[0] == array.shape[1] and np.array_equal(array, array.T):
+        upper = np.triu(np.ones(array.shape, bool))
+        drawn = _free(array, rng, manner, signed)
+        return np.where(upper, drawn, drawn.T)  # symmetric stays symmetric
+    return _free(array, rng, manner, signed)
+
+
+def _free(array: Array, rng: np.random.Generator, manner: Manner, signed: bool) -> Array:
     size = float(np.sqrt(np.mean(np.square(array.astype(float)))))
     if size == 0:
         size = 0.5
@@ -104,6 +112,8 @@ def _discrete(array: Array, rng: np.random.Generator) -> Array:
     if set(found) <= {0, 1}:
         return rng.integers(0, 2, array.shape)
     if len(found) == array.size > 2:
+        return rng.permutation(array.ravel())
+    if found[-1] - found[0] > 2**31:
         return rng.permutation(array.ravel())
     return rng.integers(int(found[0]), int(found[-1]) + 1, array.shape)
 

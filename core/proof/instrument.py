@@ -102,7 +102,7 @@ def _returned(definition: ast.FunctionDef) -> dict[str, str]:
 def slice_of(definition: ast.FunctionDef, name: str) -> list[ast.stmt]:
     """The statements that a returned value is computed by, without those of other returned values.
 
-    All of the function where the name is not returned by a variable that can be followed.
+    The return alone where the name is not returned by a variable that can be followed.
     """
     returned = _returned(definition)
     last = definition.body[-1]
@@ -125,17 +125,33 @@ def _last_store(definition: ast.FunctionDef, variable: str) -> int:
 
 
 def _stored(statement: ast.stmt) -> Iterator[str]:
-    for node in ast.walk(statement):
+    for node in _walk(statement):
         if isinstance(node, ast.Name | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            while isinstance(node, ast.Subscript | ast.Attribute):
-                node = node.value
-            if isinstance(node, ast.Name):
-                yield node.id
+            yield from _base(node)
         elif isinstance(node, ast.Call):  # np.add.at(V, ...) and out=V change V too
             inside = [keyword.value for keyword in node.keywords if keyword.arg == "out"]
             if isinstance(node.func, ast.Attribute) and node.func.attr in ("at", "copyto", "put_along_axis", "place"):
                 inside += node.args[:1]
-            yield from (argument.id for argument in inside if isinstance(argument, ast.Name))
+            for argument in inside:
+                for part in argument.elts if isinstance(argument, ast.Tuple) else [argument]:
+                    yield from _base(part)
+
+
+def _base(node: ast.AST) -> Iterator[str]:
+    """V of V, V[...] and V.T[...]."""
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """As `ast.walk`, but not into what has a scope of its own."""
+    yield node
+    inner = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Lambda | ast.FunctionDef | ast.ClassDef
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, inner):
+            yield from _walk(child)
 
 
 def _hook_statement(name: str, variable: str) -> ast.stmt:

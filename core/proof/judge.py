@@ -20,6 +20,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.noise import Rounding
+from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Problem, Run, is_array, leaves, replace, wide
 from handgrad.proof.tracing import Expected
 
@@ -81,6 +82,17 @@ class Judged:
     def wrong(self) -> bool:
         """Whether the line is at fault here: neither what its later lines call for nor the true gradient."""
         return self.misshapen or (bool(np.any(self.off)) and bool(np.any(self.off_total)))
+
+    @property
+    def tolerated(self) -> bool:
+        """Whether an entry that matters is off by a hundredth of itself, and passes by its tolerance alone."""
+        if self.misshapen or not self.local.size:
+            return False
+        with np.errstate(all="ignore"):
+            gap, size = np.abs(self.hand - self.local), np.fmax(np.abs(self.hand), np.abs(self.local))
+            usual = np.max(np.where(np.isfinite(size), size, 0), initial=0)
+            seen = (gap > 0.01 * size) & (gap > 1e-3 * usual) & (gap <= self.tolerance) & ~self.kinks
+        return bool(np.any(seen))
 
     @property
     def undefined(self) -> Array:
@@ -157,6 +169,13 @@ class Judge:
                 line.off = np.zeros(expected.shape, bool)  # fed by an adjoint of a wrong shape, and right in itself
             line.kinks = np.zeros(expected.shape, bool)
             judged[name] = line
+        if isinstance(self.oracle, Numerical):  # what rounding in forward does to it is asked only where that matters
+            for name in [name for name, line in judged.items() if not line.misshapen and np.any(line.off)]:
+                line = judged[name]
+                line.tolerance = line.tolerance + SLACK * self.oracle.rounded(
+                    run, cotangents, name, line.local, self.rng
+                )
+                line.off = line.off.astype(bool) & _differs(line.hand, line.local, line.tolerance)
         off = [name for name, line in judged.items() if line.misshapen or np.any(line.off)]
         if off:
             total = self.oracle.total(run, self.samples, self.rng)
@@ -210,7 +229,7 @@ class Judge:
         for _ in range(self.samples):
             rounding = Rounding(self.rng, UNIT, own)
             try:
-                again = self.problem.run_backward(rounding.wrap(run.inputs), rounding.wrap(self._nudged(run, rounding)))
+                again = self._again(run, rounding)
             except UsageError:  # code that takes no subclass of ndarray: there is the float64 of the arguments to move
                 again = self.problem.run_backward(_jittered(run.inputs, rounding), _jittered(run.named, rounding))
             self.lowest = max(self.lowest, rounding.lowest)
@@ -225,9 +244,24 @@ class Judge:
             far = {name: np.fmax(moved, lowest * np.abs(hands[name])) for name, moved in far.items()}
         return far
 
-    def _nudged(self, run: Run, rounding: Rounding) -> dict[str, Any]:
-        """The named values as if rounded otherwise; labels, and what is an input itself, as they are."""
-        same = {id(value) for _, value in leaves(run.inputs) if isinstance(value, np.ndarray)}
+    def _again(self, run: Run, rounding: Rounding) -> dict[str, Any]:
+        """What backward returns on noisy arrays."""
+        inputs, named = map(rounding.wrap, self._nudged(run, rounding))
+        if self.problem.remembers:
+            self.problem.run_forward(rounding.wrap(run.inputs))
+        return self.problem.run_backward(inputs, named)
+
+    def _nudged(self, run: Run, rounding: Rounding) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Inputs and named values as if rounded otherwise; labels, and inputs that are only computed with, as they are.
+
+        An input with entries that are passed on as they are, as by a maximum, moves with them: backward may compare.
+        """
+        named = [np.asarray(value) for _, value in leaves(run.named) if is_array(value)]
+        same = {
+            id(value)
+            for _, value in leaves(run.inputs)
+            if isinstance(value, np.ndarray) and not any(_passed_on(value, other) for other in named)
+        }
 
         def nudge(name: str, value: Any) -> Any:
             if id(value) in same or not is_array(value):
@@ -235,7 +269,7 @@ class Judge:
             exact = name not in self.wrt and bool(np.all(value == np.rint(value)))  # a mask, a count
             return value if exact else rounding.nudge(value)
 
-        return replace(run.named, nudge)
+        return replace(run.inputs, nudge), replace(run.named, nudge)
 
     def kinks(self, run: Run, cotangents: Mapping[str, Array], here: Expected) -> dict[str, Array]:
         """Entries of the expected adjoints that jump at these inputs: there the cost has no derivative.
@@ -255,13 +289,13 @@ class Judge:
         far, near = (2.0**-30, 2.0**-40) if wide_enough else (2.0**-20, 2.0**-30)
         jumps = {}
         for distance in far, near:
-            sides = [
-                self.oracle.local(
-                    run, cotangents, values={n: v + s * distance * directions[n] for n, v in moving.items()}
-                )
-                for s in (1, -1)
-            ]
             with np.errstate(all="ignore"):
+                sides = [
+                    self.oracle.local(
+                        run, cotangents, values={n: v + s * distance * directions[n] for n, v in moving.items()}
+                    )
+                    for s in (1, -1)
+                ]
                 jumps[distance] = {
                     n: np.fmax(
                         np.abs(sides[0].values[n] - sides[1].values[n]),
@@ -281,6 +315,15 @@ def _differs(hand: Array, expected: Array, tolerance: Array) -> Array:
     with np.errstate(all="ignore"):
         close = np.abs(hand - expected) <= tolerance
     return np.asarray(~(close | (hand == expected)) & np.isfinite(expected))
+
+
+def _passed_on(value: Array, other: Array) -> bool:
+    """Whether entries of `value` stand in `other` too; some of those that are not whole numbers are looked up."""
+    if value.dtype.kind != "f":
+        return False
+    some = other.ravel()[:: max(1, other.size // 64)]
+    some = some[(some != np.rint(some)) & np.isfinite(some)].astype(value.dtype)
+    return bool(some.size and np.any(np.isin(some, value)))
 
 
 def _jittered(values: Mapping[str, Any], rounding: Rounding) -> dict[str, Any]:

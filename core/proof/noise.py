@@ -47,7 +47,7 @@ class Rounding:
 
     def wrap(self, values: Any) -> Any:
         """The same numbers as noisy arrays; what is not of floating point is left as it is."""
-        if isinstance(values, np.ndarray | np.floating) and values.dtype.kind == "f":
+        if isinstance(values, np.ndarray | np.inexact) and values.dtype.kind in "fc":
             noisy = np.asarray(values).view(Noisy)
             noisy.rounding = self
             return noisy
@@ -74,8 +74,8 @@ class Rounding:
             return values + values * (spread * unit).astype(values.dtype)
 
     def jitter(self, values: Any) -> Any:
-        """The values, each moved by a random part of its unit; only what is of floating point."""
-        if not isinstance(values, np.ndarray | np.floating) or values.dtype.kind != "f":
+        """The values, each moved by a random part of its unit; only what is of floating point, or complex."""
+        if not isinstance(values, np.ndarray | np.inexact) or values.dtype.kind not in "fc":
             return values
         eps = float(np.finfo(values.dtype).eps)
         self.lowest = max(self.lowest, eps)

@@ -11,6 +11,7 @@ the error from the last two columns (Ridders, "Accurate computation of F'(x) and
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.instrument import NoSourceError, instrument
+from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, copied, leaves, replace
 from handgrad.proof.tracing import Expected
 
@@ -50,6 +52,7 @@ class Numerical:
         self._copies: dict[str, Any] = {}
         self._computed: dict[str, Any] = {}
         self._together = False
+        self._rounding: Rounding | None = None
         try:
             self.forward = instrument(problem.forward, self._hook)
             self.cut = True
@@ -87,12 +90,22 @@ class Numerical:
         del run
         return {}
 
-    def entry(self, run: Run, cotangents: Mapping[str, Array], name: str, where: tuple[int, ...]) -> tuple[Any, Any]:
-        """One entry of the expected adjoint of `name`, and its error."""
-        direction = np.zeros(np.shape(run.values[name]), self.dtype)
-        direction[where] = self._size(run, name)[where]
-        slope, error = self._along(run, cotangents, {name: direction}, {}, together=False)
-        return slope / direction[where], error / abs(direction[where])
+    def rounded(
+        self, run: Run, cotangents: Mapping[str, Array], name: str, expected: Array, rng: np.random.Generator
+    ) -> Array:
+        """How far rounding within forward moves each entry of an expected adjoint."""
+        far = np.zeros(expected.shape, WIDE)
+        for _ in range(2):
+            self._rounding = Rounding(rng, 2.0**-53)
+            try:
+                again = self.local(run, cotangents, only=name).values[name]
+            except UsageError:  # code that takes no subclass of ndarray
+                break
+            finally:
+                self._rounding = None
+            with np.errstate(all="ignore"):
+                far = np.fmax(far, np.abs(again - expected))
+        return far
 
     def slope(self, run: Run, directions: Mapping[str, Array]) -> tuple[Any, Any]:
         """The derivative of the cost along a direction of the inputs, and its error."""
@@ -105,7 +118,7 @@ class Numerical:
         def exchange(leaf: str, computed: Any) -> Any:
             if leaf not in self._copies:
                 return computed
-            return computed + self._copies[leaf] if self._together else self._copies[leaf].copy()
+            return computed + self._copies[leaf] if self._together else copy.copy(self._copies[leaf])
 
         return replace({name: value}, exchange)[name]
 
@@ -115,7 +128,8 @@ class Numerical:
         Together, `moved` holds steps instead, which are added to what flows through the program.
         """
         values = run.values
-        cuts = [name for name in self.wrt if name in dict(leaves(run.named)) and name != self._cost(run)]
+        cuts = [n for n in self.wrt if n in dict(leaves(run.named)) and n not in dict(leaves(run.inputs))]
+        cuts = [name for name in cuts if name != self._cost(run)]
         self._together = together
         self._copies = (
             {n: moved[n] for n in cuts if n in moved} if together else {n: moved.get(n, values[n]) for n in cuts}
@@ -130,6 +144,8 @@ class Numerical:
             return new if isinstance(value, np.ndarray) else new[()]
 
         given = replace(copied(run.inputs), lambda name, value: change(name, value) if name in names else value)
+        if self._rounding is not None:
+            given, self._copies = self._rounding.wrap(given), self._rounding.wrap(self._copies)
         with np.errstate(all="ignore"):
             named = self.problem.run_forward(given, self.forward)
         result = {name: np.asarray(value) for name, value in leaves(named)}
@@ -339,18 +355,14 @@ class Numerical:
         if together or not self.cut:
             return {cost: one}
         named = dict(leaves(run.named))
-        cuts = {name: np.asarray(cotangents[name], WIDE) for name in self.wrt if name in named and name in cotangents}
+        inputs = dict(leaves(run.inputs))
+        cuts = {
+            name: np.asarray(cotangents[name], WIDE)
+            for name in self.wrt
+            if name in named and name in cotangents and name not in inputs
+        }
         return {cost: one} | {n: c.reshape(np.shape(named[n])) for n, c in cuts.items()}
 
     @staticmethod
     def _cost(run: Run) -> str:
         return list(dict(leaves(run.named)))[-1]
-
-
-def runs_in(problem: Problem, inputs: Mapping[str, Any]) -> bool:
-    """Whether forward runs on these inputs."""
-    try:
-        problem.run_forward(copied(inputs))
-    except UsageError:
-        return False
-    return True

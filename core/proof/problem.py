@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 import traceback
+import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -107,6 +109,12 @@ class Problem:
         self.forward = forward
         self.backward = backward
         self.meddles = True
+        try:
+            self.parameters = {f: inspect.signature(f).parameters for f in (forward, backward)}
+        except ValueError as error:
+            raise UsageError(f"{error}; expected functions written in Python") from error
+        self.remembers = any(map(_remembers, (forward, backward)))
+        """Whether forward may leave something behind that backward reads."""
 
     def arguments(
         self, function: Function, role: str, available: Mapping[str, Any]
@@ -124,7 +132,10 @@ class Problem:
                     args.append(available[name])
                 else:
                     kwargs[name] = available[name]
-            elif parameter.default is inspect.Parameter.empty:
+            elif parameter.default is not inspect.Parameter.empty:
+                if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                    args.append(parameter.default)
+            else:
                 raise UsageError(
                     f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
                     f"there are: {', '.join(available)}{_closest(name, available)}"
@@ -232,7 +243,11 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
         name
         for name, value in leaves(before)
         if isinstance(value, np.ndarray | np.generic | float | int)
-        and (np.shape(value) != np.shape(now[name]) or not _same(np.asarray(value), np.asarray(now[name])))
+        and (
+            name not in now
+            or np.shape(value) != np.shape(now[name])
+            or not _same(np.asarray(value), np.asarray(now[name]))
+        )
     ]
 
 
@@ -245,11 +260,25 @@ def _quietly(function: Function, role: str, args: list[Any], kwargs: dict[str, A
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return function(*args, **kwargs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1] if len(frames) > 1 else None
         place = f" (line {last.lineno}: {last.line})" if last and last.line else ""
         raise UsageError(f"{role} raised {type(error).__name__}: {error}{place}") from error
+
+
+def _remembers(function: Function) -> bool:
+    """Whether a function is a method, or refers to something outside that can be changed."""
+    if isinstance(function, types.MethodType):
+        return True
+    if not isinstance(function, types.FunctionType):
+        return not isinstance(function, functools.partial) or _remembers(function.func)
+    outside = inspect.getclosurevars(function)
+    referred = [*outside.globals.values(), *outside.nonlocals.values()]
+    fixed = (
+        types.ModuleType | types.FunctionType | types.BuiltinFunctionType | type | np.ufunc | np.ndarray | np.generic
+    )
+    return any(not isinstance(v, fixed | int | float | str | tuple | None) and not callable(v) for v in referred)
 
 
 def _closest(name: str, names: Any) -> str:

@@ -63,8 +63,9 @@ class _Rebinding:
         closure = None
         if function.__closure__ is not None:
             closure = tuple(types.CellType() for _ in function.__closure__)
-        copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, closure)
-        copy.__kwdefaults__ = function.__kwdefaults__
+        defaults = function.__defaults__ and tuple(map(self.value, function.__defaults__))
+        copy = types.FunctionType(function.__code__, scope, function.__name__, defaults, closure)
+        copy.__kwdefaults__ = function.__kwdefaults__ and {k: self.value(v) for k, v in function.__kwdefaults__.items()}
         self.done[id(function)] = copy  # before what it refers to, since functions may refer to each other
         for name in set(_names(function.__code__)) & scope.keys():
             scope[name] = self.value(scope[name])
@@ -85,7 +86,11 @@ class _Rebinding:
             return value if _package(value.__name__) in NOT_OURS else _Module(value, self)
         if isinstance(value, np.ufunc) or str(getattr(value, "__module__", "")).split(".")[0] == "numpy":
             name = getattr(value, "__name__", "")
-            return getattr(self.namespace, name) if getattr(np, name, None) is value else value
+            if getattr(np, name, None) is value:
+                return getattr(self.namespace, name)
+            if getattr(np.linalg, name, None) is value:
+                return getattr(self.namespace.linalg, name)
+            return value
         if isinstance(value, types.FunctionType | types.MethodType):
             return value if _package(value.__module__ or "") in NOT_OURS else self.function(value)
         return value

@@ -8,6 +8,7 @@ import random
 import re
 import textwrap
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.errors import MissingExtraError, UsageError
+from handgrad.errors import MissingExtraError, UsageError, reason_of
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.problem import cast, is_array, leaves, replace
+from handgrad.proof.shapes import axes
 from handgrad.proof.tracing import UntraceableError
 
 Array = npt.NDArray[Any]
@@ -93,14 +95,16 @@ def counterexample(context: Any, name: str, findings: Any) -> Counterexample:
                 settings=hypothesis.settings(settings, max_examples=VALUES_TRIED),
                 random=random.Random(0),
             )
-    judged = shrinking.wrong(inputs) or shrinking.context.samples[0].judged[name[1:]]
+    judged = shrinking.wrong(inputs) or shrinking.seen
+    source = _test(context, name, inputs, judged, findings)
+    _stands_alone(source)
     return Counterexample(
         name=name,
         inputs=inputs,
         hand=judged.hand.astype(float),
         expected=judged.local.astype(float),
         sizes=sizes,
-        source=_test(context, name, inputs, judged, findings),
+        source=source,
     )
 
 
@@ -112,13 +116,13 @@ class _Shrinking:
         self.name = name
         seen = next(s for s in context.samples if s.judged[name].wrong)
         self.given = cast(seen.run.inputs, np.float64, set(context.wrt))
-        self.axes = _axes(context.checker.shapes, self.given)
+        self.axes = axes(context.checker.shapes, self.given)
         self.sizes: dict[str, int] = {}
         for leaf, value in leaves(self.given):
             for symbol, size in zip(self.axes.get(leaf, ()), np.shape(value), strict=leaf in self.axes):
                 if not symbol.isdigit() and self.sizes.setdefault(symbol, size) != size:
                     raise UsageError(f"shapes: {symbol} is {self.sizes[symbol]} and {size} (in {leaf})")
-        line = seen.judged[name]
+        self.seen = line = seen.judged[name]
         with np.errstate(all="ignore"):
             share = (
                 np.nanmax(np.abs(line.hand - line.local) / np.abs(line.local), initial=0) if not line.misshapen else 1
@@ -161,7 +165,7 @@ class _Shrinking:
             line = self.context.judge.judge(run)[self.name]
         except (UsageError, UntraceableError):
             return None
-        if not line.wrong or not np.all(np.isfinite(line.local)):
+        if not line.wrong or not np.all(np.isfinite(line.local)) or line.misshapen != self.seen.misshapen:
             return None
         if not line.misshapen:
             gap = np.abs(line.hand - line.local)[line.off.astype(bool)]
@@ -195,23 +199,6 @@ class _Shrinking:
         return strategies.fixed_dictionaries(parts).map(lambda found: replace(inputs, lambda name, _: found[name]))
 
 
-def _axes(shapes: str | None, inputs: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The symbol of each axis of each leaf: from "W: 1 n; X: n m", or one for each size above 1."""
-    stated: dict[str, list[str]] = {}
-    for part in (shapes or "").split(";"):
-        if part.strip():
-            name, _, symbols = part.partition(":")
-            stated[name.strip()] = symbols.split()
-    axes = {}
-    for name, value in leaves(inputs):
-        if not isinstance(value, np.ndarray):
-            continue
-        axes[name] = stated.get(name, [f"s{size}" if size > 1 else "1" for size in value.shape])
-        if len(axes[name]) != value.ndim:
-            raise UsageError(f"shapes: {name} has {len(axes[name])} axes there; the input has {value.ndim}")
-    return axes
-
-
 def _passed(function: Callable[..., Any], where: str, known: Mapping[str, Any]) -> str:
     """The arguments of a call, each taken from the dictionary `where` by its name."""
     parameters = inspect.signature(function).parameters
@@ -226,6 +213,7 @@ def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findi
     sources = _sources([forward, backward])
     given = _passed(forward, "inputs", inputs)
     passed = _passed(backward, "values", {**inputs, **context.given.named})
+    title = re.sub(r"\W+", "_", name).strip("_")
     match = re.fullmatch(r"d(\w+)(.*)", name)
     assert match is not None
     base, part = match.groups()
@@ -236,7 +224,7 @@ def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findi
     body = "\n\n\n".join(source.strip("\n") for source in sources)
     return (
         f"{body}\n\n\n"
-        f"def test_{name.replace('[', '_').replace(']', '')}_is_right():\n"
+        f"def test_{title}_is_right():\n"
         f"{comment}\n"
         f"    inputs = dict(\n        {lines},\n    )\n"
         f"    values = {{**inputs, **{_called(forward)}({given})}}\n"
@@ -244,6 +232,26 @@ def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findi
         f"{shape}"
         f"    expected = {_literal(expected)}\n"
         f"    np.testing.assert_allclose(adjoint, expected, {_tolerances(judged)})\n"
+    )
+
+
+def _stands_alone(source: str) -> None:
+    """Raise a UsageError unless the test runs, and fails as it should: by its assertion."""
+    scope: dict[str, Any] = {"__name__": "counterexample"}
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(source, "counterexample", "exec"), scope)
+            next(value for key, value in scope.items() if key.startswith("test_"))()
+    except AssertionError:
+        return
+    except Exception as error:
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+    else:
+        reason = "it passes"
+    raise UsageError(
+        f"no counterexample: as a test of its own the code does not run as it does here ({reason}); expected functions "
+        "with def, at the top of a module, which need no class, decorator or enclosing function"
     )
 
 
@@ -270,7 +278,7 @@ def _literal(value: Any) -> str:
         return repr(value.item())
     if isinstance(value, tuple | list):
         inner = ", ".join(map(_literal, value))
-        return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)" if value else "()"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
     return repr(value)
@@ -278,7 +286,7 @@ def _literal(value: Any) -> str:
 
 def _sources(functions: list[Callable[..., Any]]) -> list[str]:
     """The functions, and all that they refer to: imports, constants, functions of the same kind."""
-    imports: dict[str, None] = {"import numpy as np": None}
+    imports: dict[str, None] = {"import numpy as np": None, "from numpy import inf, nan": None}
     constants: list[str] = []
     made: list[str] = []
     seen: set[int] = set()
@@ -309,10 +317,11 @@ def _sources(functions: list[Callable[..., Any]]) -> list[str]:
             visit(value)
         elif isinstance(value, np.ufunc) or callable(value):
             module = getattr(value, "__module__", None) or "numpy"
+            called = getattr(value, "__name__", name)
+            if isinstance(value, np.ufunc):
+                module = "numpy" if getattr(np, called, None) is value else "scipy.special"
             module = "scipy.special" if module.startswith("scipy.special") else module
-            if isinstance(value, np.ufunc) and not hasattr(np, name):
-                module = "scipy.special"
-            imports.setdefault(f"from {module} import {getattr(value, '__name__', name)}")
+            imports.setdefault(f"from {module} import {called}" + (f" as {name}" if called != name else ""))
         else:
             line = f"{name} = {_literal(value)}"
             if line not in constants:

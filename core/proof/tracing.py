@@ -23,7 +23,7 @@ import numpy.typing as npt
 from handgrad.proof.evaluate import WIDE, UnsupportedError, evaluate
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
-from handgrad.proof.problem import Problem, Run, is_array, leaves, replace
+from handgrad.proof.problem import Problem, Run, copied, is_array, leaves, replace
 from handgrad.proof.rebinding import Namespace, rebind
 
 Array = npt.NDArray[Any]
@@ -71,7 +71,8 @@ class Program:
 
         def call(*arrays: Any) -> list[Any]:
             given = dict(zip(self.traced, arrays, strict=True))
-            structured = replace(run.inputs, lambda name, value: given.get(name, value))
+            fixed_too = {n: self.argument(v, n) for n, v in inputs.items() if isinstance(v, np.ndarray | np.generic)}
+            structured = replace(run.inputs, lambda name, value: (fixed_too | given).get(name, value))
             args, kwargs = problem.arguments(problem.forward, "forward", structured)
             named = dict(leaves(forward(*args, **kwargs)))
             self.names[:] = named
@@ -261,6 +262,8 @@ class Traced:
                 continue
             except Exception as error:
                 raise UntraceableError(f"{type(error).__name__}: {_reason(error)}") from error
+            finally:
+                self.problem.run_forward(copied(run.inputs))  # what forward leaves in its surroundings is ours no more
             self.static = static
             if program.work > WIDE_WORK:
                 self.wide = False
