@@ -1,0 +1,102 @@
+"""What is timed: one file an arm, each with a class `Arm` of three methods; the file's name is the arm's.
+
+To add one, write such a file here, or anywhere and name it by its path: ``handgrad bench --backends numpy,mine.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy.typing as npt
+
+from handgrad.errors import UsageError, reason_of
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One full-batch step: the cost J, dJ/dW and dJ/db of a sigmoid neuron at W and b, which are not zeros.
+
+    Attributes:
+        X: (n, m), uint8 or float32, one column per example; Y: (1, m), 0 or 1.
+        W: (1, n), b: (), float64.
+        loss: "cross_entropy" or "squared_error", averaged over the examples.
+        input_scale: s in Z = W (s X) + b.
+        dtype: "float32" or "float64", in which to compute.
+        device: "cpu" or "cuda".
+    """
+
+    X: Array
+    Y: Array
+    W: Array
+    b: Array
+    loss: str
+    input_scale: float
+    dtype: str
+    device: str
+
+
+class Arm(ABC):
+    """A way to take the step. It is made, placed, compiled and stepped in a process of its own.
+
+    Attributes:
+        dtype: in which it computes whatever is asked for; None where it does as asked.
+        devices: where it runs.
+        reads: how many times a step reads X.
+        itemsize: bytes of an element of X as a step reads it; None for those of its dtype.
+    """
+
+    dtype: str | None = None
+    devices: tuple[str, ...] = ("cpu",)
+    reads: int = 2
+    itemsize: int | None = None
+
+    @abstractmethod
+    def place(self, work: Work) -> None:
+        """Put the work on the device, and wait until it is there."""
+
+    @abstractmethod
+    def step(self) -> tuple[Any, Any, Any]:
+        """J (), dW (1, n) and db () in the arm's own arrays, perhaps not computed yet."""
+
+    @abstractmethod
+    def wait(self, result: tuple[Any, Any, Any]) -> None:
+        """Return when that result has been computed."""
+
+    def compile(self) -> None:  # noqa: B027  # most have nothing to compile
+        """What is to be compiled before the first step."""
+
+
+def names() -> list[str]:
+    """The arms that are here, whether their frameworks are installed or not."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> type[Arm]:
+    """The class `Arm` of a file here, by its name, or of any file, by its path.
+
+    Raises:
+        UsageError: there is no such arm.
+        MissingExtraError: its framework is not installed.
+    """
+    if name in names():
+        return cast("type[Arm]", importlib.import_module(f"{__name__}.{name}").Arm)
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        raise UsageError(f"unknown arm {name!r}; expected one of {', '.join(names())}, or a file mine.py")
+    spec = importlib.util.spec_from_file_location(f"_arm_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return cast("type[Arm]", module.Arm)
+    except Exception as error:
+        raise UsageError(f"{path}: {type(error).__name__}: {reason_of(error)}; expected a class Arm") from error

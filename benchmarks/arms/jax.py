@@ -1,0 +1,26 @@
+"""handgrad's JAX backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handgrad.benchmarks.arms import numpy
+from handgrad.errors import MissingExtraError
+
+try:
+    import jax  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError("JAX", "jax") from error
+
+
+class Arm(numpy.Arm):
+    backend = "jax"
+    devices = ("cpu", "cuda")
+
+    def wait(self, result: tuple[Any, Any, Any]) -> None:
+        for value in result:
+            value.block_until_ready()
+
+    def compile(self) -> None:
+        # The backend compiles within its first call; a first call on other arrays of the same shapes takes that out.
+        self.wait(self.step())

@@ -1,0 +1,22 @@
+"""handgrad's PyTorch backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handgrad.benchmarks.arms import numpy
+from handgrad.errors import MissingExtraError
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise MissingExtraError("PyTorch", "torch") from error
+
+
+class Arm(numpy.Arm):
+    backend = "torch"
+    devices = ("cpu", "cuda")
+
+    def wait(self, result: tuple[Any, Any, Any]) -> None:
+        if result[0].is_cuda:
+            torch.cuda.synchronize()

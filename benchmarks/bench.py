@@ -1,0 +1,479 @@
+"""The full-batch step of every arm: the same work, checked; interleaved; against what the machine can do."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from handgrad.backends.numpy import Neuron
+from handgrad.benchmarks import arms, machine, paired
+from handgrad.benchmarks.arms import Work
+from handgrad.benchmarks.worker import ArmError, Placed, Worker
+from handgrad.data import Dataset
+from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
+from handgrad.neuron import Parameters
+from handgrad.rounding import bounds
+from handgrad.table import table
+
+Array = npt.NDArray[Any]
+
+SCHEMA = 1
+DEFAULT = ("numpy", "torch", "jax", "article")
+TURN = 0.01
+"""Seconds that a turn of an arm lasts at least; of short steps, several are taken in it."""
+MOST_STEPS = 100
+BLOCK = 2**26
+"""Bytes of X that the reference looks at at a time, as float64."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for; as the options of ``handgrad bench``."""
+
+    arms: tuple[str, ...] = DEFAULT
+    device: str = "cpu"
+    features: tuple[int, ...] = (12_288,)
+    examples: tuple[int, ...] = (1_000, 5_000, 20_000)
+    dtype: str = "float32"
+    input: str = "uint8"
+    loss: str = "cross_entropy"
+    rounds: int = 20
+    threads: int = 1
+    data: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """J, dW and db in float64, and how far an arm of a dtype may be from them by rounding."""
+
+    result: tuple[Array, Array, Array]
+    bound: tuple[Any, Any, Any]
+
+
+def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
+    """Run it all; the result is the JSON document that `schema.json` describes.
+
+    Args:
+        settings: what to do.
+        keep: called with the result each time it has grown; it is a whole document each time.
+
+    Raises:
+        UsageError: no arm can run, or an argument is out of its range.
+        DataError: the data set cannot be read.
+
+    An interrupt ends it: the result that `keep` saw last holds the finished rounds.
+    """
+    keep = keep or (lambda _: None)
+    if settings.device == "cuda":
+        machine.has_cuda()
+    chosen, left_out = _available(settings)
+    result: dict[str, Any] = {
+        "schema": SCHEMA,
+        "finished": False,
+        "settings": _plain(settings),
+        "environment": machine.environment(settings.threads),
+        "bandwidth": None,
+        "left_out": left_out,
+        "sizes": [],
+        "scaling": [],
+    }
+    keep(result)
+    with _worker("numpy", settings.threads) as worker:
+        kernels = worker.read_bandwidth(settings.device)
+    result["bandwidth"] = {"bytes_per_second": max(kernels.values()), "kernels": kernels}
+    sizes = [(n, m) for n in settings.features for m in settings.examples]
+    total = len(sizes) * settings.rounds
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=total, disable=None, leave=False, unit="round") as bar:
+        for n, m in sizes:
+            bar.set_description(f"n = {n:,}, m = {m:,}: placing")
+            size: dict[str, Any] = {"features": n, "examples": m, "arms": [], "pairs": []}
+            work, path = _work(settings, n, m, Path(folder))
+            try:
+                for rounds in _rounds(settings, chosen, work, path, size):
+                    bar.set_description(f"n = {n:,}, m = {m:,}")
+                    bar.update()
+                    if rounds == 1:
+                        result["sizes"].append(size)
+            finally:
+                _summarise(size, result["bandwidth"]["bytes_per_second"], work)
+                keep(result)
+            _peaks(settings, size, work, path, bar)
+            path.unlink()
+    result["scaling"] = _scaling(result["sizes"])
+    result["finished"] = True
+    keep(result)
+    return result
+
+
+def _available(settings: Settings) -> tuple[list[str], list[dict[str, str]]]:
+    chosen, left_out = [], []
+    for name in dict.fromkeys(settings.arms):
+        try:
+            arm = arms.load(name)
+        except MissingExtraError as error:
+            left_out.append({"arm": name, "reason": str(error)})
+            continue
+        if settings.device not in arm.devices:
+            left_out.append({"arm": name, "reason": f"runs on {' and '.join(arm.devices)} only"})
+        else:
+            chosen.append(name)
+    if not chosen:
+        reasons = "; ".join(f"{row['arm']}: {row['reason']}" for row in left_out)
+        raise UsageError(f"no arm is left to time ({reasons})")
+    return chosen, left_out
+
+
+def _work(settings: Settings, n: int, m: int, folder: Path) -> tuple[Work, Path]:
+    """The work, and the file of X^T (m, n) that every arm reads."""
+    rng = np.random.default_rng(settings.seed)
+    if settings.data is None:
+        X = rng.integers(0, 256, (m, n), np.uint8)
+        Y = rng.integers(0, 2, (1, m)).astype(np.uint8)
+    else:
+        examples = Dataset.open(settings.data).train
+        if examples.X.shape[0] != n:
+            raise DataError(f"{settings.data}: has {examples.X.shape[0]} features; expected {n}, as --features says")
+        chosen = np.arange(m) % examples.X.shape[1]  # repeated to fill
+        X, Y = np.ascontiguousarray(examples.X.T)[chosen], np.asarray(examples.Y)[:, chosen]
+    scale = 1 / 255
+    if settings.input == "float32":
+        X, scale = (X / np.float32(255)).astype(np.float32), 1.0
+    W = Parameters.random(n, settings.seed).W.astype(np.float32).astype(np.float64)  # the same numbers in both dtypes
+    path = folder / "X.npy"
+    _ask_for(X.nbytes, folder)
+    np.save(path, X)
+    return Work(X.T, Y, W, np.asarray(0.25), settings.loss, scale, settings.dtype, settings.device), path
+
+
+def _ask_for(size: int, folder: Path) -> None:
+    import shutil
+
+    if shutil.disk_usage(folder).free < 1.1 * size:
+        raise UsageError(f"{folder}: has no room for {size:,} bytes of examples; set TMPDIR to a folder that has")
+
+
+def reference(work: Work, dtype: str) -> Reference:
+    """By NumPy in float64, in blocks of examples."""
+    neuron = Neuron(loss=work.loss, input_scale=work.input_scale, dtype="float64")
+    parameters = Parameters(*(V.astype(dtype).astype(np.float64) for V in (work.W, work.b)))
+    n, m = work.X.shape
+    width = max(1, BLOCK // (8 * n))
+    parts = [neuron.sums(parameters, work.X[:, i : i + width], work.Y[:, i : i + width]) for i in range(0, m, width)]
+    loss, dW, db = (np.sum([part[k] for part in parts], axis=0) / m for k in range(3))
+    allowed = bounds(replace(neuron, dtype=dtype), parameters, work.X, work.Y)
+    # Inputs scaled beforehand, as users do, are rounded once more than the bound counts; so twice of it.
+    return Reference((loss, dW, db), (2 * allowed.cost, 2 * allowed.dW, 2 * allowed.db))
+
+
+def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str | None:
+    """Why an arm is not timed; None where nothing is the matter."""
+    for name, found, right, bound in zip(("J", "dW", "db"), placed.result, *_of(expected), strict=True):
+        if found.shape != right.shape:
+            return f"{name} has shape {found.shape}; expected {right.shape}"
+        with np.errstate(all="ignore"):
+            gap = float(np.max(np.abs(found.astype(np.float64) - right) / bound))
+        if not gap <= 1:
+            return f"{name} is wrong: off by {gap:.3g} times what rounding in {dtype} explains"
+    for name, (found_dtype, found_device) in zip(("J", "dW", "db"), placed.results, strict=True):
+        if found_dtype != dtype:
+            return f"{name} is {found_dtype}; expected {dtype}"
+        if found_device != work.device and name == "dW":
+            return f"{name} is on {found_device}; expected {work.device}"
+    for name, (found_dtype, found_device, size) in placed.held.items():
+        if size >= work.W.size and found_device != work.device:
+            return f"{name} is on {found_device}; expected {work.device}"
+        if size >= work.X.size and "float" in found_dtype and found_dtype != dtype:
+            return f"{name} is held as {found_dtype}; expected {dtype}"
+    exact = np.mean(placed.result[1] == expected.result[1].astype(dtype))
+    if dtype == "float32" and work.W.size >= 64 and exact > 0.9:
+        return f"{exact:.0%} of dW is the float64 result, rounded: it computes in float64; expected float32"
+    if placed.late > max(2e-4, 0.25 * (placed.steady + placed.late)):
+        return f"it does not synchronise: its result came {1000 * placed.late:.3g} ms after it said so"
+    return None
+
+
+def _of(expected: Reference) -> tuple[Any, Any]:
+    return expected.result, expected.bound
+
+
+def _small(work: Work) -> Work:
+    """A few examples and features of the same: there a fault is far above rounding."""
+    n, m = min(64, work.X.shape[0]), min(32, work.X.shape[1])
+    X = np.ascontiguousarray(work.X[:n, :m].T).T
+    return replace(work, X=X, Y=np.ascontiguousarray(work.Y[:, :m]), W=np.ascontiguousarray(work.W[:, :n]))
+
+
+def _rounds(settings: Settings, chosen: list[str], work: Work, path: Path, size: dict[str, Any]) -> Iterator[int]:
+    """Place and check all arms, then go round; `size` grows by a whole round at a time, whose number is given."""
+    small = _small(work)
+    expected: dict[str, tuple[Reference, Reference]] = {}
+    workers: dict[str, Worker] = {}
+    steps: dict[str, int] = {}
+    with ExitStack() as stack:
+        for name in chosen:
+            arm = arms.load(name)
+            dtype = arm.dtype or work.dtype
+            if dtype not in expected:
+                expected[dtype] = reference(small, dtype), reference(work, dtype)
+            worker = stack.enter_context(_worker(name, settings.threads))
+            row: dict[str, Any] = {"arm": name, "dtype": dtype, "refused": None}
+            size["arms"].append(row)
+            try:
+                row["refused"] = refusal(replace(worker.place(small), late=0.0), expected[dtype][0], small, dtype)
+                if row["refused"] is None:
+                    placed = worker.place(replace(work, X=np.empty((0, 0))), path)
+                    row["refused"] = refusal(placed, expected[dtype][1], work, dtype)
+            except ArmError as error:
+                row["refused"] = str(error)
+            if row["refused"] is not None:
+                worker.close()
+                continue
+            row |= {
+                "placement": {"held": {k: list(v) for k, v in placed.held.items()}, **placed.settings},
+                "transfer_seconds": placed.transfer,
+                "compile_seconds": placed.compile,
+                "first_seconds": placed.first,
+                "bytes_per_step": work.X.size * arm.reads * (arm.itemsize or np.dtype(dtype).itemsize),
+                "rounds": [],
+                "peak_bytes": None,
+            }
+            workers[name] = worker
+            steps[name] = min(MOST_STEPS, max(1, math.ceil(TURN / placed.steady)))
+        rows = {row["arm"]: row for row in size["arms"] if row["refused"] is None}
+        rng = np.random.default_rng(settings.seed)
+        for number in range(1, settings.rounds + 1 if rows else 2):
+            taken = {name: workers[name].time(steps[name]) for name in rng.permutation(list(workers)).tolist()}
+            for name, seconds in taken.items():
+                rows[name]["rounds"].append(seconds)
+            yield number
+
+
+@contextmanager
+def _worker(name: str, threads: int) -> Iterator[Worker]:
+    worker = Worker(name, threads)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def _summarise(size: dict[str, Any], bandwidth: float, work: Work) -> None:
+    """Medians, shares and verdicts, of the rounds that there are."""
+    timed = [row for row in size["arms"] if row.get("rounds")]
+    rounds = min((len(row["rounds"]) for row in timed), default=0)
+    size["rounds"] = rounds
+    size["input_bytes"] = work.X.nbytes
+    size["one_read_seconds"] = work.X.nbytes / bandwidth
+    size["two_reads_seconds"] = 2 * work.X.nbytes / bandwidth
+    times = {}
+    for row in timed:
+        row["rounds"] = row["rounds"][:rounds]
+        times[row["arm"]] = np.array([statistics.median(seconds) for seconds in row["rounds"]])
+        found = paired.median(times[row["arm"]])
+        row |= {
+            "step_seconds": found.median,
+            "interval_seconds": [found.low, found.high],
+            "bytes_per_second": row["bytes_per_step"] / found.median,
+            "share_of_one_read": size["one_read_seconds"] / found.median,
+            "share_of_two_reads": size["two_reads_seconds"] / found.median,
+            "fits": _fits(row["bytes_per_step"]),
+        }
+    size["pairs"] = []
+    for one, other in combinations(times, 2):
+        ratio = paired.ratio(times[one], times[other])
+        size["pairs"].append({
+            "arm": one,
+            "against": other,
+            "ratio": ratio.median,
+            "interval": [ratio.low, ratio.high],
+            "verdict": paired.verdict(ratio),
+        })  # fmt: skip
+
+
+def _fits(bytes_per_step: int) -> str | None:
+    """The smallest cache that holds what a step reads; None where none does."""
+    return next((name for name, size in sorted(machine.caches().items()) if bytes_per_step <= size), None)
+
+
+def _peaks(settings: Settings, size: dict[str, Any], work: Work, path: Path, bar: Any) -> None:
+    """Peak memory, in a run of its own that nobody times."""
+    for row in size["arms"]:
+        if row["refused"] is None:
+            bar.set_description(f"memory of {row['arm']}")
+            with _worker(row["arm"], settings.threads) as worker:
+                try:
+                    worker.place(replace(work, X=np.empty((0, 0))), path)
+                    worker.time(2)
+                    row["peak_bytes"] = worker.peak()
+                except ArmError:
+                    continue
+
+
+def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The exponent p of time ~ m^p and of time ~ n^p, for each arm, where at least three sizes were timed."""
+    found = []
+    for over, fixed in ("examples", "features"), ("features", "examples"):
+        for value in sorted({size[fixed] for size in sizes}):
+            at = [size for size in sizes if size[fixed] == value]
+            for name in dict.fromkeys(row["arm"] for size in at for row in size["arms"]):
+                rows = [(size[over], row) for size in at for row in size["arms"] if row["arm"] == name]
+                rows = [(x, row) for x, row in rows if row.get("rounds")]
+                if len(rows) >= 3:
+                    times = [np.array([statistics.median(s) for s in row["rounds"]]) for _, row in rows]
+                    p = paired.exponent(np.array([x for x, _ in rows]), times)
+                    row = {"arm": name, "over": over, fixed: value, "exponent": p.median, "interval": [p.low, p.high]}
+                    found.append(row)
+    return found
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return {
+        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in vars(settings).items()
+    }
+
+
+HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
+HEADER += ["place s", "compile s", "first ms", "peak MB"]
+
+
+def report(result: dict[str, Any]) -> str:
+    """The table, and what stands beside it."""
+    rows = [HEADER]
+    refused = []
+    for size in result["sizes"]:
+        timed = [row for row in size["arms"] if row.get("rounds")]
+        refused += [
+            f"{r['arm']} at m = {size['examples']:,}: refused: {r['refused']}" for r in size["arms"] if r["refused"]
+        ]
+        fastest = min(timed, key=lambda row: row["step_seconds"])["arm"] if timed else ""
+        for row in timed:
+            low, high = row["interval_seconds"]
+            rows.append([
+                row["arm"] + ("" if row["dtype"] == result["settings"]["dtype"] else f" ({row['dtype']})"),
+                f"{size['features']:,}",
+                f"{size['examples']:,}",
+                f"{1000 * row['step_seconds']:.4g}",
+                f"{1000 * low:.4g} to {1000 * high:.4g}",
+                "fastest" if row["arm"] == fastest else _against(size, row["arm"], fastest),
+                f"{row['bytes_per_second'] / 1e9:.3g}" + (f" ({row['fits']})" if row["fits"] else ""),
+                f"{row['share_of_one_read']:.0%}",
+                f"{row['share_of_two_reads']:.0%}",
+                f"{row['transfer_seconds']:.3g}",
+                f"{row['compile_seconds']:.3g}",
+                f"{1000 * row['first_seconds']:.4g}",
+                "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}",
+            ])  # fmt: skip
+    lines = [table(*rows), ""] if len(rows) > 1 else []
+    if result["bandwidth"]:
+        best = max(result["bandwidth"]["kernels"], key=result["bandwidth"]["kernels"].get)
+        gigabytes = result["bandwidth"]["bytes_per_second"] / 1e9
+        lines.append(
+            f"Memory is read at {gigabytes:.3g} GB/s ({best}); a share is of the time of reading X as "
+            f"{result['settings']['input']} once, or twice."
+        )
+    lines += [
+        f"{p['arm']}: time ~ {p['over']}^{p['exponent']:.2f} ({p['interval'][0]:.2f} to {p['interval'][1]:.2f})"
+        for p in result["scaling"]
+    ]
+    lines += refused
+    lines += [f"left out: {row['arm']}: {row['reason']}" for row in result["left_out"]]
+    env, s = result["environment"], result["settings"]
+    lines.append(
+        f"{env['cpu']}, {s['threads']} threads; {s['dtype']} on {s['device']}; {s['rounds']} rounds; seed {s['seed']}"
+    )
+    return "\n".join(lines)
+
+
+def _against(size: dict[str, Any], one: str, other: str) -> str:
+    for pair in size["pairs"]:
+        if {pair["arm"], pair["against"]} == {one, other}:
+            forward = pair["arm"] == one
+            ratio = pair["ratio"] if forward else 1 / pair["ratio"]
+            swapped = {"slower": "faster", "faster": "slower"}
+            verdict = pair["verdict"] if forward else swapped.get(pair["verdict"], pair["verdict"])
+            return f"{ratio:.2f} x, {verdict}"
+    return ""
+
+
+def write(path: Path, text: str, *, replacing: bool = False) -> None:
+    """A file that is whole or absent.
+
+    Raises:
+        UsageError: it exists, or cannot be written.
+    """
+    if path.exists() and not replacing:
+        raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def dumps(result: dict[str, Any]) -> str:
+    """As JSON."""
+    return json.dumps(result, indent=1, allow_nan=False)
+
+
+def threads_available() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """What became faster or slower: new / old for each arm and size that both timed, with its interval."""
+    found = []
+    before = {(s["features"], s["examples"], row["arm"]): row for s in old["sizes"] for row in s["arms"]}
+    for size in new["sizes"]:
+        for row in size["arms"]:
+            was = before.get((size["features"], size["examples"], row["arm"]))
+            if was and was.get("rounds") and row.get("rounds"):
+                times, others = (np.array([statistics.median(s) for s in r["rounds"]]) for r in (row, was))
+                ratio = paired.ratio_of_medians(times, others)
+                found.append({
+                    "arm": row["arm"],
+                    "features": size["features"],
+                    "examples": size["examples"],
+                    "ratio": ratio.median,
+                    "interval": [ratio.low, ratio.high],
+                    "verdict": paired.verdict(ratio),
+                })  # fmt: skip
+    return found
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A result that was written.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {reason_of(error)}; expected a file that handgrad bench --json wrote") from error
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA or not isinstance(result.get("sizes"), list):
+        raise DataError(f"{path}: is not a result of handgrad bench, schema {SCHEMA}; make it again with --json")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit("use: handgrad bench")

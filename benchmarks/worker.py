@@ -1,0 +1,270 @@
+"""The far end: one arm in a process of its own, with its own threads, asked by messages and timed where it runs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.benchmarks.arms import Work, load
+from handgrad.errors import HandgradError, reason_of
+
+Array = npt.NDArray[Any]
+
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class ArmError(Exception):
+    """What went wrong in an arm, in one line."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What was seen of an arm before it is timed.
+
+    Attributes:
+        transfer, compile, first: seconds, each its own.
+        steady: seconds of a later step, one sample.
+        late: seconds that the result kept one waiting after the arm said it was there.
+        result: J, dW, db.
+        results: their dtypes and devices, as the arm returned them.
+        held: the same of the arrays that the arm holds, by name.
+        settings: threads and matmul precision, as the libraries tell them.
+    """
+
+    transfer: float
+    compile: float
+    first: float
+    steady: float
+    late: float
+    result: tuple[Array, Array, Array]
+    results: list[tuple[str, str]]
+    held: dict[str, tuple[str, str, int]]
+    settings: dict[str, Any]
+
+
+class Worker:
+    """A process that serves one arm.
+
+    Args:
+        arm: its name.
+        threads: for every library in it; the process runs on as many cores.
+
+    Every method raises an ArmError where the arm fails.
+    """
+
+    def __init__(self, arm: str, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, far = context.Pipe()
+        self.process = context.Process(target=_serve, args=(far, arm), daemon=True)
+        with _confined(threads):
+            self.process.start()
+        far.close()
+
+    def place(self, work: Work, X: Path | None = None) -> Placed:
+        """Place the work and take its first steps; X from a file where that is given."""
+        placed: Placed = self._ask("place", work, X)
+        return placed
+
+    def time(self, steps: int) -> list[float]:
+        """Seconds of each of some steps, after one that is not timed."""
+        seconds: list[float] = self._ask("time", steps)
+        return seconds
+
+    def peak(self) -> int:
+        """Bytes that placing and stepping have added to what the process and its libraries held before, at most."""
+        peak: int = self._ask("peak")
+        return peak
+
+    def read_bandwidth(self, device: str) -> dict[str, float]:
+        """Bytes per second that were read, by the kernel that read them."""
+        found: dict[str, float] = self._ask("read_bandwidth", device)
+        return found
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def _ask(self, *message: Any) -> Any:
+        try:
+            self.connection.send(message)
+            ok, answer = self.connection.recv()
+        except (EOFError, OSError) as error:
+            self.process.join(1)
+            raise ArmError(f"its process died (exit code {self.process.exitcode})") from error
+        if not ok:
+            raise ArmError(answer)
+        return answer
+
+
+@contextmanager
+def _confined(threads: int) -> Iterator[None]:
+    """A process started within inherits the cores, the sizes of thread pools, and a deaf ear for Ctrl-C."""
+    before = {name: os.environ.get(name) for name in (*POOLS, "JAX_PLATFORMS")}
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    deaf = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(dict.fromkeys(POOLS, str(threads)))
+    if cores:
+        os.sched_setaffinity(0, sorted(cores)[:threads])
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, deaf)
+
+
+def _serve(connection: Connection, name: str) -> None:
+    served = _Served(name)
+    while True:
+        try:
+            method, *arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = True, getattr(served, method)(*arguments)
+        except HandgradError as error:
+            answer = False, str(error)
+        except Exception as error:
+            answer = False, f"{type(error).__name__}: {reason_of(error)}"
+        connection.send(answer)
+
+
+class _Served:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.arm: Any = None
+
+    def place(self, work: Work, X: Path | None) -> Placed:
+        arm = load(self.name)()
+        self.before = _memory("VmRSS")
+        if X is not None:
+            loaded = np.load(X).T
+            work = replace(work, X=loaded)
+        self.arm = arm
+        start = time.perf_counter()
+        arm.place(work)
+        transfer = time.perf_counter() - start
+        start = time.perf_counter()
+        arm.compile()
+        compiled = time.perf_counter() - start
+        first, _, _ = self._step()
+        seconds, lates, result = min((self._step() for _ in range(3)), key=lambda taken: taken[1])
+        return Placed(
+            transfer=transfer,
+            compile=compiled,
+            first=first,
+            steady=seconds,
+            late=lates,
+            result=(host(result[0]), host(result[1]), host(result[2])),
+            results=[where(value)[:2] for value in result],
+            held=dict(_held(arm)),
+            settings=_settings(),
+        )
+
+    def _step(self) -> tuple[float, float, Any]:
+        """Seconds of a step as its arm waits for it, seconds that its result is late after that, and the result."""
+        start = time.perf_counter()
+        result = self.arm.step()
+        self.arm.wait(result)
+        waited = time.perf_counter()
+        for value in result:
+            host(value)
+        came = time.perf_counter()
+        for value in result:
+            host(value)
+        copied = time.perf_counter() - came
+        return waited - start, came - waited - copied, result
+
+    def time(self, steps: int) -> list[float]:
+        arm, seconds = self.arm, []
+        arm.wait(arm.step())
+        for _ in range(steps):
+            start = time.perf_counter()
+            arm.wait(arm.step())
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def peak(self) -> int:
+        import sys
+
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+            return int(torch.cuda.max_memory_allocated())
+        jax = sys.modules.get("jax")
+        if jax is not None and (statistics := jax.devices()[0].memory_stats()):
+            return int(statistics["peak_bytes_in_use"])
+        return _memory("VmHWM") - self.before
+
+    def read_bandwidth(self, device: str) -> dict[str, float]:
+        from handgrad.benchmarks.machine import read_bandwidth
+
+        return read_bandwidth(device)
+
+
+def host(value: Any) -> Array:
+    """A NumPy array of the same numbers, which waits for them."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def where(value: Any) -> tuple[str, str, int]:
+    """The dtype, the device and the size of an array of any framework."""
+    dtype = str(value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype).removeprefix("torch.")
+    size = int(np.prod(np.shape(value), dtype=np.int64))
+    if hasattr(value, "detach"):
+        return dtype, value.device.type, size
+    if hasattr(value, "devices"):
+        platform = next(iter(value.devices())).platform
+        return dtype, {"gpu": "cuda"}.get(platform, platform), size
+    return dtype, "cpu", size
+
+
+def _held(holder: Any) -> Iterator[tuple[str, tuple[str, str, int]]]:
+    for name, value in vars(holder).items():
+        for part in value if isinstance(value, tuple | list) else [value]:
+            if hasattr(part, "dtype") and hasattr(part, "shape"):
+                yield name, where(part)
+
+
+def _memory(which: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(which + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {which}")
+
+
+def _settings() -> dict[str, Any]:
+    import sys
+
+    found: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None}
+    try:
+        import threadpoolctl
+
+        found["pools"] = {p["internal_api"]: p["num_threads"] for p in threadpoolctl.threadpool_info()}
+    except ModuleNotFoundError:
+        pass
+    if torch := sys.modules.get("torch"):
+        found["pools"] = found.get("pools", {}) | {"torch": torch.get_num_threads()}
+        found["matmul_precision"] = torch.get_float32_matmul_precision()
+    if jax := sys.modules.get("jax"):
+        found["matmul_precision"] = jax.config.jax_default_matmul_precision or "as the program says"
+    return found

@@ -1,0 +1,362 @@
+"""The benchmark of the step: it refuses what would be unfair to time, times what it says, and says what it found."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import timeit
+from dataclasses import replace
+from importlib import resources
+
+import jsonschema
+import numpy as np
+import pytest
+import threadpoolctl
+
+from handgrad import UsageError, backends
+from handgrad.benchmarks import bench, machine, paired, trust
+from handgrad.benchmarks.arms import Work, load, names
+from handgrad.benchmarks.worker import ArmError, Worker
+from handgrad.cli import run
+from handgrad.neuron import Parameters
+
+SCHEMA = json.loads((resources.files("handgrad.benchmarks") / "schema.json").read_text())
+
+
+def settings(**changes):
+    options = dict(arms=("numpy",), features=(512,), examples=(64,), rounds=5, threads=1) | changes
+    return bench.Settings(**options)
+
+
+def work(n=300, m=50, **changes):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (m, n), np.uint8).T
+    start = Parameters.random(n)
+    options = dict(loss="cross_entropy", input_scale=1 / 255, dtype="float32", device="cpu") | changes
+    return Work(X, rng.integers(0, 2, (1, m)).astype(np.uint8), start.W, np.asarray(0.25), **options)
+
+
+def placed(arm, given):
+    worker = Worker(arm, 1)
+    try:
+        return worker.place(given)
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("name", [n for n in names() if n != "torch_compiled"])
+def test_every_arm_does_the_work(name, loss):
+    given = work(loss=loss)
+    if name == "sklearn" and loss == "squared_error":
+        with pytest.raises(ArmError, match="no neuron with loss"):
+            placed(name, given)
+        return
+    dtype = load(name).dtype or given.dtype
+    assert bench.refusal(placed(name, given), bench.reference(given, dtype), given, dtype) is None
+
+
+HEAD = "import numpy as np\nimport time\nfrom handgrad.benchmarks.arms import article, numpy as ours, jax_plain\n\n\n"
+FAULTY = {
+    "a planted fault": (
+        "class Arm(ours.Arm):\n    def step(self):\n        J, dW, db = super().step()\n        dW = dW.copy()\n"
+        "        dW[0, 3] *= 1.01\n        return J, dW, db\n",
+        "dW is wrong",
+    ),
+    "a cost without the mean": (
+        "class Arm(ours.Arm):\n    def step(self):\n        J, dW, db = super().step()\n"
+        "        return J * np.float32(2), dW, db\n",
+        "J is wrong",
+    ),
+    "float64 that says so": (
+        "class Arm(article.Arm):\n    dtype = None\n",
+        "J is float64; expected float32",
+    ),
+    "float64 posing as float32": (
+        "class Arm(article.Arm):\n    dtype = None\n    def step(self):\n"
+        "        return tuple(np.float32(V) for V in super().step())\n",
+        "held as float64",
+    ),
+    "float64 hidden": (
+        "class Arm(article.Arm):\n    dtype = None\n    def place(self, work):\n        super().place(work)\n"
+        "        self.hidden = {'X': self.X}\n        del self.X\n"
+        "    def step(self):\n        self.X = self.hidden['X']\n"
+        "        found = tuple(np.float32(V) for V in super().step())\n        del self.X\n        return found\n",
+        "computes in float64",
+    ),
+    "bfloat16 products": (
+        "class Arm(ours.Arm):\n    def place(self, work):\n        super().place(work)\n"
+        "        self.X = (self.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)\n"
+        "        self.parameters = self.parameters._replace(\n"
+        "            W=(self.parameters.W.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))\n",
+        "is wrong",
+    ),
+    "one that does not synchronise": (
+        "class Late:\n    dtype = np.dtype('float32')\n    def __init__(self, value):\n        self.value = value\n"
+        "        self.shape = np.shape(value)\n    def __array__(self, dtype=None, copy=None):\n"
+        "        time.sleep(0.02 if self.value is not None and not getattr(self, 'came', False) else 0)\n"
+        "        self.came = True\n        return np.asarray(self.value)\n\n\n"
+        "class Arm(ours.Arm):\n    def step(self):\n        return tuple(Late(V) for V in super().step())\n",
+        "does not synchronise",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_faulty_arm_is_refused_with_a_reason(fault, tmp_path):
+    source, reason = FAULTY[fault]
+    (tmp_path / "faulty.py").write_text(HEAD + source)
+    result = bench.run(settings(arms=("numpy", str(tmp_path / "faulty.py")), features=(256,)))
+    right, wrong = result["sizes"][0]["arms"]
+    assert right["refused"] is None
+    assert len(right["rounds"]) == 5
+    assert reason in wrong["refused"]
+    assert "rounds" not in wrong
+    jsonschema.validate(result, SCHEMA)
+
+
+def test_jax_without_its_wait_is_refused_and_with_it_is_not(tmp_path):
+    (tmp_path / "hasty.py").write_text(HEAD + "class Arm(jax_plain.Arm):\n    def wait(self, result):\n        pass\n")
+    given = work(n=4096, m=2048)
+    expected = bench.reference(given, "float32")
+    assert "does not synchronise" in bench.refusal(
+        placed(str(tmp_path / "hasty.py"), given), expected, given, "float32"
+    )
+    assert bench.refusal(placed("jax_plain", given), expected, given, "float32") is None
+
+
+def test_an_arm_on_the_wrong_device_is_refused():
+    given = work(device="cpu")
+    found = placed("numpy", given)
+    asked = work(device="cuda")
+    assert bench.refusal(found, bench.reference(given, "float32"), asked, "float32") == "dW is on cpu; expected cuda"
+
+
+def test_an_arm_that_dies_or_raises_is_refused(tmp_path):
+    (tmp_path / "dies.py").write_text(
+        HEAD + "import os\nclass Arm(ours.Arm):\n    def step(self):\n        os._exit(3)\n"
+    )
+    (tmp_path / "raises.py").write_text(HEAD + "class Arm(ours.Arm):\n    def step(self):\n        return 1 / 0\n")
+    result = bench.run(settings(arms=(str(tmp_path / "dies.py"), str(tmp_path / "raises.py"))))
+    dies, raises = result["sizes"][0]["arms"]
+    assert "died (exit code 3)" in dies["refused"]
+    assert "ZeroDivisionError" in raises["refused"]
+
+
+def test_threads_are_those_asked_for():
+    found = placed("torch", work())
+    assert found.settings["pools"]["torch"] == 1
+    assert found.settings["cores"] == 1
+    assert found.settings["matmul_precision"] == "highest"
+
+
+def test_the_time_is_that_of_the_step():
+    """Against a plain `timeit` of the same step; both are noisy, so as a ratio of interleaved medians."""
+    given = work(n=4096, m=512)
+    neuron = backends.load("numpy")(input_scale=1 / 255)
+    parameters = Parameters(neuron.put(given.W), neuron.put(given.b))
+    X, Y = neuron.put(given.X), neuron.put(given.Y)
+    plain, reported = [], []
+    worker = Worker("numpy", 1)
+    try:
+        worker.place(given)
+        with threadpoolctl.threadpool_limits(1):
+            for _ in range(15):
+                neuron.sums(parameters, X, Y)
+                plain.append(timeit.timeit(lambda: neuron.sums(parameters, X, Y), number=10) / 10)
+                reported.append(np.median(worker.time(10)))
+    finally:
+        worker.close()
+    assert 0.5 < np.median(np.array(reported) / plain) < 2
+
+
+def test_verdicts_on_times_that_are_known():
+    rng = np.random.default_rng(0)
+    counts = {"same": 0, "slower": 0, "faster": 0}
+    for _ in range(100):
+        drift = np.exp(rng.normal(0, 0.3, 20))  # of the machine, common to both
+        one, other = (drift * np.exp(rng.normal(0, 0.02, 20)) for _ in range(2))
+        counts["same"] += paired.verdict(paired.ratio(one, other)) == "same"
+        counts["slower"] += paired.verdict(paired.ratio(1.1 * one, other)) == "slower"
+        counts["faster"] += paired.verdict(paired.ratio(one, 1.1 * other)) == "faster"
+    assert counts["same"] >= 95
+    assert counts["slower"] >= 90
+    assert counts["faster"] >= 90
+    noisy = np.exp(rng.normal(0, 0.5, (2, 6)))
+    assert paired.verdict(paired.ratio(*noisy)) == "can't tell"
+
+
+def test_the_exponent_of_times_that_are_known():
+    sizes = np.array([1000, 5000, 20000])
+    rng = np.random.default_rng(0)
+    found = paired.exponent(sizes, [1e-6 * m**0.9 * np.exp(rng.normal(0, 0.05, 20)) for m in sizes])
+    assert found.low < 0.9 < found.high
+    assert found.high - found.low < 0.1
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A result and its page, as the command writes them."""
+    folder = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "handgrad", "bench", "--backends", "numpy,article", "--features", "256"]
+    command += ["--examples", "50,100,200", "--rounds", "5", "--json", "b.json", "--html", "b.html"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return folder, done.stdout
+
+
+def test_the_command_writes_table_json_and_page(written):
+    folder, table = written
+    result = json.loads((folder / "b.json").read_text())
+    jsonschema.validate(result, SCHEMA)
+    assert result["finished"]
+    assert [len(row["rounds"]) for size in result["sizes"] for row in size["arms"]] == [5] * 6
+    assert all(row["peak_bytes"] > 0 for size in result["sizes"] for row in size["arms"])
+    assert {row["arm"] for row in result["scaling"]} == {"numpy", "article"}
+    assert re.search(r"article \(float64\) +256 +200", table)
+    assert "fastest" in table
+    assert "(L" in table  # what fits a cache is labelled
+    page = (folder / "b.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 3
+    assert not re.search(r"(src|href)=.(https?:|//)", page)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_a_browser_shows_the_plots_and_logs_no_error(written):
+    folder, _ = written
+    page = (folder / "b.html").read_text()
+    probe = (
+        "<script>addEventListener('load', () => { document.body.dataset.plots = "
+        "[...document.images].filter(i => i.complete && i.naturalWidth > 100).length })</script></body>"
+    )
+    (folder / "probe.html").write_text(page.replace("</body>", probe))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--log-level=0"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
+    done = subprocess.run(
+        [*command, (folder / "probe.html").as_uri()], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert 'data-plots="3"' in done.stdout, done.stderr[-2000:]
+    assert "CONSOLE" not in done.stderr
+
+
+def test_a_file_that_exists_is_not_written_over(written, tmp_path, capsys):
+    folder, _ = written
+    before = (folder / "b.json").read_text()
+    assert run(["bench", "--json", str(folder / "b.json")]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (folder / "b.json").read_text() == before
+
+
+def test_two_results_are_compared(written, tmp_path, capsys):
+    folder, _ = written
+    old = json.loads((folder / "b.json").read_text())
+    for size in old["sizes"]:
+        for row in size["arms"]:
+            row["rounds"] = [[1.0 + 0.001 * i] for i in range(20)]
+    new = json.loads(json.dumps(old))
+    new["sizes"][0]["arms"][0]["rounds"] = [[1.5 + 0.001 * i] for i in range(20)]
+    for name, result in ("old", old), ("new", new):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    paths = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
+    assert run(["bench", "--compare", *paths]) == 1
+    assert re.search(r"numpy +256 +50 +1\.49\d .*slower", capsys.readouterr().out)
+    assert run(["bench", "--compare", *paths, "--fail-above", "2"]) == 0
+    assert run(["bench", "--compare", *paths[::-1]]) == 0
+    assert run(["bench", "--compare", paths[0], str(folder / "b.html")]) == 3
+
+
+@pytest.mark.parametrize("after", [0.3, 3.0, 5.0])
+def test_an_interrupt_leaves_whole_json_of_the_finished_rounds(after, tmp_path):
+    path = tmp_path / "b.json"
+    command = [sys.executable, "-m", "handgrad", "bench", "--backends", "numpy,article", "--features", "2000"]
+    command += ["--examples", "1000", "--rounds", "100000", "--json", str(path)]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    if after > 1:
+        begin = time.monotonic()
+        while not path.exists() and time.monotonic() - begin < 60:
+            time.sleep(0.05)
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if after > 1:
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+    if path.exists():
+        result = json.loads(path.read_text())
+        jsonschema.validate(result, SCHEMA)
+        assert not result["finished"]
+        assert len({len(row["rounds"]) for size in result["sizes"] for row in size["arms"]}) <= 1
+    assert sorted(p.name for p in tmp_path.iterdir()) in ([], ["b.json"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--backends", "nope"], "unknown arm 'nope'"),
+        (["--features", "0"], "features is '0'"),
+        (["--examples", "a"], "examples is 'a'"),
+        (["--threads", "100000"], "threads is 100000"),
+        (["--device", "cuda", "--backends", "numpy"], "cuda"),
+    ],
+)
+def test_misuse_is_one_line(arguments, said, capsys):
+    assert run(["bench", *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+MINE = """
+import numpy as np
+from handgrad.benchmarks import arms
+
+
+class Arm(arms.Arm):
+    def place(self, work):
+        f = np.dtype(work.dtype).type
+        self.X, self.Y = work.X.astype(f) * f(work.input_scale), work.Y.astype(f)
+        self.W, self.b = work.W.astype(f), work.b.astype(f)
+
+    def step(self):
+        Z = self.W @ self.X + self.b
+        dZ = (1 / (1 + np.exp(-Z)) - self.Y) / np.float32(Z.shape[1])
+        return np.mean(np.logaddexp(np.float32(0), Z) - self.Y * Z), dZ @ self.X.T, dZ.sum()
+
+    def wait(self, result):
+        pass
+"""
+
+
+def test_an_arm_of_ones_own_needs_three_methods(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    result = bench.run(settings(arms=(str(tmp_path / "mine.py"),)))
+    assert result["sizes"][0]["arms"][0]["refused"] is None
+
+
+def test_a_file_that_is_no_arm_is_a_usage_error(tmp_path):
+    (tmp_path / "other.py").write_text("1 / 0")
+    with pytest.raises(UsageError, match="expected a class Arm"):
+        load(str(tmp_path / "other.py"))
+
+
+def test_bandwidth_is_that_of_memory():
+    found = machine.read_bandwidth("cpu", 2**26)
+    assert len(found) == 3
+    assert all(1e8 < value < 1e13 for value in found.values())
+
+
+def test_the_trial_of_trust_sees_twice_the_work():
+    once, _ = trust.works(2000, 400, 0)
+    twice = replace(once, X=np.concatenate([once.X.T] * 2).T, Y=np.tile(once.Y, 2))
+    assert trust.trial("numpy", (once, twice), 15, 1, 0).median > 1.3
+    more = trust.works(2000, 400, 0)[1]
+    assert more.X.shape == (2000, 440)
+    assert np.array_equal(more.X[:, 400:], once.X[:, :40])
