@@ -41,7 +41,7 @@ def test_the_wheel_holds_the_three_rooms_and_nothing_else(wheel):
         f"{package}/{file.relative_to(ROOT / room)}"
         for room, package in ROOMS.items()
         for file in (ROOT / room).rglob("*")
-        if file.suffix == ".py" or file.name == "py.typed"
+        if file.suffix == ".py" or file.name in ("py.typed", "schema.json")
     }
     names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     assert set(names) == expected
