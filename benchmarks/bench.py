@@ -375,7 +375,7 @@ def report(result: dict[str, Any]) -> str:
                 f"{row['share_of_one_read']:.0%}",
                 f"{row['share_of_two_reads']:.0%}",
                 f"{row['transfer_seconds']:.3g}",
-                f"{row['compile_seconds']:.3g}",
+                f"{row['compile_seconds']:.3g}" if row["compile_seconds"] > 1e-3 else "-",
                 f"{1000 * row['first_seconds']:.4g}",
                 "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}",
             ])  # fmt: skip

@@ -12,6 +12,7 @@ from handgrad.errors import MissingExtraError
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 except ModuleNotFoundError as error:
     raise MissingExtraError("Matplotlib", "plot") from error
 
@@ -57,6 +58,7 @@ def step_time(result: dict[str, Any]) -> Figure:
     x = [size["features"] * size["examples"] for size in sizes]
     axes.plot(x, [1000 * s["one_read_seconds"] for s in sizes], "k--", label=f"one read, {result['settings']['input']}")
     axes.set(xscale="log", yscale="log", xlabel="numbers in X (n m)", ylabel="ms a step")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend()
     axes.grid(alpha=0.3, which="both")
     return figure
