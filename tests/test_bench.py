@@ -121,7 +121,7 @@ def test_a_faulty_arm_is_refused_with_a_reason(fault, tmp_path):
 
 def test_jax_without_its_wait_is_refused_and_with_it_is_not(tmp_path):
     (tmp_path / "hasty.py").write_text(HEAD + "class Arm(jax_plain.Arm):\n    def wait(self, result):\n        pass\n")
-    given = work(n=4096, m=2048)
+    given = work(n=4096, m=8192)
     expected = bench.reference(given, "float32")
     assert "does not synchronise" in bench.refusal(
         placed(str(tmp_path / "hasty.py"), given), expected, given, "float32"
