@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import secrets
+import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
-from handgrad.benchmarks.arms import Work
+from handgrad.benchmarks.arms import Arm, Work
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
@@ -121,8 +120,8 @@ def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
     return result
 
 
-def _available(settings: Settings) -> tuple[list[str], list[dict[str, str]]]:
-    chosen, left_out = [], []
+def _available(settings: Settings) -> tuple[dict[str, type[Arm]], list[dict[str, str]]]:
+    chosen, left_out = {}, []
     for name in dict.fromkeys(settings.arms):
         try:
             arm = arms.load(name)
@@ -132,7 +131,7 @@ def _available(settings: Settings) -> tuple[list[str], list[dict[str, str]]]:
         if settings.device not in arm.devices:
             left_out.append({"arm": name, "reason": f"runs on {' and '.join(arm.devices)} only"})
         else:
-            chosen.append(name)
+            chosen[name] = arm
     if not chosen:
         reasons = "; ".join(f"{row['arm']}: {row['reason']}" for row in left_out)
         raise UsageError(f"no arm is left to time ({reasons})")
@@ -162,8 +161,6 @@ def _work(settings: Settings, n: int, m: int, folder: Path) -> tuple[Work, Path]
 
 
 def _ask_for(size: int, folder: Path) -> None:
-    import shutil
-
     if shutil.disk_usage(folder).free < 1.1 * size:
         raise UsageError(f"{folder}: has no room for {size:,} bytes of examples; set TMPDIR to a folder that has")
 
@@ -183,7 +180,8 @@ def reference(work: Work, dtype: str) -> Reference:
 
 def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str | None:
     """Why an arm is not timed; None where nothing is the matter."""
-    for name, found, right, bound in zip(("J", "dW", "db"), placed.result, *_of(expected), strict=True):
+    of_each = zip(("J", "dW", "db"), placed.result, expected.result, expected.bound, strict=True)
+    for name, found, right, bound in of_each:
         if found.shape != right.shape:
             return f"{name} has shape {found.shape}; expected {right.shape}"
         with np.errstate(all="ignore"):
@@ -208,10 +206,6 @@ def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str 
     return None
 
 
-def _of(expected: Reference) -> tuple[Any, Any]:
-    return expected.result, expected.bound
-
-
 def _small(work: Work) -> Work:
     """A few examples and features of the same: there a fault is far above rounding."""
     n, m = min(64, work.X.shape[0]), min(32, work.X.shape[1])
@@ -219,15 +213,16 @@ def _small(work: Work) -> Work:
     return replace(work, X=X, Y=np.ascontiguousarray(work.Y[:, :m]), W=np.ascontiguousarray(work.W[:, :n]))
 
 
-def _rounds(settings: Settings, chosen: list[str], work: Work, path: Path, size: dict[str, Any]) -> Iterator[int]:
+def _rounds(
+    settings: Settings, chosen: dict[str, type[Arm]], work: Work, path: Path, size: dict[str, Any]
+) -> Iterator[int]:
     """Place and check all arms, then go round; `size` grows by a whole round at a time, whose number is given."""
     small = _small(work)
     expected: dict[str, tuple[Reference, Reference]] = {}
     workers: dict[str, Worker] = {}
     steps: dict[str, int] = {}
     with ExitStack() as stack:
-        for name in chosen:
-            arm = arms.load(name)
+        for name, arm in chosen.items():
             dtype = arm.dtype or work.dtype
             if dtype not in expected:
                 expected[dtype] = reference(small, dtype), reference(work, dtype)
@@ -284,7 +279,7 @@ def _summarise(size: dict[str, Any], bandwidth: float, work: Work) -> None:
     times = {}
     for row in timed:
         row["rounds"] = row["rounds"][:rounds]
-        times[row["arm"]] = np.array([statistics.median(seconds) for seconds in row["rounds"]])
+        times[row["arm"]] = _times(row)
         found = paired.median(times[row["arm"]])
         row |= {
             "step_seconds": found.median,
@@ -304,6 +299,11 @@ def _summarise(size: dict[str, Any], bandwidth: float, work: Work) -> None:
             "interval": [ratio.low, ratio.high],
             "verdict": paired.verdict(ratio),
         })  # fmt: skip
+
+
+def _times(row: dict[str, Any]) -> Array:
+    """Seconds of a step in each round: the median of those that were taken in it."""
+    return np.array([statistics.median(seconds) for seconds in row["rounds"]])
 
 
 def _fits(bytes_per_step: int) -> str | None:
@@ -335,8 +335,7 @@ def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 rows = [(size[over], row) for size in at for row in size["arms"] if row["arm"] == name]
                 rows = [(x, row) for x, row in rows if row.get("rounds")]
                 if len(rows) >= 3:
-                    times = [np.array([statistics.median(s) for s in row["rounds"]]) for _, row in rows]
-                    p = paired.exponent(np.array([x for x, _ in rows]), times)
+                    p = paired.exponent(np.array([x for x, _ in rows]), [_times(row) for _, row in rows])
                     row = {"arm": name, "over": over, fixed: value, "exponent": p.median, "interval": [p.low, p.high]}
                     found.append(row)
     return found
@@ -411,14 +410,20 @@ def _against(size: dict[str, Any], one: str, other: str) -> str:
     return ""
 
 
+def must_be_new(path: Path) -> None:
+    """Raise a UsageError where the file exists already."""
+    if path.exists():
+        raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+
+
 def write(path: Path, text: str, *, replacing: bool = False) -> None:
     """A file that is whole or absent.
 
     Raises:
         UsageError: it exists, or cannot be written.
     """
-    if path.exists() and not replacing:
-        raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+    if not replacing:
+        must_be_new(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -434,11 +439,6 @@ def dumps(result: dict[str, Any]) -> str:
     return json.dumps(result, indent=1, allow_nan=False)
 
 
-def threads_available() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     """What became faster or slower: new / old for each arm and size that both timed, with its interval."""
     found = []
@@ -447,8 +447,7 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
         for row in size["arms"]:
             was = before.get((size["features"], size["examples"], row["arm"]))
             if was and was.get("rounds") and row.get("rounds"):
-                times, others = (np.array([statistics.median(s) for s in r["rounds"]]) for r in (row, was))
-                ratio = paired.ratio_of_medians(times, others)
+                ratio = paired.ratio_of_medians(_times(row), _times(was))
                 found.append({
                     "arm": row["arm"],
                     "features": size["features"],
@@ -473,7 +472,3 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict) or result.get("schema") != SCHEMA or not isinstance(result.get("sizes"), list):
         raise DataError(f"{path}: is not a result of handgrad bench, schema {SCHEMA}; make it again with --json")
     return result
-
-
-if __name__ == "__main__":
-    sys.exit("use: handgrad bench")

@@ -34,7 +34,7 @@ def read_bandwidth(device: str, size: int = READ) -> dict[str, float]:
     if device != "cpu":
         return _on_cuda(size)
     array = np.ones(size // 4, np.float32)
-    parts = np.array_split(array, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    parts = np.array_split(array, cores())
     kernels: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
         "sum of float32": lambda part: part.sum(),
         "maximum of bytes": lambda part: part.view(np.uint8).max(),
@@ -110,19 +110,15 @@ def caches() -> dict[str, int]:
     return found
 
 
-def available_memory() -> int | None:
-    """Bytes that can be allocated without swapping; None where the system does not say."""
-    return _meminfo("MemAvailable")
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> int | None:
-    return _meminfo("MemTotal")
-
-
-def _meminfo(which: str) -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith(which + ":"):
+            if line.startswith("MemTotal:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass

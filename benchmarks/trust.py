@@ -15,9 +15,9 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from handgrad.benchmarks import paired
+from handgrad.benchmarks import machine, paired
 from handgrad.benchmarks.arms import Work
-from handgrad.benchmarks.bench import MOST_STEPS, TURN, threads_available
+from handgrad.benchmarks.bench import MOST_STEPS, TURN
 from handgrad.benchmarks.worker import Worker
 from handgrad.neuron import Parameters
 
@@ -60,7 +60,7 @@ def main(trials: int, arm: str, features: int, examples: int, rounds: int, threa
     """Count the verdicts on an arm against itself."""
     once, more = works(features, examples, 0)
     for said, pair in ("itself", (once, once)), ("itself with a tenth more work", (once, more)):
-        found = [trial(arm, pair, rounds, threads or threads_available(), i) for i in tqdm(range(trials), disable=None)]
+        found = [trial(arm, pair, rounds, threads or machine.cores(), i) for i in tqdm(range(trials), disable=None)]
         counts = Counter(paired.verdict(interval) for interval in found)
         middle = statistics.median(interval.median for interval in found)
         verdicts = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.benchmarks import machine
 from handgrad.benchmarks.arms import Work, load
 from handgrad.errors import HandgradError, reason_of
 
@@ -112,7 +114,7 @@ class Worker:
 @contextmanager
 def _confined(threads: int) -> Iterator[None]:
     """A process started within inherits the cores, the sizes of thread pools, and a deaf ear for Ctrl-C."""
-    before = {name: os.environ.get(name) for name in (*POOLS, "JAX_PLATFORMS")}
+    before = {name: os.environ.get(name) for name in POOLS}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     deaf = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(dict.fromkeys(POOLS, str(threads)))
@@ -156,8 +158,7 @@ class _Served:
         arm = load(self.name)()
         self.before = _memory("VmRSS")
         if X is not None:
-            loaded = np.load(X).T
-            work = replace(work, X=loaded)
+            work = replace(work, X=np.load(X).T)
         self.arm = arm
         start = time.perf_counter()
         arm.place(work)
@@ -204,8 +205,6 @@ class _Served:
         return seconds
 
     def peak(self) -> int:
-        import sys
-
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
             return int(torch.cuda.max_memory_allocated())
@@ -215,9 +214,7 @@ class _Served:
         return _memory("VmHWM") - self.before
 
     def read_bandwidth(self, device: str) -> dict[str, float]:
-        from handgrad.benchmarks.machine import read_bandwidth
-
-        return read_bandwidth(device)
+        return machine.read_bandwidth(device)
 
 
 def host(value: Any) -> Array:
@@ -254,9 +251,7 @@ def _memory(which: str) -> int:
 
 
 def _settings() -> dict[str, Any]:
-    import sys
-
-    found: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None}
+    found: dict[str, Any] = {"cores": machine.cores()}
     try:
         import threadpoolctl
 

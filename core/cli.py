@@ -447,16 +447,17 @@ def bench(
     that memory needs to deliver X once or twice; placing, compiling and the first call, each by itself; peak memory.
     """
     from handgrad.benchmarks import bench as benchmark
+    from handgrad.benchmarks import machine
 
     if compared:
         _compare_results(benchmark.load(compared[0]), benchmark.load(compared[1]), fail_above)
         return
     for path in json_file, html_file:
-        if path is not None and path.exists():
-            raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+        if path is not None:
+            benchmark.must_be_new(path)
     if html_file is not None:
         from handgrad.benchmarks.page import page  # said before the work, if Matplotlib is missing
-    available = benchmark.threads_available()
+    available = machine.cores()
     if threads is not None and threads > available:
         raise UsageError(f"threads is {threads}; expected at most {available}, the cores that there are")
     settings = benchmark.Settings(

@@ -15,9 +15,12 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
-from handgrad.errors import UsageError, reason_of
+from handgrad.errors import MissingExtraError, UsageError, reason_of
 
 Array = npt.NDArray[Any]
+
+EXTRAS = {"torch": ("PyTorch", "torch"), "jax": ("JAX", "jax"), "sklearn": ("scikit-learn", "sklearn")}
+"""What people call a framework and the extra that brings it, by its module, for arms that import it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,12 @@ def load(name: str) -> type[Arm]:
         MissingExtraError: its framework is not installed.
     """
     if name in names():
-        return cast("type[Arm]", importlib.import_module(f"{__name__}.{name}").Arm)
+        try:
+            return cast("type[Arm]", importlib.import_module(f"{__name__}.{name}").Arm)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            raise MissingExtraError(*EXTRAS[error.name]) from error
     path = Path(name)
     if path.suffix != ".py" or not path.is_file():
         raise UsageError(f"unknown arm {name!r}; expected one of {', '.join(names())}, or a file mine.py")

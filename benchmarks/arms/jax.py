@@ -5,12 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from handgrad.benchmarks.arms import numpy
-from handgrad.errors import MissingExtraError
-
-try:
-    import jax  # noqa: F401
-except ModuleNotFoundError as error:
-    raise MissingExtraError("JAX", "jax") from error
 
 
 class Arm(numpy.Arm):

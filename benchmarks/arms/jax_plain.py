@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from handgrad.benchmarks import arms
-from handgrad.errors import MissingExtraError
+import jax
+import jax.numpy as jnp
 
-try:
-    import jax
-    import jax.numpy as jnp
-except ModuleNotFoundError as error:
-    raise MissingExtraError("JAX", "jax") from error
+from handgrad.benchmarks import arms
 
 
 class Arm(arms.Arm):

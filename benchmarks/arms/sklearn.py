@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn._loss import HalfBinomialLoss
+from sklearn.linear_model._linear_loss import LinearModelLoss
 
 from handgrad.benchmarks import arms
-from handgrad.errors import MissingExtraError, UsageError
-
-try:
-    from sklearn._loss import HalfBinomialLoss
-    from sklearn.linear_model._linear_loss import LinearModelLoss
-except ModuleNotFoundError as error:
-    raise MissingExtraError("scikit-learn", "sklearn") from error
+from handgrad.errors import UsageError
 
 
 class Arm(arms.Arm):

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from handgrad.benchmarks.arms import numpy
-from handgrad.errors import MissingExtraError
+import torch
 
-try:
-    import torch
-except ModuleNotFoundError as error:
-    raise MissingExtraError("PyTorch", "torch") from error
+from handgrad.benchmarks.arms import numpy
 
 
 class Arm(numpy.Arm):

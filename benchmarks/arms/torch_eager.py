@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from handgrad.benchmarks import arms
-from handgrad.errors import MissingExtraError
+import torch
+from torch.nn import functional
 
-try:
-    import torch
-    from torch.nn import functional
-except ModuleNotFoundError as error:
-    raise MissingExtraError("PyTorch", "torch") from error
+from handgrad.benchmarks import arms
 
 
 class Arm(arms.Arm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -162,22 +163,19 @@ class Checker:
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         """Every input is an argument of somebody."""
-        import inspect
-
         taken: set[str] = set()
-        for function in self.problem.forward, self.problem.backward:
-            parameters = inspect.signature(function).parameters.values()
-            if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        for parameters in self.problem.parameters:
+            if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
                 return
-            taken.update(p.name for p in parameters)
+            taken.update(parameters)
         unknown = [name for name in inputs if name not in taken]
         if unknown:
             raise UsageError(f"inputs has {unknown[0]!r}, which neither forward nor backward takes")
 
     def _wrt(self, run: Run) -> list[str]:
-        wrt = []
+        wrt = list(run.hands)
         values = run.values
-        for name in run.hands:
+        for name in wrt:
             if name not in values:
                 raise UsageError(f"backward returns d{name}, but {name} has no such part")
             kind = np.asarray(values[name]).dtype.kind
@@ -186,12 +184,9 @@ class Checker:
                     f"backward returns d{name}, but {name} is of type {np.asarray(values[name]).dtype}; "
                     "expected floating point: give inputs such as np.array(..., float)"
                 )
-        given = dict(leaves(run.adjoints))
-        for name, value in given.items():
+        for name, value in leaves(run.adjoints):
             if np.asarray(value).dtype.kind not in "fiub":
                 raise UsageError(f"backward returns {name} of type {np.asarray(value).dtype}; expected real numbers")
-        for name in run.hands:
-            wrt.append(name)
         missing = [name for name in run.adjoints if not any(w == name[1:] or w.startswith(name[1:] + "[") for w in wrt)]
         if missing:
             raise UsageError(f"backward returns {missing[0]}, which holds no numbers")

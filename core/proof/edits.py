@@ -175,10 +175,7 @@ def _changes(
             yield ("off_by_one" if inside else "factor"), ast.Constant(number - 1)
         case ast.Assign([ast.Subscript() as place], value):
             yield "single_entry", None
-            at = ast.Attribute(ast.Attribute(_name("np"), "add", ast.Load()), "at", ast.Load())
-            where = copy.deepcopy(place.value)
-            setattr(where, "ctx", ast.Load())  # noqa: B010
-            yield "overwritten", ast.Expr(ast.Call(at, [where, place.slice, value], []))
+            yield "overwritten", _scattered(place, value)
         case ast.AugAssign(target, op, value):
             opposite = {ast.Add: ast.Sub, ast.Sub: ast.Add}.get(type(op))
             if opposite is not None:
@@ -188,10 +185,7 @@ def _changes(
                 yield "overwritten", ast.Assign([stored], value)
             if isinstance(op, ast.Add) and isinstance(target, ast.Subscript):
                 yield "single_entry", None
-                at = ast.Attribute(ast.Attribute(_name("np"), "add", ast.Load()), "at", ast.Load())
-                where = copy.deepcopy(target.value)
-                setattr(where, "ctx", ast.Load())  # noqa: B010
-                yield "overwritten", ast.Expr(ast.Call(at, [where, target.slice, value], []))
+                yield "overwritten", _scattered(target, value)
     if isinstance(node, ast.Slice) and thorough:
         for low, high in ((None, -1), (1, None), (None, None), (0, None)):
             yield "off_by_one", ast.Slice(_constant(low), _constant(high), node.step)
@@ -219,6 +213,14 @@ def _additions(node: Any, variables: Sequence[str]) -> Iterator[tuple[str, ast.e
         yield "dropped_term", ast.BinOp(node, ast.Add(), _name(name))
         yield "missing_derivative", _times(node, ast.BinOp(ast.Constant(1), ast.Sub(), _name(name)))
         yield "missing_derivative", _times(node, ast.Compare(_name(name), [ast.Gt()], [ast.Constant(0)]))
+
+
+def _scattered(place: ast.Subscript, value: ast.expr) -> ast.stmt:
+    """``np.add.at(V, i, value)`` for V[i]."""
+    at = ast.Attribute(ast.Attribute(_name("np"), "add", ast.Load()), "at", ast.Load())
+    where = copy.deepcopy(place.value)
+    setattr(where, "ctx", ast.Load())  # noqa: B010
+    return ast.Expr(ast.Call(at, [where, place.slice, value], []))
 
 
 def _turned(node: ast.expr) -> ast.expr:

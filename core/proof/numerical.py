@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,23 @@ ENTRIES = 400
 """Adjoints of up to so many entries are taken entry by entry; of larger ones, sums are, and wrong sums are halved."""
 WRONG_ENTRIES = 40
 """So many wrong entries of a large adjoint are located before the rest of it is left open."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be differentiated, along whatever direction.
+
+    Attributes:
+        run: the point.
+        cotangents: the adjoints as supplied.
+        values: other values for some of the leaves.
+        together: the program as a whole; else each line by itself.
+    """
+
+    run: Run
+    cotangents: Mapping[str, Array]
+    values: Mapping[str, Array] = field(default_factory=dict)
+    together: bool = False
 
 
 class Numerical:
@@ -78,12 +96,12 @@ class Numerical:
     ) -> Expected:
         """What each adjoint should be given the later ones; the error is that of the extrapolation."""
         del samples
-        return self._all(run, cotangents, cotangents, rng, values or {}, together=False, only=only)
+        return self._all(Question(run, cotangents, values or {}), cotangents, rng, only)
 
     def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected:
         """The true gradient, in the program as a whole."""
         del samples
-        return self._all(run, {}, run.hands, rng, {}, together=True)
+        return self._all(Question(run, {}, together=True), run.hands, rng)
 
     def computed(self, run: Run) -> dict[str, Array]:
         """What forward computes: nothing was translated, so nothing is to be compared."""
@@ -109,11 +127,10 @@ class Numerical:
 
     def slope(self, run: Run, directions: Mapping[str, Array]) -> tuple[Any, Any]:
         """The derivative of the cost along a direction of the inputs, and its error."""
-        return self._along(run, {}, directions, {}, together=True)
+        return self._along(Question(run, {}, together=True), directions)
 
     def _hook(self, name: str, value: Any) -> Any:
-        structured = replace({name: value}, lambda _, leaf: leaf)[name]
-        self._computed.update((n, np.array(v)) for n, v in leaves({name: structured}))
+        self._computed.update((n, np.array(v)) for n, v in leaves({name: value}))
 
         def exchange(leaf: str, computed: Any) -> Any:
             if leaf not in self._copies:
@@ -122,20 +139,23 @@ class Numerical:
 
         return replace({name: value}, exchange)[name]
 
+    def _cuts(self, run: Run) -> list[str]:
+        """The leaves that are computed on the way to the cost, and judged."""
+        named, inputs, cost = dict(leaves(run.named)), dict(leaves(run.inputs)), self._cost(run)
+        return [name for name in self.wrt if name in named and name not in inputs and name != cost]
+
     def _ends(self, run: Run, moved: Mapping[str, Array], together: bool) -> dict[str, Array]:
         """What forward computes for each name when inputs and copies are those of `moved` where it has them.
 
         Together, `moved` holds steps instead, which are added to what flows through the program.
         """
         values = run.values
-        cuts = [n for n in self.wrt if n in dict(leaves(run.named)) and n not in dict(leaves(run.inputs))]
-        cuts = [name for name in cuts if name != self._cost(run)]
+        cuts = self._cuts(run)
         self._together = together
         self._copies = (
             {n: moved[n] for n in cuts if n in moved} if together else {n: moved.get(n, values[n]) for n in cuts}
         )
         self._computed = {}
-        names = dict(leaves(run.inputs))
 
         def change(name: str, value: Any) -> Any:
             if name not in moved:
@@ -143,7 +163,7 @@ class Numerical:
             new = np.asarray(value) + moved[name] if together else moved[name]
             return new if isinstance(value, np.ndarray) else new[()]
 
-        given = replace(copied(run.inputs), lambda name, value: change(name, value) if name in names else value)
+        given = replace(copied(run.inputs), change)
         if self._rounding is not None:
             given, self._copies = self._rounding.wrap(given), self._rounding.wrap(self._copies)
         with np.errstate(all="ignore"):
@@ -153,14 +173,12 @@ class Numerical:
 
     def _all(
         self,
-        run: Run,
-        cotangents: Mapping[str, Array],
+        question: Question,
         hands: Mapping[str, Array],
         rng: np.random.Generator | None,
-        values: Mapping[str, Array],
-        together: bool,
         only: str | None = None,
     ) -> Expected:
+        run = question.run
         known, errors = {}, {}
         rng = rng or np.random.default_rng(0)
         for name in self.wrt if only is None else [only]:
@@ -171,40 +189,29 @@ class Numerical:
             hand = hands.get(name)
             big = int(np.prod(shape, dtype=int)) > ENTRIES
             if big and hand is not None and hand.shape == shape:
-                expected, error = self._by_halving(run, cotangents, name, hand, rng, values, together)
+                expected, error = self._by_halving(question, name, hand, rng)
             else:
-                expected, error = self._by_entry(run, cotangents, name, values, together)
+                expected, error = self._by_entry(question, name)
             known[name], errors[name] = expected, error
         return Expected(known, errors)
 
-    def _by_entry(
-        self, run: Run, cotangents: Mapping[str, Array], name: str, values: Mapping[str, Array], together: bool
-    ) -> tuple[Array, Array]:
-        size = self._size(run, name)
+    def _by_entry(self, question: Question, name: str) -> tuple[Array, Array]:
+        size = self._size(question.run, name)
         expected, error = np.full(size.shape, np.nan, WIDE), np.zeros(size.shape, WIDE)
         for where in list(np.ndindex(size.shape))[:ENTRIES]:
             direction = np.zeros(size.shape, self.dtype)
             direction[where] = size[where]
-            slope, off = self._along(run, cotangents, {name: direction}, values, together)
-            own = np.abs(np.asarray(run.values[name])[where])
+            slope, off = self._along(question, {name: direction})
+            own = np.abs(np.asarray(question.run.values[name])[where])
             if not np.isfinite(slope) and own > 0:  # past the end of a domain, as of a logarithm of a small number
                 direction[where] = own
-                slope, off = self._along(run, cotangents, {name: direction}, values, together)
+                slope, off = self._along(question, {name: direction})
             expected[where], error[where] = slope / direction[where], off / direction[where]
         return expected, error
 
-    def _by_halving(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        name: str,
-        hand: Array,
-        rng: np.random.Generator,
-        values: Mapping[str, Array],
-        together: bool,
-    ) -> tuple[Array, Array]:
+    def _by_halving(self, question: Question, name: str, hand: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """The hand's own values where signed sums of them are right, the true ones where a wrong sum leads."""
-        size = self._size(run, name)
+        size = self._size(question.run, name)
         signs = rng.choice([-1, 1], size.shape).astype(self.dtype) * size
         expected, error = hand.copy(), np.zeros(size.shape, WIDE)
         stack = [np.arange(size.size)]
@@ -216,7 +223,7 @@ class Numerical:
                 continue
             direction = np.zeros(size.size, self.dtype)
             direction[part] = signs.ravel()[part]
-            slope, off = self._along(run, cotangents, {name: direction.reshape(size.shape)}, values, together)
+            slope, off = self._along(question, {name: direction.reshape(size.shape)})
             by_hand = (hand.ravel()[part] * direction[part]).sum()
             if len(part) == 1:
                 expected.ravel()[part] = slope / direction[part]
@@ -235,98 +242,62 @@ class Numerical:
         usual = usual if 0 < usual < np.inf else WIDE(1)
         return np.where((value > usual / 16) & np.isfinite(value), value, usual).astype(self.dtype)
 
-    def _along(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        directions: Mapping[str, Array],
-        values: Mapping[str, Array],
-        together: bool,
-    ) -> tuple[Any, Any]:
+    def _along(self, question: Question, directions: Mapping[str, Array]) -> tuple[Any, Any]:
         with np.errstate(all="ignore"):
-            slope, off = self._differences(run, cotangents, directions, values, together)
+            slope, off = self._differences(question, directions)
             if self.analytic is not False and np.isfinite(off):
-                exact = self._complex(run, cotangents, directions, values, together)
+                exact = self._complex(question, directions)
                 self.analytic = exact is not None and bool(abs(slope - exact[0]) <= 64 * off + 1e-9 * abs(slope))
                 if exact is not None and self.analytic:
                     return exact
             return slope, off
 
-    def _moved(
-        self,
-        run: Run,
-        directions: Mapping[str, Array],
-        values: Mapping[str, Array],
-        step: Any,
-        together: bool,
-    ) -> dict[str, Array]:
-        base = run.values
-        if together:
-            return {name: step * direction for name, direction in directions.items()}
-        moved: dict[str, Array] = dict(values)
-        for name, direction in directions.items():
-            moved[name] = np.asarray(values.get(name, base[name])) + step * direction
-        return moved
+    def _moved_ends(self, question: Question, directions: Mapping[str, Array], step: Any) -> dict[str, Array]:
+        """What forward computes a step along the directions further."""
+        steps = {name: step * direction for name, direction in directions.items()}
+        if question.together:
+            return self._ends(question.run, steps, together=True)
+        base = {**question.run.values, **question.values}
+        moved = {**question.values, **{name: np.asarray(base[name]) + by for name, by in steps.items()}}
+        return self._ends(question.run, moved, together=False)
 
-    def _complex(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        directions: Mapping[str, Array],
-        values: Mapping[str, Array],
-        together: bool,
-    ) -> tuple[Any, Any] | None:
+    def _complex(self, question: Question, directions: Mapping[str, Array]) -> tuple[Any, Any] | None:
         kind = np.clongdouble if self.dtype == WIDE else np.complex128
         step = kind(1j) * self.dtype.type(2.0**-300)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                ends = self._ends(run, self._moved(run, directions, values, step, together), together)
+                ends = self._moved_ends(question, directions, step)
         except Exception:
             return None
         unit, tiny = np.finfo(self.dtype).eps, WIDE(np.finfo(self.dtype).tiny)
         slope, size, lost = WIDE(0), WIDE(0), WIDE(0)
-        for name, cotangent in self._seen(run, cotangents, together).items():
+        for name, cotangent in self._seen(question).items():
             part = np.imag(ends[name]) / 2.0**-300 * cotangent
             slope, size = slope + part.sum(), size + np.abs(part).sum()
             lost += (tiny / WIDE(2.0**-300) * np.abs(cotangent)).sum()  # what is below it underflows with the step
         return (slope, 16 * unit * size + lost) if np.isfinite(slope) else None
 
-    def _differences(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        directions: Mapping[str, Array],
-        values: Mapping[str, Array],
-        together: bool,
-    ) -> tuple[Any, Any]:
-        best, error = self._extrapolated(run, cotangents, directions, values, together, 2.0**-5)
+    def _differences(self, question: Question, directions: Mapping[str, Array]) -> tuple[Any, Any]:
+        best, error = self._extrapolated(question, directions, 2.0**-5)
         for first in (2.0**-11, 2.0**-18):  # a kink nearby spoils long steps only
             if error <= 1e-9 * abs(best):
                 break
-            again = self._extrapolated(run, cotangents, directions, values, together, first)
+            again = self._extrapolated(question, directions, first)
             best, error = min((best, error), again, key=lambda pair: pair[1] if np.isfinite(pair[1]) else np.inf)
         return best, error
 
-    def _extrapolated(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        directions: Mapping[str, Array],
-        values: Mapping[str, Array],
-        together: bool,
-        first: float,
-    ) -> tuple[Any, Any]:
-        seen = self._seen(run, cotangents, together)
+    def _extrapolated(self, question: Question, directions: Mapping[str, Array], first: float) -> tuple[Any, Any]:
+        seen = self._seen(question)
         unit = np.finfo(self.dtype).eps
         rows: list[list[Any]] = []
         noise = WIDE(0)
-        here = self._ends(run, self._moved(run, directions, values, self.dtype.type(0), together), together)
+        here = self._moved_ends(question, directions, self.dtype.type(0))
         bends: list[Any] = []
         for level in range(LEVELS):
             step = self.dtype.type(first * 2.0**-level)
-            ahead = self._ends(run, self._moved(run, directions, values, step, together), together)
-            behind = self._ends(run, self._moved(run, directions, values, -step, together), together)
+            ahead = self._moved_ends(question, directions, step)
+            behind = self._moved_ends(question, directions, -step)
             slope, bend = WIDE(0), WIDE(0)
             for name, cotangent in seen.items():
                 bend += (
@@ -348,20 +319,16 @@ class Numerical:
             return best, WIDE(np.inf)  # the slopes of the two sides differ however short the step: a kink
         return best, abs(best - rows[-2][-1]) + noise
 
-    def _seen(self, run: Run, cotangents: Mapping[str, Array], together: bool) -> dict[str, Array]:
+    def _seen(self, question: Question) -> dict[str, Array]:
         """The ends that count, with their cotangents: the cost alone in the program as a whole."""
-        cost = self._cost(run)
-        one = np.ones(np.shape(dict(leaves(run.named))[cost]), WIDE) * cotangents.get(cost, 1)
-        if together or not self.cut:
-            return {cost: one}
-        named = dict(leaves(run.named))
-        inputs = dict(leaves(run.inputs))
-        cuts = {
-            name: np.asarray(cotangents[name], WIDE)
-            for name in self.wrt
-            if name in named and name in cotangents and name not in inputs
-        }
-        return {cost: one} | {n: c.reshape(np.shape(named[n])) for n, c in cuts.items()}
+        run, cotangents = question.run, question.cotangents
+        cost, named = self._cost(run), dict(leaves(run.named))
+        seen = {cost: np.ones(np.shape(named[cost]), WIDE) * cotangents.get(cost, 1)}
+        if not question.together and self.cut:
+            for name in self._cuts(run):
+                if name in cotangents:
+                    seen[name] = np.asarray(cotangents[name], WIDE).reshape(np.shape(named[name]))
+        return seen
 
     @staticmethod
     def _cost(run: Run) -> str:

@@ -110,7 +110,7 @@ class Problem:
         self.backward = backward
         self.meddles = True
         try:
-            self.parameters = {f: inspect.signature(f).parameters for f in (forward, backward)}
+            self.parameters = [inspect.signature(function).parameters for function in (forward, backward)]
         except ValueError as error:
             raise UsageError(f"{error}; expected functions written in Python") from error
         self.remembers = any(map(_remembers, (forward, backward)))

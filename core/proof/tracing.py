@@ -71,8 +71,9 @@ class Program:
 
         def call(*arrays: Any) -> list[Any]:
             given = dict(zip(self.traced, arrays, strict=True))
-            fixed_too = {n: self.argument(v, n) for n, v in inputs.items() if isinstance(v, np.ndarray | np.generic)}
-            structured = replace(run.inputs, lambda name, value: (fixed_too | given).get(name, value))
+            known = {n: self.argument(v, n) for n, v in inputs.items() if isinstance(v, np.ndarray | np.generic)}
+            known |= given
+            structured = replace(run.inputs, lambda name, value: known.get(name, value))
             args, kwargs = problem.arguments(problem.forward, "forward", structured)
             named = dict(leaves(forward(*args, **kwargs)))
             self.names[:] = named
