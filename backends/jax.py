@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
+from handgrad.blocks import Blocks
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
@@ -65,8 +66,11 @@ class Neuron(neuron.Neuron):
         learning_rate: float,
         epochs: range,
         validation_every: int,
-    ) -> tuple[Parameters, npt.NDArray[Any], npt.NDArray[Any]]:
+    ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
+        if any(isinstance(X, Blocks) for X, _ in (train, validation or train)):
+            with self._x64():
+                return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
         with self._x64():
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
@@ -74,6 +78,10 @@ class Neuron(neuron.Neuron):
         train_costs, validation_costs = self.get(costs)[:, : len(epochs)]
         taken = [validation is not None and epoch % validation_every == 0 for epoch in epochs]
         return parameters, train_costs, np.where(taken, validation_costs, np.nan)
+
+    def _sums_of(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
+        with self._x64():
+            return super()._sums_of(parameters, X, Y)
 
     @partial(jax.jit, static_argnums=0)
     def _descend(

@@ -32,7 +32,7 @@ from handgrad.table import table
 Array = npt.NDArray[Any]
 
 SCHEMA = 1
-DEFAULT = ("numpy", "torch", "jax", "article")
+DEFAULT = ("numba", "numpy", "torch", "jax", "article")
 TURN = 0.01
 """Seconds that a turn of an arm lasts at least; of short steps, several are taken in it."""
 MOST_STEPS = 100
@@ -51,7 +51,7 @@ class Settings:
     dtype: str = "float32"
     input: str = "uint8"
     loss: str = "cross_entropy"
-    rounds: int = 20
+    rounds: int = 50
     threads: int = 1
     data: Path | None = None
     seed: int = 0
@@ -244,7 +244,7 @@ def _rounds(
                 "transfer_seconds": placed.transfer,
                 "compile_seconds": placed.compile,
                 "first_seconds": placed.first,
-                "bytes_per_step": work.X.size * arm.reads * (arm.itemsize or np.dtype(dtype).itemsize),
+                "bytes_per_step": work.X.size * arm.reads * _itemsize(placed),
                 "rounds": [],
                 "peak_bytes": None,
             }
@@ -257,6 +257,12 @@ def _rounds(
             for name, seconds in taken.items():
                 rows[name]["rounds"].append(seconds)
             yield number
+
+
+def _itemsize(placed: Placed) -> int:
+    """Bytes of a value of X as the arm holds it, which is the largest array that it holds."""
+    held, _, _ = max(placed.held.values(), key=lambda array: array[2])
+    return np.dtype(held).itemsize
 
 
 @contextmanager

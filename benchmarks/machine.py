@@ -21,7 +21,7 @@ from handgrad.errors import UsageError
 READ = 2**29
 """Bytes read by a kernel: far more than any cache of one processor."""
 TIMES = 5
-PACKAGES = ("handgrad", "numpy", "torch", "jax", "jaxlib", "scikit-learn")
+PACKAGES = ("handgrad", "numpy", "torch", "jax", "jaxlib", "numba", "scikit-learn")
 
 
 def read_bandwidth(device: str, size: int = READ) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -23,7 +24,16 @@ from handgrad.errors import HandgradError, reason_of
 
 Array = npt.NDArray[Any]
 
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+PR_SET_PDEATHSIG = 1
 
 
 class ArmError(Exception):
@@ -61,6 +71,9 @@ class Worker:
     Args:
         arm: its name.
         threads: for every library in it; the process runs on as many cores.
+
+    While it is not asked, the process is stopped: threads that spin after their work is done, as those of BLAS and
+    OpenMP do for a while, would take the cores of the arm whose turn it is.
 
     Every method raises an ArmError where the arm fails.
     """
@@ -101,14 +114,21 @@ class Worker:
 
     def _ask(self, *message: Any) -> Any:
         try:
+            self._signal("SIGCONT")
             self.connection.send(message)
             ok, answer = self.connection.recv()
+            self._signal("SIGSTOP")
         except (EOFError, OSError) as error:
             self.process.join(1)
             raise ArmError(f"its process died (exit code {self.process.exitcode})") from error
         if not ok:
             raise ArmError(answer)
         return answer
+
+    def _signal(self, name: str) -> None:
+        """Stop the process, or let it go on; where the system can."""
+        if self.process.pid is not None and hasattr(signal, name):
+            os.kill(self.process.pid, getattr(signal, name))
 
 
 @contextmanager
@@ -134,6 +154,8 @@ def _confined(threads: int) -> Iterator[None]:
 
 
 def _serve(connection: Connection, name: str) -> None:
+    if sys.platform == "linux":  # while it is stopped, it would not notice that nobody is left to ask it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     served = _Served(name)
     while True:
         try:

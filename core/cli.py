@@ -158,7 +158,7 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), required=True, help="The folder to make.")
-@click.option("--backend", default="numpy", show_default=True, help="numpy, torch or jax.")
+@click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
 @of_the_neuron
 @of_the_descent
 @click.option(
@@ -167,6 +167,16 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     default=1,
     show_default=True,
     help="Take the validation cost in every k-th epoch.",
+)
+@click.option(
+    "--span/--no-span",
+    default=None,
+    help="Descend in the span of the examples, which is the same, or step by step.  [default: whichever is less work]",
+)
+@click.option(
+    "--block",
+    type=click.IntRange(min=1),
+    help="Read so many examples at a time from the data set.  [default: all, if a copy fits in half of free memory]",
 )
 @as_json
 def train(
@@ -178,6 +188,8 @@ def train(
     initial: str,
     seed: int,
     validation_every: int,
+    span: bool | None,
+    block: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -203,6 +215,8 @@ def train(
                 initial=_initial(initial, dataset, seed),
                 validation=_sets(dataset).get("validation"),
                 validation_every=validation_every,
+                span=span,
+                block=block,
                 progress=True,
             )
         except DivergedError as error:
@@ -408,19 +422,21 @@ def check(file: Path | None, backend: str | None, seed: int, counterexample: boo
 @handgrad.command(
     epilog=examples(
         "handgrad bench --json bench.json --html bench.html",
-        "handgrad bench --backends numpy,torch,jax,article,torch_eager,jax_plain,sklearn --examples 5000",
+        "handgrad bench --backends numba,numpy,torch,jax,article,torch_eager,jax_plain,sklearn --examples 5000",
         "handgrad bench --backends numpy,mine.py --examples 1000",
         "handgrad bench --compare old.json new.json --fail-above 1.1",
     )
 )
-@click.option("--backends", "arms", default="numpy,torch,jax,article", show_default=True, help="Arms, with commas.")
+@click.option(
+    "--backends", "arms", default="numba,numpy,torch,jax,article", show_default=True, help="Arms, with commas."
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--features", default="12288", show_default=True, help="n, or several with commas.")
 @click.option("--examples", "m", default="1000,5000,20000", show_default=True, help="m, or several with commas.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
 @click.option("--input", "input_dtype", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True)
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)
-@click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=5), default=50, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Of each arm.  [default: one for each core]")
 @click.option("--data", type=click.Path(path_type=Path), help="A data set, repeated to fill; else random bytes.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bytes and the order.")

@@ -24,12 +24,14 @@ import math
 import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from handgrad import descent
+from handgrad import descent, memory
+from handgrad import span as spans
+from handgrad.blocks import VALUES, Blocks, in_a_file
 from handgrad.descent import History
 from handgrad.errors import DataError, HandgradError, UsageError
 
@@ -123,6 +125,9 @@ class Neuron(ABC):
         object.__setattr__(self, "input_scale", _number("input_scale", self.input_scale))
         self._check_device()
 
+    reads_bytes: ClassVar[bool] = False
+    """Whether `sums` reads X of bytes as it is; else `put_inputs` copies it, in the neuron's dtype."""
+
     # What a backend writes.
 
     @abstractmethod
@@ -149,6 +154,10 @@ class Neuron(ABC):
 
     # What a backend may override, for speed only.
 
+    def put_inputs(self, X: Array) -> Array:
+        """X to the device: as `put`, or as bytes where the backend reads them."""
+        return self.put(X)
+
     def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
         """The loss alone, summed over the examples of X: what a validation set needs."""
         return self.sums(parameters, X, Y).loss
@@ -167,7 +176,7 @@ class Neuron(ABC):
 
         Args:
             parameters: W and b before the first of the epochs; on the device, as are all arrays here.
-            train: X and Y to descend on.
+            train: X and Y to descend on; X may be `Blocks`, here and below, of which every sum is that over the blocks.
             validation: X and Y to watch, or None.
             learning_rate: alpha.
             epochs: which ones; they count from 0 over the whole of the training.
@@ -182,9 +191,9 @@ class Neuron(ABC):
             cost = math.nan
             if validation is not None and epoch % validation_every == 0:
                 X, Y = validation
-                cost = self._cost(parameters, self.loss_sum(parameters, X, Y), X.shape[1])
+                cost = self._cost(parameters, self._loss_sum_of(parameters, X, Y), X.shape[1])
             validation_costs.append(cost)
-            sums = self.sums(parameters, *train)
+            sums = self._sums_of(parameters, *train)
             costs.append(self._cost(parameters, sums.loss, sums.m))
             dW, db = self._gradients(parameters, sums)
             parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
@@ -209,13 +218,13 @@ class Neuron(ABC):
             DataError: a shape does not fit, a label is not 0 or 1, or a value is not finite.
         """
         parameters, X, Y = self._checked(parameters, X, Y)
-        loss = self.get(self.loss_sum(parameters, X, Y))
+        loss = self.get(self._loss_sum_of(parameters, X, Y))
         return float(self._cost(self._host(parameters), loss, X.shape[1]))
 
     def gradients(self, parameters: Parameters, X: Array, Y: Array) -> Gradients:
         """dJ/dW (1, n) and dJ/db () as NumPy arrays. Arguments and errors as for `cost`."""
         parameters, X, Y = self._checked(parameters, X, Y)
-        loss, dW, db, m = self.sums(parameters, X, Y)
+        loss, dW, db, m = self._sums_of(parameters, X, Y)
         return self._gradients(self._host(parameters), Sums(self.get(loss), self.get(dW), self.get(db), m))
 
     def step(self, parameters: Parameters, X: Array, Y: Array, learning_rate: float) -> Parameters:
@@ -234,6 +243,8 @@ class Neuron(ABC):
         initial: Parameters | None = None,
         validation: tuple[Array, Array] | None = None,
         validation_every: int = 1,
+        span: bool | None = None,
+        block: int | None = None,
         progress: bool = False,
     ) -> tuple[Parameters, History]:
         """Train by full-batch gradient descent: W := W - alpha dW, b := b - alpha db, `epochs` times.
@@ -246,6 +257,10 @@ class Neuron(ABC):
             initial: the parameters to start from; zeros by default.
             validation: X and Y on which to take the cost as well.
             validation_every: take it in every k-th epoch, counted from 0.
+            span: descend in the span of the examples (`handgrad.span`), which is the same but for rounding; by default,
+                where it takes less work: there are fewer examples than features, and epochs enough.
+            block: leave X where it is, in memory or in a memory-mapped file, and put so many examples at a time on the
+                device; by default, only where a copy of all would not fit in half of the memory that is free.
             progress: show a bar with the costs on standard error, if that is a terminal.
 
         Returns:
@@ -261,13 +276,18 @@ class Neuron(ABC):
         learning_rate = _number("learning_rate", learning_rate)
         if initial is None:
             initial = Parameters.zeros(np.shape(X)[0] if np.ndim(X) else 0)
-        parameters, X, Y = self._checked(initial, X, Y)
+        if block is not None:
+            block = _count("block", block, 1)
+        parameters, X, Y = self._checked(initial, X, Y, block)
         if validation is not None:
             try:
-                validation = self._checked(parameters, *validation)[1:]
+                validation = self._checked(parameters, *validation, block)[1:]
             except HandgradError as error:
                 raise type(error)(f"validation: {error}") from None
-        return descent.train(
+        if span is None:
+            span = spans.pays(X, validation, epochs)
+        train = spans.train if span else descent.train
+        return train(
             self,
             parameters,
             (X, Y),
@@ -281,7 +301,7 @@ class Neuron(ABC):
     def predict_proba(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
         """A (1, m) as a NumPy array; with the sigmoid, the probability of class 1. Errors as for `cost`."""
         parameters, X, _ = self._checked(parameters, X)
-        return self.get(self.forward(parameters, X))
+        return self._activations(parameters, X)
 
     def predict(self, parameters: Parameters, X: Array, threshold: float = 0.5) -> npt.NDArray[np.uint8]:
         """(1, m) of 0 and 1, uint8: class 1 where A > threshold. Errors as for `cost`."""
@@ -290,7 +310,7 @@ class Neuron(ABC):
     def accuracy(self, parameters: Parameters, X: Array, Y: Array, threshold: float = 0.5) -> float:
         """The share of the examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
         parameters, X, Y = self._checked(parameters, X, Y)
-        predicted = self.get(self.forward(parameters, X)) > threshold
+        predicted = self._activations(parameters, X) > threshold
         return float(np.mean(predicted == self.get(Y)))
 
     # From sums to means; written with operators only, so that they run on every backend's arrays.
@@ -309,7 +329,42 @@ class Neuron(ABC):
     def _host(self, parameters: Parameters) -> Parameters:
         return Parameters(np.array(self.get(parameters.W)), np.array(self.get(parameters.b)))
 
-    def _checked(self, parameters: Parameters, X: Array, Y: Array | None = None) -> tuple[Parameters, Array, Array]:
+    # Of X whole or in blocks.
+
+    def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        if not isinstance(X, Blocks):
+            return self.sums(parameters, X, Y)
+        total = None
+        for x, which in X:
+            sums = self.sums(parameters, x, Y[:, which])
+            total = sums if total is None else total + sums
+            self.get(total.loss)  # waits for it: blocks in a queue would fill the memory
+        assert total is not None
+        return total
+
+    def _loss_sum_of(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        if not isinstance(X, Blocks):
+            return self.loss_sum(parameters, X, Y)
+        return sum(self.get(self.loss_sum(parameters, x, Y[:, which])) for x, which in X)
+
+    def _activations(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
+        if not isinstance(X, Blocks):
+            return self.get(self.forward(parameters, X))
+        return np.concatenate([self.get(self.forward(parameters, x)) for x, _ in X], axis=1)
+
+    def _placed(self, X: Array, block: int | None) -> Array:
+        """X on the device, or in blocks where that is asked for or a copy would take more than half of the memory."""
+        if not isinstance(X, np.ndarray):
+            return self.put_inputs(X)
+        if self.reads_bytes and X.dtype == np.uint8:
+            whole = X.size <= VALUES or not in_a_file(X)
+        else:
+            whole = 2 * X.size * np.dtype(self.dtype).itemsize <= memory.available()
+        return self.put_inputs(X) if whole and block is None else Blocks(X, block)
+
+    def _checked(
+        self, parameters: Parameters, X: Array, Y: Array | None = None, block: int | None = None
+    ) -> tuple[Parameters, Array, Array]:
         """All on the device, after their shapes were found good, and their values.
 
         Values of X that lie on an accelerator already are taken as they are, since looking would cost a transfer.
@@ -335,7 +390,7 @@ class Neuron(ABC):
         for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
             if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
                 _check_values(name, self.get(V), self.dtype, error)
-        return Parameters(self.put(W), self.put(b)), self.put(X), None if Y is None else self.put(Y)
+        return Parameters(self.put(W), self.put(b)), self._placed(X, block), None if Y is None else self.put(Y)
 
 
 def portable(array: Array, dtype: str) -> Array:

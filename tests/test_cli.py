@@ -80,13 +80,13 @@ def test_train_ends_with_a_table_and_leaves_a_whole_run(command, data, tmp_path)
 
 def test_train_and_compare_give_the_same_numbers_on_every_backend(command, data, tmp_path):
     results = {}
-    for backend in "numpy", "torch", "jax":
+    for backend in "numpy", "numba", "torch", "jax":
         pytest.importorskip(backend)
         words = ["--backend", backend, "--epochs", "30", "--initial", "random", "--seed", "5", "--json"]
         code, out, _ = command("train", data, "--run", tmp_path / backend, *words)
         results[backend] = json.loads(out)
         assert (code, results[backend]["backend"], results[backend]["epochs"]) == (0, backend, 30)
-    for backend in "torch", "jax":
+    for backend in "numba", "torch", "jax":
         for ours, numpys in zip(results[backend]["sets"], results["numpy"]["sets"], strict=True):
             assert ours["cost"] == pytest.approx(numpys["cost"], rel=1e-4)
     code, out, _ = command("compare", data, "--epochs", "30", "--initial", "random", "--seed", "5", "--json")

@@ -31,9 +31,11 @@ class Wrong(Neuron):
     ("loss", "activation"), [("cross_entropy", "sigmoid"), ("squared_error", "sigmoid"), ("squared_error", "tanh")]
 )
 def test_every_backend_agrees_with_numpy(sets, loss, activation, dtype):
-    neurons = {name: backends.load(name)(activation, loss, 0.01, 1 / 255, dtype) for name in ("numpy", "torch", "jax")}
+    neurons = {
+        name: backends.load(name)(activation, loss, 0.01, 1 / 255, dtype) for name in ("numpy", "numba", "torch", "jax")
+    }
     rows = compare(neurons, *sets, epochs=100, learning_rate=0.01)
-    assert [row.backend for row in rows] == ["numpy", "torch", "jax"]
+    assert [row.backend for row in rows] == ["numpy", "numba", "torch", "jax"]
     for row in rows:
         assert row.disagreements == []
         assert 0 <= row.train_accuracy <= 1
@@ -97,7 +99,8 @@ def test_backends_are_not_blamed_where_a_high_rate_drives_rounding_errors_apart(
     """A rate far above the stable ones: after training the weights differ visibly, and nobody is wrong."""
     (X, Y), _ = sets
     neurons = {
-        name: backends.load(name)("sigmoid", "squared_error", 0.0, 1 / 255, dtype) for name in ("numpy", "torch", "jax")
+        name: backends.load(name)("sigmoid", "squared_error", 0.0, 1 / 255, dtype)
+        for name in ("numpy", "numba", "torch", "jax")
     }
     rows = compare(neurons, (X, Y), epochs=500, learning_rate=3.0, initial=Parameters.random(300, 1))
     assert [row.disagreements for row in rows] == [[], [], []]

@@ -53,7 +53,7 @@ def test_the_wheel_states_its_licence_its_command_and_its_extras(wheel):
     (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = wheel.read(f"{info}/METADATA").decode()
     assert "License-Expression: BSD-3-Clause" in metadata
-    assert {"torch", "jax", "h5", "sklearn", "all"} <= set(
+    assert {"torch", "jax", "numba", "h5", "sklearn", "all"} <= set(
         re.findall(r"^Provides-Extra: (.*)$", metadata, re.MULTILINE)
     )
     required = re.findall(r"^Requires-Dist: ([\w.-]+)[^;\n]*$", metadata, re.MULTILINE)

@@ -26,7 +26,7 @@ def test_three_backends_agree_after_300_epochs(data, capsys):
     capsys.readouterr()
     assert run(["compare", str(data), "--epochs", "300", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {row["backend"] for row in rows} >= {"numpy", "torch", "jax"}
+    assert {row["backend"] for row in rows} >= {"numpy", "numba", "torch", "jax"}
     for row in rows:
         assert row["agrees"]
         assert row["validation_accuracy"] > 0.55

@@ -92,7 +92,7 @@ def test_an_oracle_that_is_outvoted_is_blamed_and_not_the_user(monkeypatch, rng)
     assert "JAX" not in report.oracle
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("name", ["numpy", "numba", "torch", "jax"])
 def test_the_neuron_is_proved_over_all_losses_and_activations(name):
     pytest.importorskip(name)
     report = check_backend(name)

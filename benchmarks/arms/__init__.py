@@ -19,7 +19,12 @@ from handgrad.errors import MissingExtraError, UsageError, reason_of
 
 Array = npt.NDArray[Any]
 
-EXTRAS = {"torch": ("PyTorch", "torch"), "jax": ("JAX", "jax"), "sklearn": ("scikit-learn", "sklearn")}
+EXTRAS = {
+    "torch": ("PyTorch", "torch"),
+    "jax": ("JAX", "jax"),
+    "sklearn": ("scikit-learn", "sklearn"),
+    "numba": ("Numba", "numba"),
+}
 """What people call a framework and the extra that brings it, by its module, for arms that import it."""
 
 
@@ -53,13 +58,11 @@ class Arm(ABC):
         dtype: in which it computes whatever is asked for; None where it does as asked.
         devices: where it runs.
         reads: how many times a step reads X.
-        itemsize: bytes of an element of X as a step reads it; None for those of its dtype.
     """
 
     dtype: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     reads: int = 2
-    itemsize: int | None = None
 
     @abstractmethod
     def place(self, work: Work) -> None:

@@ -19,7 +19,7 @@ class Arm(arms.Arm):
             loss=work.loss, input_scale=work.input_scale, dtype=work.dtype, device=work.device
         )
         self.parameters = Parameters(self.neuron.put(work.W), self.neuron.put(work.b))
-        self.X, self.Y = self.neuron.put(work.X), self.neuron.put(work.Y)
+        self.X, self.Y = self.neuron.put_inputs(work.X), self.neuron.put(work.Y)
         self.wait((self.X, self.Y, self.parameters.b))
 
     def step(self) -> tuple[Any, Any, Any]:

@@ -1,0 +1,262 @@
+"""The neuron in Numba, derived by hand as in NumPy's, but in one read of X per step: bytes stay bytes.
+
+A few examples at a time come from memory; while they are in the cache, they give Z, dZ = dL/dZ and their share of
+dW = dZ s X^T. Every `BLOCK` examples have a dW of their own, and these are added in float64 in the order of the
+examples: so the result does not depend on the number of threads, and its error grows with BLOCK, not with m.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import neuron
+from handgrad.blocks import Blocks
+from handgrad.errors import MissingExtraError
+from handgrad.neuron import ACTIVATIONS, LOSSES, Parameters, Sums
+
+try:
+    import numba
+except ModuleNotFoundError as error:
+    raise MissingExtraError("Numba", "numba") from error
+
+Array = npt.NDArray[Any]
+
+LANES = 4
+"""Examples that are read together, so that W and dW are read once for all of them."""
+
+BLOCK = 512
+"""Examples whose dW are added in the neuron's dtype."""
+
+LEAST = 2**17
+"""Elements of X that are read in about the time that Python takes to call for it, or another thread to begin."""
+
+
+@final
+class Neuron(neuron.Neuron):
+    __doc__ = neuron.Neuron.__doc__
+
+    reads_bytes = True
+
+    def put(self, array: Array) -> Array:
+        return np.asarray(array, dtype=self.dtype)
+
+    def put_inputs(self, X: Array) -> Array:
+        """X, or a copy where it holds neither bytes nor the neuron's dtype, or its examples are not contiguous."""
+        X = np.asarray(X)
+        rows = np.ascontiguousarray(X.T, X.dtype if X.dtype == np.uint8 else self.dtype)
+        return rows.T
+
+    def get(self, array: Array) -> Array:
+        return np.asarray(array)
+
+    def forward(self, parameters: Parameters, X: Array) -> Array:
+        Y = np.zeros((1, X.shape[1]), self.dtype)
+        return self._read(parameters, X, Y, backward=False)[0]
+
+    def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        return np.asarray(self._read(parameters, X, Y, backward=False)[1].loss)
+
+    def sums(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        return self._read(parameters, X, Y, backward=True)[1]
+
+    def descend(
+        self,
+        parameters: Parameters,
+        train: tuple[Any, Any],
+        validation: tuple[Any, Any] | None,
+        learning_rate: float,
+        epochs: range,
+        validation_every: int,
+    ) -> tuple[Parameters, Any, Any]:
+        """All of the epochs in one call where a step is so short that calling it would take longer."""
+        inputs = [X for X, _ in (train, validation or train)]
+        if any(isinstance(X, Blocks) or X.size > LEAST for X in inputs):
+            return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
+        (X, Y), (watched, labels) = train, validation or (train[0][:, :0], train[1][:, :0])
+        costs = np.full((2, len(epochs)), np.nan)
+        W, b = _descend(
+            *(X.T, Y[0], watched.T, labels[0], parameters.W[0], parameters.b[()], self.input_scale, *self._codes()),
+            *(self.l2, learning_rate, epochs.start, validation_every, costs),
+        )
+        return Parameters(W[np.newaxis], np.asarray(b, self.dtype)), costs[0], costs[1]
+
+    def _codes(self) -> tuple[int, int]:
+        return ACTIVATIONS.index(self.activation), LOSSES.index(self.loss)
+
+    @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
+    def _read(self, parameters: Parameters, X: Array, Y: Array, *, backward: bool) -> tuple[Array, Sums]:
+        """A (1, m) and the sums, by one read of X; without `backward`, dW and db are 0."""
+        rows, y = self.put_inputs(X).T, self.put(Y)[0]
+        sW, b = self.input_scale * self.put(parameters.W)[0], float(parameters.b)
+        m, n = rows.shape
+        A = np.empty(m, self.dtype)
+        blocks = -(-m // BLOCK)
+        parts = np.zeros((blocks if backward else 1, n), self.dtype)
+        totals = np.zeros((blocks, 2))
+
+        def share(first: int, last: int) -> None:
+            _read(rows, y, sW, b, self.input_scale, *self._codes(), backward, first, last, A, parts, totals)
+
+        threads = min(_threads(), blocks, 1 + rows.size // LEAST)
+        cuts = [blocks * i // threads for i in range(threads + 1)]
+        others = [_pool(os.getpid()).submit(share, *cut) for cut in pairwise(cuts[1:])]
+        share(*cuts[:2])
+        for other in others:
+            other.result()
+        loss, db = totals.sum(axis=0).astype(self.dtype)
+        dW = parts if blocks == 1 else _add(parts)
+        return A[np.newaxis], Sums(np.asarray(loss), dW, np.asarray(db), m)
+
+
+@functools.cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads beside the caller's; a forked process gets its own."""
+    return ThreadPoolExecutor(max(1, _threads() - 1), f"handgrad-{process}")
+
+
+def _threads() -> int:
+    """As many as the environment's NUMBA_NUM_THREADS says, else one for each core that the process may use."""
+    config: Any = numba.config
+    return int(config.NUMBA_NUM_THREADS)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _loss(Z: float, Y: float, activation: int, loss: int) -> tuple[float, float, float]:
+    """A, L and dZ = dL/dZ of one example; in float64, which costs nothing beside the products that made Z."""
+    E = math.exp(-abs(Z))
+    right = 1 / (1 + E)  # the sigmoid of |Z|, and of -|Z|; neither cancels nor overflows
+    left = E / (1 + E)
+    if loss == 0:  # cross-entropy: L = log(1 + e^S), where S is Z for class 0 and -Z for class 1; dZ = A - Y
+        A = right if Z >= 0 else left
+        S = Z if Y == 0 else -Z
+        L = max(S, 0.0) + math.log1p(E)
+        dZ = (right if S >= 0 else left) * (1 if Y == 0 else -1)
+        return A, L, dZ
+    if activation == 0:
+        A = right if Z >= 0 else left
+        dA_dZ = right * left
+    elif activation == 1:
+        A = math.tanh(Z)
+        E *= E
+        dA_dZ = 4 * E / ((1 + E) * (1 + E))  # 1 - A^2
+    elif activation == 2:
+        A, dA_dZ = max(Z, 0.0), 1.0 if Z > 0 else 0.0
+    else:
+        A, dA_dZ = Z, 1.0
+    return A, (A - Y) * (A - Y) / 2, (A - Y) * dA_dZ
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _read(
+    X: Array,
+    Y: Array,
+    sW: Array,
+    b: float,
+    s: float,
+    activation: int,
+    loss: int,
+    backward: bool,
+    first: int,
+    last: int,
+    A: Array,
+    parts: Array,
+    totals: Array,
+) -> None:
+    """Blocks first to last of the rows of X (m, n): fills their A, their rows of parts (dW) and totals (L, db)."""
+    m, n = X.shape
+    number = sW.dtype.type
+    for block in range(first, last):
+        dW = parts[block if backward else 0]
+        end = min((block + 1) * BLOCK, m)
+        for i in range(block * BLOCK, end, LANES):
+            i1, i2, i3 = min(i + 1, end - 1), min(i + 2, end - 1), min(i + 3, end - 1)
+            x0, x1, x2, x3 = X[i], X[i1], X[i2], X[i3]
+            z0 = z1 = z2 = z3 = number(0)
+            for j in range(n):
+                w = sW[j]
+                z0 += w * number(x0[j])
+                z1 += w * number(x1[j])
+                z2 += w * number(x2[j])
+                z3 += w * number(x3[j])
+            A0, L0, d0 = _loss(z0 + b, Y[i], activation, loss)
+            A1, L1, d1 = _loss(z1 + b, Y[i1], activation, loss)
+            A2, L2, d2 = _loss(z2 + b, Y[i2], activation, loss)
+            A3, L3, d3 = _loss(z3 + b, Y[i3], activation, loss)
+            if i + 3 >= end:  # the last example stood in for those that are not there
+                L3 = d3 = 0.0
+                if i + 2 >= end:
+                    L2 = d2 = 0.0
+                    if i + 1 >= end:
+                        L1 = d1 = 0.0
+            A[i], A[i1], A[i2], A[i3] = A0, A1, A2, A3
+            totals[block, 0] += L0 + L1 + L2 + L3
+            totals[block, 1] += d0 + d1 + d2 + d3
+            if backward:
+                g0, g1, g2, g3 = number(s * d0), number(s * d1), number(s * d2), number(s * d3)
+                for j in range(n):
+                    dW[j] += g0 * number(x0[j]) + g1 * number(x1[j]) + g2 * number(x2[j]) + g3 * number(x3[j])
+
+
+@numba.njit(nogil=True, cache=True)
+def _descend(
+    X: Array,
+    Y: Array,
+    watched: Array,
+    labels: Array,
+    W: Array,
+    b: float,
+    s: float,
+    activation: int,
+    loss: int,
+    l2: float,
+    learning_rate: float,
+    start: int,
+    validation_every: int,
+    costs: Array,
+) -> tuple[Array, float]:
+    """W and b after the epochs from start on, as many as costs (2, epochs) has columns for."""
+    m, n = X.shape
+    number = W.dtype.type
+    blocks, watched_blocks = -(-m // BLOCK), -(-len(watched) // BLOCK)
+    A = np.empty(max(m, len(watched)), W.dtype)
+    parts = np.empty((blocks, n), W.dtype)
+    totals = np.empty((max(blocks, watched_blocks), 2))
+    W = W.copy()
+    for k in range(costs.shape[1]):
+        sW = number(s) * W
+        penalty = 0.0
+        if l2 > 0:
+            for j in range(n):
+                penalty += l2 / 2 * W[j] * W[j]
+        if len(watched) and (start + k) % validation_every == 0:
+            totals[:] = 0
+            _read(watched, labels, sW, b, s, activation, loss, False, 0, watched_blocks, A, parts, totals)
+            costs[1, k] = totals[:, 0].sum() / len(watched) + penalty
+        totals[:] = 0
+        parts[:] = 0
+        _read(X, Y, sW, b, s, activation, loss, True, 0, blocks, A, parts, totals)
+        costs[0, k] = totals[:blocks, 0].sum() / m + penalty
+        dW = parts[0] if blocks == 1 else _add(parts)[0]
+        for j in range(n):
+            W[j] -= number(learning_rate) * (dW[j] / number(m) + number(l2) * W[j])
+        b -= number(learning_rate * totals[:blocks, 1].sum() / m)
+    return W, b
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(parts: Array) -> Array:
+    """The sum over the blocks, (1, n), added in float64."""
+    total = parts[0].astype(np.float64)
+    for part in parts[1:]:
+        for j in range(len(part)):
+            total[j] += part[j]
+    dW: Array = total.astype(parts.dtype).reshape(1, -1)
+    return dW

@@ -1,0 +1,170 @@
+"""Examples that are read a block at a time: the same sums, the same bits from a file, and no more memory than that."""
+
+import mmap
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from handgrad import Parameters, UsageError, backends, blocks, memory
+from handgrad.blocks import Blocks, in_a_file
+
+
+@pytest.fixture
+def file(tmp_path, rng):
+    """(path of X^T (m, n), Y)"""
+    X = rng.integers(0, 256, (37, 500), np.uint8)
+    np.save(tmp_path / "pixels.npy", X)
+    return tmp_path / "pixels.npy", rng.integers(0, 2, (1, 37)).astype(np.uint8)
+
+
+def test_blocks_are_all_of_the_examples_in_order_and_views_of_them(file):
+    X = np.load(file[0]).T
+    found = list(Blocks(X, 10))
+    assert [(x.shape, which.start, which.stop) for x, which in found] == [
+        ((500, 10), 0, 10),
+        ((500, 10), 10, 20),
+        ((500, 10), 20, 30),
+        ((500, 7), 30, 37),
+    ]
+    assert all(np.shares_memory(x, X) for x, _ in found)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in found], axis=1), X)
+    assert Blocks(X).width == blocks.VALUES // 500
+    assert Blocks(np.broadcast_to(np.uint8(0), (2 * blocks.VALUES, 3))).width == 1
+
+
+@pytest.mark.parametrize("width", [1, 10, 36, 37, 100])
+def test_every_sum_is_that_over_the_blocks(backend, dtype, file, width):
+    X, Y = np.load(file[0]).T, file[1]
+    neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.01)
+    options = dict(epochs=7, learning_rate=0.1, initial=Parameters.random(500, 2), validation=(X, Y))
+    P, history = neuron.fit(X, Y, **options)
+    Q, in_blocks = neuron.fit(X, Y, block=width, **options)
+    u = np.finfo(dtype).eps
+    np.testing.assert_allclose(in_blocks.train_cost, history.train_cost, rtol=50 * u)
+    np.testing.assert_allclose(in_blocks.validation_cost, history.validation_cost, rtol=50 * u)
+    np.testing.assert_allclose(Q.W, P.W, atol=100 * u * abs(P.W).max())
+
+
+def test_from_a_file_and_from_memory_come_the_same_bits(backend, dtype, file):
+    neuron = backend(input_scale=1 / 255, dtype=dtype)
+    found = []
+    for mode in None, "r":
+        X = np.load(file[0], mmap_mode=mode).T
+        found.append(neuron.fit(X, file[1], epochs=9, learning_rate=0.1, block=8, validation=(X, file[1])))
+    (P, history), (Q, from_file) = found
+    np.testing.assert_array_equal(Q.W, P.W)
+    np.testing.assert_array_equal(from_file.train_cost, history.train_cost)
+    np.testing.assert_array_equal(from_file.validation_cost, history.validation_cost)
+
+
+def test_what_does_not_fit_in_memory_is_read_in_blocks_by_every_method(backend, file, monkeypatch):
+    X, Y = np.load(file[0], mmap_mode="r").T, file[1]
+    neuron, P = backend(input_scale=1 / 255), Parameters.random(500, 3)
+    with_room = [neuron.cost(P, X, Y), neuron.accuracy(P, X, Y), neuron.predict_proba(P, X), neuron.gradients(P, X, Y)]
+    monkeypatch.setattr(memory, "available", lambda: 1000.0)
+    monkeypatch.setattr(blocks, "VALUES", 5000)  # ten examples
+    monkeypatch.setattr("handgrad.neuron.VALUES", 5000)
+    taken = []
+    iterate = Blocks.__iter__
+    monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))
+    without = [neuron.cost(P, X, Y), neuron.accuracy(P, X, Y), neuron.predict_proba(P, X), neuron.gradients(P, X, Y)]
+    assert taken == [10] * 4
+    np.testing.assert_allclose(without[0], with_room[0], rtol=1e-6)
+    assert without[1] == with_room[1]
+    np.testing.assert_allclose(without[2], with_room[2], rtol=1e-5)
+    np.testing.assert_allclose(without[3].dW, with_room[3].dW, atol=1e-5 * abs(with_room[3].dW).max())
+
+
+def test_the_next_block_of_a_file_is_asked_for_before_this_one_is_given(file, monkeypatch):
+    X = np.load(file[0], mmap_mode="r").T
+    assert in_a_file(X)
+    assert in_a_file(X[:, 3:9])
+    assert not in_a_file(np.array(X))
+    asked = []
+    monkeypatch.setattr(Blocks, "_ask_for", lambda _, block: asked.append(block.shape[1]))
+    seen = [(which.start, list(asked)) for _, which in Blocks(X, 15)]
+    assert seen == [(0, [15]), (15, [15, 7]), (30, [15, 7])]
+    list(Blocks(np.array(X), 15))
+    assert asked == [15, 7]
+
+
+def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
+    np.save(tmp_path / "big.npy", np.zeros((40, 5000), np.uint8))
+    X = np.load(tmp_path / "big.npy", mmap_mode="r").T
+    found = Blocks(X[:, 2:], 7)
+    asked = []
+
+    class File:
+        def madvise(self, advice, start, length):
+            asked.append((advice, start, length))
+            found_file.madvise(advice, start, length)
+
+    found_file = found.mapping.file
+    found.mapping = found.mapping._replace(file=File())
+    for _, which in found:
+        if which.stop < 38:
+            advice, start, length = asked[-1]
+            first = (tmp_path / "big.npy").stat().st_size - 40 * 5000 + (which.stop + 2) * 5000
+            assert advice == mmap.MADV_WILLNEED
+            assert start % mmap.PAGESIZE == 0
+            assert start <= first < start + mmap.PAGESIZE
+            assert start + length == first + 5000 * min(7, 38 - which.stop)
+
+
+def test_a_block_of_no_examples_is_refused(backend, file):
+    X, Y = np.load(file[0]).T, file[1]
+    with pytest.raises(UsageError, match="block is 0; expected a whole number of at least 1"):
+        backend().fit(X, Y, epochs=1, learning_rate=0.1, block=0)
+
+
+PROGRAM = """
+import sys
+import numpy as np
+from handgrad import backends
+from handgrad.benchmarks.training import _most_memory
+
+neuron = backends.load(sys.argv[1])(input_scale=1 / 255)
+X = np.load(sys.argv[2], mmap_mode="r").T
+Y = (np.arange(X.shape[1]) % 2).astype(np.uint8)[np.newaxis]
+neuron.fit(X[:, :1024], Y[:, :1024], epochs=2, learning_rate=0.1, block=512)
+before = __import__("handgrad.benchmarks.training", fromlist=["_"])._anonymous()
+with _most_memory() as most:
+    neuron.fit(X, Y, epochs=2, learning_rate=0.1, block=512)
+print((most() - before) / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize("name", backends.names())
+def test_training_on_a_file_takes_the_memory_of_blocks_and_not_of_the_file(name, tmp_path):
+    pytest.importorskip(name)
+    path, (m, n) = tmp_path / "pixels.npy", (20_000, 12_288)
+    file = np.lib.format.open_memmap(path, "w+", np.uint8, (m, n))
+    file[:] = np.random.default_rng(0).integers(0, 256, (1, n), np.uint8)
+    del file
+    found = subprocess.run([sys.executable, "-c", PROGRAM, name, path], capture_output=True, text=True, check=True)
+    block = 512 * n * 4 / 2**20  # as float32; the file is 234 MiB, and would be 938 as float32
+    assert float(found.stdout) < 5 * block
+
+
+def test_memory_that_is_left(monkeypatch, tmp_path):
+    assert 2**20 < memory.available() < 2**50
+    texts = {
+        "/proc/meminfo": "MemTotal: 100 kB\nMemAvailable: 70 kB\n",
+        "/sys/fs/cgroup/memory.max": "60000\n",
+        "/sys/fs/cgroup/memory.stat": "anon 10000\nfile 20000\nshmem 1000\n",
+    }
+
+    def read(path):
+        if str(path) not in texts:
+            raise FileNotFoundError(path)
+        return texts[str(path)]
+
+    monkeypatch.setattr("pathlib.Path.read_text", lambda path, *_: read(path))
+    assert memory.available() == 49_000
+    texts["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert memory.available() == 70 * 1024
+    texts.clear()
+    assert memory.available() == float("inf")
