@@ -81,7 +81,7 @@ class Neuron(neuron.Neuron):
         if any(isinstance(X, Blocks) or X.size > LEAST for X in inputs):
             return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
         (X, Y), (watched, labels) = train, validation or (train[0][:, :0], train[1][:, :0])
-        costs = np.full((2, len(epochs)), np.nan)
+        costs = np.full((2, len(epochs)), np.nan, self.dtype)
         W, b = _descend(
             *(X.T, Y[0], watched.T, labels[0], parameters.W[0], parameters.b[()], self.input_scale, *self._codes()),
             *(self.l2, learning_rate, epochs.start, validation_every, costs),

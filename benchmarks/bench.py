@@ -324,6 +324,7 @@ def _peaks(settings: Settings, size: dict[str, Any], work: Work, path: Path, bar
             bar.set_description(f"memory of {row['arm']}")
             with _worker(row["arm"], settings.threads) as worker:
                 try:
+                    worker.place(_small(work))  # libraries load and compile
                     worker.place(replace(work, X=np.empty((0, 0))), path)
                     worker.time(2)
                     row["peak_bytes"] = worker.peak()

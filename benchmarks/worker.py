@@ -97,7 +97,7 @@ class Worker:
         return seconds
 
     def peak(self) -> int:
-        """Bytes that placing and stepping have added to what the process and its libraries held before, at most."""
+        """Bytes that the last placing and stepping have added to what the process and its libraries held before it."""
         peak: int = self._ask("peak")
         return peak
 
