@@ -13,7 +13,7 @@ from handgrad.neuron import Neuron
 
 def names() -> list[str]:
     """The names of all backends, installed or not, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def load(name: str) -> type[Neuron]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
 
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
+from handgrad.backends import fused
 from handgrad.blocks import Blocks
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
@@ -30,14 +33,48 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["rows"], meta_fields=[])
+@dataclass(frozen=True)
+class Inputs:
+    """X (n, m), held as its contiguous rows (m, n), since JAX keeps no transposed views: what the fused step reads."""
+
+    rows: jax.Array
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, m)."""
+        m, n = self.rows.shape
+        return n, m
+
+    @property
+    def dtype(self) -> Any:
+        return self.rows.dtype
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self.rows.T, dtype)
+
+
 @final
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
     def put(self, array: Any) -> jax.Array:
+        if isinstance(array, Inputs):
+            array = array.rows.T
         with self._x64():
             placed: jax.Array = jax.device_put(portable(array, self.dtype), self._device()).astype(self.dtype)
         return placed
+
+    def put_inputs(self, X: Any) -> Any:
+        """As `put`; or, where the fused step reads X (n, m), as `Inputs`, with bytes as they are."""
+        if isinstance(X, Inputs):
+            return X
+        if not self._fuses(X.shape[0]) or math.prod(X.shape) >= 2**31:  # the kernel's offsets have 32 bits
+            return self.put(X)
+        rows = portable(X, self.dtype).T if isinstance(X, np.ndarray) else X.T
+        return Inputs(jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), self._device()))
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)
@@ -49,11 +86,11 @@ class Neuron(neuron.Neuron):
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         with self._x64():
-            loss: jax.Array = self._loss_sum(self._put(parameters), self.put(X), self.put(Y))
+            loss: jax.Array = self._loss_sum(self._put(parameters), self.put_inputs(X), self.put(Y))
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
-        X = self.put(X)
+        X = self.put_inputs(X)
         with self._x64():
             loss, (dW, db) = self._loss_and_gradients(self._put(parameters), X, self.put(Y))
         return Sums(loss, dW, db, X.shape[1])
@@ -87,8 +124,8 @@ class Neuron(neuron.Neuron):
     def _descend(
         self,
         parameters: Parameters,
-        train: tuple[jax.Array, jax.Array],
-        validation: tuple[jax.Array, jax.Array] | None,
+        train: tuple[Any, jax.Array],
+        validation: tuple[Any, jax.Array] | None,
         learning_rate: float,
         start: int,
         stop: int,
@@ -121,8 +158,13 @@ class Neuron(neuron.Neuron):
         return ACTIVATIONS[self.activation](self._logits(parameters, X))
 
     @partial(jax.jit, static_argnums=0)
-    def _loss_sum(self, parameters: Parameters, X: jax.Array, Y: jax.Array) -> jax.Array:
-        """L summed over the examples."""
+    def _loss_sum(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
+        """L summed over the examples: by the fused step where X is held for it, else as it is written here."""
+        if isinstance(X, Inputs):
+            from handgrad.backends.fused.pallas import loss_sum
+
+            fused_sum: jax.Array = loss_sum(*parameters, X.rows, Y, self.input_scale, self.activation, self.loss)
+            return fused_sum
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
             return pairwise_sum(jax.nn.softplus((1 - 2 * Y) * Z))  # -log(A) for class 1 and -log(1 - A) for class 0
@@ -130,7 +172,7 @@ class Neuron(neuron.Neuron):
 
     @partial(jax.jit, static_argnums=0)
     def _loss_and_gradients(
-        self, parameters: Parameters, X: jax.Array, Y: jax.Array
+        self, parameters: Parameters, X: Any, Y: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
 
@@ -142,6 +184,10 @@ class Neuron(neuron.Neuron):
 
     def _put(self, parameters: Parameters) -> Parameters:
         return Parameters(self.put(parameters.W), self.put(parameters.b))
+
+    def _fuses(self, n: int) -> bool:
+        """Whether n features are read by the fused step: on a CUDA device, in float32."""
+        return self.device.startswith(("cuda", "gpu")) and self.dtype == "float32" and fused.fits(n)
 
     def _x64(self) -> AbstractContextManager[Any]:
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""

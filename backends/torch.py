@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
+from handgrad.backends import fused
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
 
@@ -31,15 +34,27 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
-    @torch.inference_mode(False)
     def put(self, array: Any) -> torch.Tensor:
+        return self._placed_as_is(array).to(getattr(torch, self.dtype))
+
+    def put_inputs(self, X: Any) -> torch.Tensor:
+        """As `put`; or, where the fused step reads X (n, m), with contiguous examples, and bytes as they are."""
+        if not self._fuses(X.shape[0]):
+            return self.put(X)
+        placed = self._placed_as_is(X)
+        if placed.dtype != torch.uint8:
+            placed = placed.to(torch.float32)
+        return placed.T.contiguous().T
+
+    @torch.inference_mode(False)
+    def _placed_as_is(self, array: Any) -> torch.Tensor:
         if not isinstance(array, torch.Tensor):
             with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
                 array = torch.as_tensor(portable(array, self.dtype))
         if array.is_inference():  # autograd takes none of those
             array = array.clone()
-        placed: torch.Tensor = array.detach().to(self.device).to(getattr(torch, self.dtype))
+        placed: torch.Tensor = array.detach().to(self.device)
         return placed
 
     def get(self, array: Any) -> npt.NDArray[Any]:
@@ -51,11 +66,11 @@ class Neuron(neuron.Neuron):
 
     @torch.no_grad()
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
-        return self._loss(self._put(parameters), self.put(X), self.put(Y))
+        return self._loss(self._put(parameters), self.put_inputs(X), self.put(Y))
 
     @torch.inference_mode(False)
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
-        X, Y = self.put(X), self.put(Y)
+        X, Y = self.put_inputs(X), self.put(Y)
         leaves = Parameters(*(V.detach().requires_grad_() for V in self._put(parameters)))
         with torch.enable_grad(), full_precision(X.device.type):
             loss = self._loss(leaves, X, Y)
@@ -71,12 +86,21 @@ class Neuron(neuron.Neuron):
         return Z
 
     def _loss(self, parameters: Parameters, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
-        """L summed over the examples."""
+        """L summed over the examples: by the fused step where it can be, else as it is written here."""
+        if self._fuses(X.shape[0]):
+            from handgrad.backends.fused.triton import loss_sum
+
+            return loss_sum(*parameters, X, Y, self.input_scale, self.activation, self.loss)
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
             # -log(A) for class 1, -log(1 - A) for class 0. Above 40 log(1 + e^S) is S in float64 too; not above 20.
             return torch.nn.functional.softplus((1 - 2 * Y) * Z, threshold=40).sum()
         return ((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2).sum()
+
+    def _fuses(self, n: int) -> bool:
+        """Whether n features are read by the fused step: on a GPU, in float32, if Triton is there and can compile."""
+        on_gpu = torch.device(self.device).type == "cuda" and self.dtype == "float32"
+        return on_gpu and fused.fits(n) and compiles(self.device)
 
     def _check_device(self) -> None:
         try:
@@ -87,6 +111,20 @@ class Neuron(neuron.Neuron):
         except (RuntimeError, AssertionError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device is {self.device!r}, which PyTorch cannot use: {reason}") from None
+
+
+@functools.cache
+def compiles(device: str) -> bool:
+    """Whether Triton is installed, knows the device, and finds the compiler that it needs: by a step that is tried."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        from handgrad.backends.fused.triton import loss_sum
+
+        W, b, X, Y = (torch.zeros(shape, device=device) for shape in ((1, 1), (), (1, 1), (1, 1)))
+        return bool(loss_sum(W, b, X, Y, 1.0, "sigmoid", "cross_entropy").isfinite())
+    except Exception:  # Triton raises of its own, the driver and the compiler of theirs
+        return False
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def compare(
     start = initial or Parameters.zeros(len(train[0]))
     rows: list[Row] = []
     for backend, neuron in neurons.items():
-        placed = [(neuron.put(X), neuron.put(Y)) for X, Y in sets]
+        placed = [(neuron.put_inputs(X), neuron.put(Y)) for X, Y in sets]
         try:
             parameters, history = neuron.fit(
                 *placed[0], epochs=epochs, learning_rate=learning_rate, initial=start, progress=progress
