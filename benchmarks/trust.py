@@ -54,7 +54,7 @@ def works(n: int, m: int, seed: int) -> tuple[Work, Work]:
 @click.option("--arm", default="numpy", show_default=True)
 @click.option("--features", default=12_288, show_default=True)
 @click.option("--examples", default=1_000, show_default=True)
-@click.option("--rounds", default=80, show_default=True)
+@click.option("--rounds", default=200, show_default=True)
 @click.option("--threads", default=None, type=int, help="[default: one for each core]")
 def main(trials: int, arm: str, features: int, examples: int, rounds: int, threads: int | None) -> None:
     """Count the verdicts on an arm against itself."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -81,10 +82,12 @@ class Worker:
     def __init__(self, arm: str, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, far = context.Pipe()
-        self.process = context.Process(target=_serve, args=(far, arm), daemon=True)
+        self.process = context.Process(target=_serve, args=(far, arm, os.getpid()), daemon=True)
         with _confined(threads):
             self.process.start()
         far.close()
+        # Stopped as it may be, it would not take the signal by which multiprocessing ends it when this process ends.
+        weakref.finalize(self, self.process.kill)
 
     def place(self, work: Work, X: Path | None = None) -> Placed:
         """Place the work and take its first steps; X from a file where that is given."""
@@ -127,7 +130,7 @@ class Worker:
 
     def _signal(self, name: str) -> None:
         """Stop the process, or let it go on; where the system can."""
-        if self.process.pid is not None and hasattr(signal, name):
+        if self.process.is_alive() and self.process.pid is not None and hasattr(signal, name):
             os.kill(self.process.pid, getattr(signal, name))
 
 
@@ -153,9 +156,11 @@ def _confined(threads: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, deaf)
 
 
-def _serve(connection: Connection, name: str) -> None:
+def _serve(connection: Connection, name: str, parent: int) -> None:
     if sys.platform == "linux":  # while it is stopped, it would not notice that nobody is left to ask it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            return
     served = _Served(name)
     while True:
         try:
