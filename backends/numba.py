@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, final
@@ -128,7 +129,19 @@ def _threads() -> int:
     return int(config.NUMBA_NUM_THREADS)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` without the interpreter's lock, and on disk for the next process wherever that can be written."""
+
+    def compile_(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(nogil=True, error_model="numpy", cache=True, **options)(function)
+        except RuntimeError:  # "no locator available": neither beside this file nor in the user's folder
+            return numba.njit(nogil=True, error_model="numpy", **options)(function)
+
+    return compile_
+
+
+@_compiled()
 def _loss(Z: float, Y: float, activation: int, loss: int) -> tuple[float, float, float]:
     """A, L and dZ = dL/dZ of one example; in float64, which costs nothing beside the products that made Z."""
     E = math.exp(-abs(Z))
@@ -154,7 +167,7 @@ def _loss(Z: float, Y: float, activation: int, loss: int) -> tuple[float, float,
     return A, (A - Y) * (A - Y) / 2, (A - Y) * dA_dZ
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@_compiled(fastmath={"reassoc", "contract", "nsz"})
 def _read(
     X: Array,
     Y: Array,
@@ -205,7 +218,7 @@ def _read(
                     dW[j] += g0 * number(x0[j]) + g1 * number(x1[j]) + g2 * number(x2[j]) + g3 * number(x3[j])
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled()
 def _descend(
     X: Array,
     Y: Array,
@@ -251,7 +264,7 @@ def _descend(
     return W, b
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled()
 def _add(parts: Array) -> Array:
     """The sum over the blocks, (1, n), added in float64."""
     total = parts[0].astype(np.float64)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import statistics
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from itertools import chain, count
 from operator import attrgetter
@@ -18,19 +18,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
-from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Parameters
+from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES
 from handgrad.table import table
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
     from handgrad.comparison import Row
-    from handgrad.data import Dataset, Examples
     from handgrad.neuron import Neuron
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
-
-PIXEL_SCALE = 1 / 255
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,10 +151,12 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     epilog=examples(
         "handgrad train data/ --run run/",
         "handgrad train data/ --run run/ --backend jax --loss squared_error --learning-rate 0.003 --epochs 5000",
+        "handgrad train --resume run/",
     )
 )
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--resume", "resumed", type=click.Path(path_type=Path), help="Go on with this run, as it was begun.")
 @click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
 @of_the_neuron
 @of_the_descent
@@ -176,86 +175,89 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
 @click.option(
     "--block",
     type=click.IntRange(min=1),
-    help="Read so many examples at a time from the data set.  [default: all, if a copy fits in half of free memory]",
+    help="Read so many examples at a time from the data set.  [default: all, if a copy fits in half of the memory]",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds between two states that are kept to go on from.",
 )
 @as_json
 def train(
-    data: Path,
-    run_folder: Path,
-    backend: str,
-    learning_rate: float,
-    epochs: int,
-    initial: str,
-    seed: int,
-    validation_every: int,
-    span: bool | None,
-    block: int | None,
+    data: Path | None,
+    run_folder: Path | None,
+    resumed: Path | None,
+    checkpoint_every: float,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Train a neuron on a data set.
 
     Full-batch gradient descent on DATA; the neuron, its history and how it was made are kept in the folder --run.
-    """
-    from handgrad import backends
-    from handgrad.data import Dataset
-    from handgrad.descent import DivergedError
-    from handgrad.run import Model, save_run, versions
-    from handgrad.store import new_folder
 
-    neuron = backends.load(backend)(input_scale=PIXEL_SCALE, **options)
-    dataset = Dataset.open(data)
-    diverged = None
-    with new_folder(run_folder) as folder:
-        try:
-            parameters, history = neuron.fit(
-                *dataset.train,
-                epochs=epochs,
-                learning_rate=learning_rate,
-                initial=_initial(initial, dataset, seed),
-                validation=_sets(dataset).get("validation"),
-                validation_every=validation_every,
-                span=span,
-                block=block,
-                progress=True,
-            )
-        except DivergedError as error:
-            diverged, parameters, history = error, error.parameters, error.history
-        used = versions(backend)
-        result = _finite(
-            {
-                "data": str(data),
-                "run": str(run_folder),
-                "backend": backend,
-                **options,
-                "learning_rate": learning_rate,
-                "epochs": len(history),
-                "initial": initial,
-                "seed": seed,
-                "diverged": diverged is not None,
-                "sets": _measured(neuron, parameters, dataset),
-                "seconds": sum(history.seconds),
-                "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
-                "versions": used,
-            }
+    The state is kept there every so often, and on Ctrl-C, after the epoch that is being taken (a second Ctrl-C leaves
+    at once). --resume goes on from it, to the bits of a training that was not stopped; DATA may be given with it where
+    the data set was moved.
+    """
+    from handgrad import training
+
+    with _stopping() as stop:
+        care = training.Care(
+            checkpoint_every, stop, lambda line: click.echo(f"warning: {line}", err=True), progress=True
         )
-        model = Model.of(neuron, parameters, dataset.classes, dataset.size, dataset.hash, used)
-        save_run(folder, model, history, result)
+        if resumed is not None:
+            given = [name for name in ("run_folder", *options) if _was_given(name)]
+            if given:
+                option = "--run" if given[0] == "run_folder" else f"--{given[0].replace('_', '-')}"
+                raise UsageError(f"{option}: found it beside --resume; a run goes on as it was begun; leave it out")
+            run, outcome = resumed, training.resume(resumed, data, care)
+        elif data is None or run_folder is None:
+            raise UsageError("expected DATA and --run RUN to begin a training, or --resume RUN to go on with one")
+        else:
+            run, outcome = run_folder, training.train(run_folder, training.Settings(str(data), **options), care)
+    if outcome.result is None:
+        resume = f"handgrad train --resume {_word(run)}"
+        click.echo(f"stopped after {outcome.epochs} epochs; go on with: {resume}", err=True)
+        click.get_current_context().exit(130)
+    result = outcome.result
     if as_json:
         _print_json(result)
     else:
         click.echo(_table_of_sets(result["sets"]))
-        click.echo(f"\n{len(history)} epochs, {_ms(result['seconds_per_epoch'])} ms each; kept in {run_folder}")
-    if diverged:
-        raise diverged
+        click.echo(f"\n{result['epochs']} epochs, {_ms(result['seconds_per_epoch'])} ms each; kept in {run}")
+    if outcome.diverged:
+        raise outcome.diverged
     if not as_json:
-        click.echo(f"next: handgrad evaluate {_word(run_folder)} {_word(data)}")
+        click.echo(f"next: handgrad evaluate {_word(run)} {_word(Path(outcome.settings.data))}")
+
+
+def _was_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C, or a request to end, has come; a second one ends the process at once."""
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @handgrad.command(epilog=examples("handgrad evaluate run/ data/", "handgrad evaluate run/ data/ --json"))
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--backend", default="numpy", show_default=True, help="numpy, torch or jax.")
+@click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax.")
 @as_json
 def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: bool) -> None:
@@ -266,6 +268,7 @@ def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: b
     from handgrad import backends
     from handgrad.data import Dataset
     from handgrad.run import load_model
+    from handgrad.training import finite, measured
 
     model, dataset = load_model(run_folder), Dataset.open(data)
     if (model.classes, model.size) != (dataset.classes, dataset.size):
@@ -273,7 +276,7 @@ def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: b
             f"{data}: found classes {dataset.classes} of size {dataset.size}; "
             f"expected {model.classes} of size {model.size}, as {run_folder} was trained on"
         )
-    sets = _finite(_measured(model.neuron(backends.load(backend), device), model.parameters, dataset))
+    sets = finite(measured(model.neuron(backends.load(backend), device), model.parameters, dataset))
     if as_json:
         _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
@@ -352,23 +355,24 @@ def compare(
     NumPy is the reference. Two backends may differ by what rounding explains, a bound that is derived from the numbers
     that are summed; the last column is the largest difference in units of its bound, and above 1 they disagree.
     """
+    from handgrad import training
     from handgrad.comparison import compare
     from handgrad.data import Dataset
 
     neurons, missing = _neurons(chosen, options)
     dataset = Dataset.open(data)
-    sets = _sets(dataset)
+    sets = training.sets(dataset)
     rows = compare(
         neurons,
         sets["train"],
         sets.get("validation"),
         epochs=epochs,
         learning_rate=learning_rate,
-        initial=_initial(initial, dataset, seed),
+        initial=training.initial(initial, seed, dataset),
         progress=True,
     )
     if as_json:
-        _print_json(_finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
+        _print_json(training.finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
     else:
         click.echo(_table_of_backends(rows))
         for error in missing:
@@ -568,19 +572,10 @@ def demo(folder: Path) -> None:
         click.echo()
 
 
-def _sets(dataset: Dataset) -> dict[str, Examples]:
-    """The sets of a data set that hold examples."""
-    return {"train": dataset.train} | ({"validation": dataset.valid} if dataset.valid.Y.size else {})
-
-
-def _initial(initial: str, dataset: Dataset, seed: int) -> Parameters:
-    n = len(dataset.train.X)
-    return Parameters.zeros(n) if initial == "zeros" else Parameters.random(n, seed)
-
-
 def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[MissingExtraError]]:
     """NumPy's neuron and the chosen ones, or all that are installed and the reasons why the others are not."""
     from handgrad import backends
+    from handgrad.training import PIXEL_SCALE
 
     neurons, missing = {}, []
     for name in dict.fromkeys(["numpy", *(chosen or backends.names())]):
@@ -591,18 +586,6 @@ def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str
                 raise
             missing.append(error)
     return neurons, missing
-
-
-def _measured(neuron: Neuron, parameters: Parameters, dataset: Dataset) -> list[dict[str, Any]]:
-    return [
-        {
-            "set": name,
-            "examples": Y.shape[1],
-            "cost": neuron.cost(parameters, X, Y),
-            "accuracy": neuron.accuracy(parameters, X, Y),
-        }
-        for name, (X, Y) in _sets(dataset).items()
-    ]
 
 
 def _table_of_sets(sets: list[dict[str, Any]]) -> str:
@@ -648,15 +631,6 @@ def _percent(share: float) -> str:
 
 def _ms(seconds: float | None) -> str:
     return "-" if seconds is None or math.isnan(seconds) else f"{1000 * seconds:.3g}"
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_json(value: Any) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from handgrad.errors import HandgradError
+from handgrad.errors import HandgradError, UsageError
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array, Neuron, Parameters
@@ -39,6 +40,26 @@ class History:
 
     def __len__(self) -> int:
         return len(self.train_cost)
+
+
+class State(NamedTuple):
+    """Where a training stands. Arrays are NumPy's.
+
+    Attributes:
+        parameters: after the last epoch of the history, in the coordinates of the descent.
+        history: so far.
+        first, before: an earlier epoch and the parameters at its start, to go back to should the next cost not be
+            finite.
+        span: whether the coordinates are those of the span of the examples (`handgrad.span`).
+        block: examples in a block of X; 0 where X is whole.
+    """
+
+    parameters: Parameters
+    history: History
+    first: int
+    before: Parameters
+    span: bool = False
+    block: int = 0
 
 
 class DivergedError(HandgradError):
@@ -72,6 +93,8 @@ def train(
     learning_rate: float,
     validation_every: int,
     progress: bool,
+    resume: State | None = None,
+    watch: Callable[[Callable[[], State]], bool] | None = None,
 ) -> tuple[Parameters, History]:
     """The loop behind `Neuron.fit`, on arrays that were checked and put on the device.
 
@@ -82,7 +105,24 @@ def train(
     validation_costs: list[float] = []
     seconds: list[float] = []
     previous = 0, parameters  # where the block before began
-    with tqdm(total=epochs, unit="epoch", disable=None if progress else True) as bar:
+    if resume is not None:
+        if resume.parameters.W.shape != tuple(parameters.W.shape):
+            raise UsageError(
+                f"resume has W of shape {resume.parameters.W.shape}; expected {tuple(parameters.W.shape)}, "
+                "the state of a training on these data with these settings"
+            )
+        costs, validation_costs, seconds = (column.tolist() for column in vars(resume.history).values())
+        parameters, before = (
+            type(parameters)(*(neuron.put(V) for V in given)) for given in (resume.parameters, resume.before)
+        )
+        previous = resume.first, before
+
+    def state() -> State:
+        return State(
+            neuron._host(parameters), _history(costs, validation_costs, seconds), previous[0], neuron._host(previous[1])
+        )
+
+    with tqdm(total=epochs, initial=len(costs), unit="epoch", disable=None if progress else True) as bar:
         while len(costs) < epochs:
             first = len(costs)
             block = range(first, min(first + _block_epochs(seconds), epochs))
@@ -103,6 +143,8 @@ def train(
             previous, parameters = (first, parameters), after
             bar.set_postfix_str(_shown(costs, validation_costs), refresh=False)
             bar.update(len(block))
+            if watch is not None and watch(state):
+                break
     return neuron._host(parameters), _history(costs, validation_costs, seconds)
 
 

@@ -33,6 +33,11 @@ class MissingExtraError(HandgradError, ImportError):
         super().__init__(f"{package} is not installed; install it with: pip install 'handgrad[{extra}]'")
 
 
+def printable(name: str) -> str:
+    """The name itself, or with what cannot be printed (line ends, bytes that are no UTF-8) escaped."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception of another library says, in one line."""
     message = getattr(error, "strerror", None) or str(error)

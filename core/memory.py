@@ -1,34 +1,28 @@
-"""How much memory there is left to use."""
+"""How much memory there is."""
 
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 
-def available() -> float:
-    """Bytes that can still be allocated without swapping, here and within the container; infinite if nobody says."""
-    return min(_left_on_the_machine(), _left_in_the_container())
+def total() -> float:
+    """Bytes that this process may use at most, on this machine and in its container; infinite if nobody says."""
+    return min(_of_the_machine(), _of_the_container())
 
 
-def _left_on_the_machine() -> float:
+def _of_the_machine() -> float:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * int(line.split()[1])
-    except OSError:
-        pass
-    return math.inf
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return math.inf
 
 
-def _left_in_the_container() -> float:
-    """By the limit of its control group, of which the page cache can be given back."""
+def _of_the_container() -> float:
+    """The limit of its control group."""
     try:
-        folder = Path("/sys/fs/cgroup")
-        limit = (folder / "memory.max").read_text().strip()
-        if limit != "max":
-            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            return float(int(limit) - int(statistics["anon"]) - int(statistics.get("shmem", 0)))
-    except (OSError, ValueError, KeyError):
-        pass
-    return math.inf
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return math.inf if limit == "max" else float(limit)
+    except (OSError, ValueError):
+        return math.inf

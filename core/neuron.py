@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -32,7 +33,7 @@ import numpy.typing as npt
 from handgrad import descent, memory
 from handgrad import span as spans
 from handgrad.blocks import VALUES, Blocks, in_a_file
-from handgrad.descent import History
+from handgrad.descent import History, State
 from handgrad.errors import DataError, HandgradError, UsageError
 
 Array: TypeAlias = Any
@@ -246,6 +247,8 @@ class Neuron(ABC):
         span: bool | None = None,
         block: int | None = None,
         progress: bool = False,
+        resume: State | None = None,
+        watch: Callable[[Callable[[], State]], bool] | None = None,
     ) -> tuple[Parameters, History]:
         """Train by full-batch gradient descent: W := W - alpha dW, b := b - alpha db, `epochs` times.
 
@@ -259,12 +262,15 @@ class Neuron(ABC):
             validation_every: take it in every k-th epoch, counted from 0.
             span: descend in the span of the examples (`handgrad.span`), which is the same but for rounding; by default,
                 where it takes less work: there are fewer examples than features, and epochs enough.
-            block: leave X where it is, in memory or in a memory-mapped file, and put so many examples at a time on the
-                device; by default, only where a copy of all would not fit in half of the memory that is free.
+            block: leave X, a NumPy array, where it is, in memory or in a memory-mapped file, and put so many examples
+                at a time on the device; 0: never; by default, where a copy of all would not fit in half of the memory.
             progress: show a bar with the costs on standard error, if that is a terminal.
+            resume: go on from there, to the bits of a training that did not stop; all else has to be as it was.
+            watch: called now and then, between epochs, with a function that gives the state, to keep and resume from.
+                Training ends early when it returns True.
 
         Returns:
-            The parameters after the last epoch, as NumPy arrays in the neuron's dtype, and the history.
+            The parameters after the last epoch that was taken, as NumPy arrays in the neuron's dtype, and the history.
 
         Raises:
             UsageError: an argument is out of its range, or `initial` does not fit X.
@@ -276,16 +282,21 @@ class Neuron(ABC):
         learning_rate = _number("learning_rate", learning_rate)
         if initial is None:
             initial = Parameters.zeros(np.shape(X)[0] if np.ndim(X) else 0)
+        if resume is not None:
+            span, block = resume.span, resume.block
         if block is not None:
-            block = _count("block", block, 1)
+            block = _count("block", block, 0)
         parameters, X, Y = self._checked(initial, X, Y, block)
+        block = X.width if isinstance(X, Blocks) else 0
         if validation is not None:
             try:
                 validation = self._checked(parameters, *validation, block)[1:]
             except HandgradError as error:
                 raise type(error)(f"validation: {error}") from None
         if span is None:
-            span = spans.pays(X, validation, epochs)
+            span = self.device == "cpu" and spans.pays(X, validation, epochs)
+        if span and block:
+            raise UsageError(f"span is True and block is {block}; the span takes X whole; expected one of the two")
         train = spans.train if span else descent.train
         return train(
             self,
@@ -296,6 +307,8 @@ class Neuron(ABC):
             learning_rate=learning_rate,
             validation_every=validation_every,
             progress=progress,
+            resume=resume,
+            watch=watch and (lambda state: watch(lambda: state()._replace(span=span, block=block))),
         )
 
     def predict_proba(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
@@ -359,8 +372,8 @@ class Neuron(ABC):
         if self.reads_bytes and X.dtype == np.uint8:
             whole = X.size <= VALUES or not in_a_file(X)
         else:
-            whole = 2 * X.size * np.dtype(self.dtype).itemsize <= memory.available()
-        return self.put_inputs(X) if whole and block is None else Blocks(X, block)
+            whole = 2 * X.size * np.dtype(self.dtype).itemsize <= memory.total()
+        return self.put_inputs(X) if block == 0 or (whole and block is None) else Blocks(X, block)
 
     def _checked(
         self, parameters: Parameters, X: Array, Y: Array | None = None, block: int | None = None

@@ -10,24 +10,29 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import platform
+import shlex
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from handgrad.descent import History
 from handgrad.errors import DataError, HandgradError, reason_of
 from handgrad.neuron import Neuron, Parameters
+from handgrad.sealed import sealed, unsealed
+from handgrad.store import write
 from handgrad.version import __version__
 
 FORMAT = 1
+MODEL, HISTORY, RUN = "model.safetensors", "history.csv", "run.json"
+CHECKPOINT = "checkpoint.safetensors"
+"""What there is instead of them while a training is not over."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +79,24 @@ class Model:
 
 
 def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]) -> None:
-    """Write model.safetensors, history.csv and run.json into an existing folder.
+    """Write model.safetensors, history.csv and run.json, in this order, into an existing folder.
 
     Args:
-        folder: as `handgrad.store.new_folder` gives it, so that the run appears whole or not at all.
         about: what run.json says; anything that JSON can hold.
+
+    Raises:
+        UsageError: a file cannot be written.
     """
-    tensors = {name: np.ascontiguousarray(V).reshape(V.shape) for name, V in model.parameters._asdict().items()}
     described = asdict(model)
     del described["parameters"]
-    metadata = {"format": str(FORMAT)} | {key: json.dumps(value) for key, value in described.items()}
-    (folder / "model.safetensors").write_bytes(save(tensors, metadata))
-    with (folder / "history.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["epoch", "train_cost", "validation_cost", "seconds"])
-        for epoch, row in enumerate(zip(history.train_cost, history.validation_cost, history.seconds, strict=True)):
-            table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
-    (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write(folder / MODEL, sealed(model.parameters._asdict(), FORMAT, described))
+    file = io.StringIO(newline="")
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(["epoch", "train_cost", "validation_cost", "seconds"])
+    for epoch, row in enumerate(zip(history.train_cost, history.validation_cost, history.seconds, strict=True)):
+        table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
+    write(folder / HISTORY, file.getvalue().encode())
+    write(folder / RUN, (json.dumps(about, indent=2) + "\n").encode())
 
 
 def load_model(run: str | PathLike[str]) -> Model:
@@ -101,27 +107,30 @@ def load_model(run: str | PathLike[str]) -> Model:
     """
     from handgrad.backends.numpy import Neuron as NumpyNeuron  # only to see that the configuration is one
 
-    path = Path(run) / "model.safetensors"
+    path = Path(run) / MODEL
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            version = int(metadata.pop("format", "0"))
-            if version > FORMAT:
-                raise DataError(f"{path}: found format {version}; this handgrad reads {FORMAT}; upgrade handgrad")
-            described = {key: json.loads(value) for key, value in metadata.items()}
-            parameters = Parameters(file.get_tensor("W"), file.get_tensor("b"))
+        tensors, described = unsealed(path, FORMAT)
+        parameters = Parameters(tensors["W"], tensors["b"])
         described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
         model = Model(parameters, **described)
         model.neuron(NumpyNeuron)
         n = math.prod(model.size)
+        if not (len(model.size) == 3 and all(type(side) is int and side > 0 for side in model.size)):
+            raise ValueError(f"size {model.size}, which is not (h, w, c)")
+        if not all(isinstance(name, str) and name.isprintable() for name in model.classes):
+            raise ValueError(f"classes {model.classes!r}, which are no names")
         shapes = parameters.W.shape, parameters.b.shape
         if shapes != ((1, n), ()) or len(model.classes) != 2 or not all(np.isfinite(V).all() for V in parameters):
             raise ValueError(f"W and b of shapes {shapes} for {model.size} = {n} features, or not finite")
     except FileNotFoundError:
+        if (Path(run) / CHECKPOINT).exists():
+            raise DataError(
+                f"{run}: is not finished; go on with: handgrad train --resume {shlex.quote(str(run))}"
+            ) from None
         raise DataError(f"{path}: not found; expected a run's folder; make one with: handgrad train") from None
     except DataError:
         raise
-    except (HandgradError, SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (HandgradError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train"
         ) from None
@@ -129,7 +138,7 @@ def load_model(run: str | PathLike[str]) -> Model:
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Of handgrad, Python, NumPy and the framework of a backend, as they are installed here."""
+    """Of handgrad, Python, NumPy and the framework of a backend, which is installed here."""
     from importlib.metadata import version
 
     packages = dict.fromkeys(("numpy", backend))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad import descent
+from handgrad import descent, memory
 from handgrad.blocks import Blocks
 from handgrad.descent import DivergedError, History
 
@@ -36,11 +36,16 @@ CONDITION = {"float32": 1e6, "float64": 1e3}
 
 
 def pays(X: Any, validation: tuple[Any, Any] | None, epochs: int) -> bool:
-    """Whether to find the span of X (n, m) and descend in it takes half of the work of descending as it is, or less."""
+    """Whether the span of X (n, m) is found and descended in with half of the work of descending as it is, or less.
+
+    And whether there is room for it: three copies of the examples in float64, in half of the memory.
+    """
     if isinstance(X, Blocks) or (validation is not None and isinstance(validation[0], Blocks)):
         return False
     n, m = (int(k) for k in X.shape)
     r, watched = m + 1, 0 if validation is None else int(validation[0].shape[1])
+    if 24 * n * (r + watched) > memory.total() / 2:
+        return False
     find = n * r * (m + watched) + 3 * r**3
     return 2 * (find + epochs * r * (2 * m + watched)) < epochs * n * (2 * m + watched)
 

@@ -11,6 +11,7 @@ import time
 import timeit
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -49,9 +50,11 @@ def placed(arm, given):
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
-@pytest.mark.parametrize("name", [n for n in names() if n != "torch_compiled"])
+@pytest.mark.parametrize("name", names())
 def test_every_arm_does_the_work(name, loss):
     given = work(loss=loss)
+    if name == "torch_compiled" and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler")
     if name == "sklearn" and loss == "squared_error":
         with pytest.raises(ArmError, match="no neuron with loss"):
             placed(name, given)
@@ -152,6 +155,52 @@ def test_threads_are_those_asked_for():
     assert found.settings["pools"]["torch"] == 1
     assert found.settings["cores"] == 1
     assert found.settings["matmul_precision"] == "highest"
+
+
+def state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_that_is_not_asked_is_stopped_and_takes_no_core():
+    worker = Worker("numpy", 1)
+    try:
+        for _ in range(2):
+            worker.place(work())
+            deadline = time.monotonic() + 5
+            while state(worker.process.pid) != "T" and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert state(worker.process.pid) == "T"
+            assert len(worker.time(3)) == 3
+    finally:
+        worker.close()
+    assert state(worker.process.pid) == "gone"
+
+
+KILLED = """
+import os, signal
+from handgrad.benchmarks.worker import Worker
+
+if __name__ == "__main__":
+    worker = Worker("numpy", 1)
+    worker._ask("read_bandwidth", "cpu")
+    print(worker.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_stopped_worker_goes_when_nobody_is_left_to_ask_it(tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    died = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, timeout=60)
+    pid = int(died.stdout)
+    deadline = time.monotonic() + 10
+    while state(pid) not in ("gone", "Z") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert state(pid) in ("gone", "Z")
 
 
 def test_the_time_is_that_of_the_step():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handgrad import DivergedError, Parameters, span
+from handgrad import DivergedError, Parameters, UsageError, memory, span
 from handgrad.backends.numpy import Neuron
 from handgrad.blocks import Blocks
 from handgrad.span import Span
@@ -106,6 +106,20 @@ def test_it_is_chosen_where_it_pays_and_nowhere_else(monkeypatch, rng):
     for choice, times in (None, 1), (True, 2), (False, 2):
         Neuron(input_scale=1 / 255).fit(X, Y, epochs=300, learning_rate=0.01, span=choice)
         assert len(used) == times
+
+
+def test_the_span_and_blocks_do_not_go_together(rng):
+    X, Y = rng.integers(0, 256, (50, 5), np.uint8), rng.integers(0, 2, (1, 5))
+    with pytest.raises(UsageError, match="span is True and block is 3; the span takes X whole"):
+        Neuron().fit(X, Y, epochs=3, learning_rate=0.01, span=True, block=3)
+    assert Neuron().fit(X, Y, epochs=3, learning_rate=0.01, span=True, block=0)
+
+
+def test_it_is_not_chosen_where_there_is_no_room_for_it(monkeypatch):
+    few = np.zeros((12288, 209), np.uint8)
+    assert span.pays(few, None, 2000)
+    monkeypatch.setattr(memory, "total", lambda: 24.0 * 12288 * 210)
+    assert not span.pays(few, None, 2000)
 
 
 def test_finding_the_span_is_charged_to_the_first_epoch(monkeypatch, rng):

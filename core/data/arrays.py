@@ -15,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad.data.example import SPLITS, Example, Split
-from handgrad.errors import DataError, MissingExtraError, reason_of
+from handgrad.data.photograph import MAX_BYTES
+from handgrad.errors import DataError, MissingExtraError, printable, reason_of
 
 BLOCK_BYTES = 1 << 20
+
+MOST_SWELLING = 1032
+"""Bytes that one compressed byte can stand for: deflate's limit, 1032 to 1 ("zlib Technical Details")."""
 
 _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -155,6 +159,10 @@ def _npz_array(path: Path, archive: zipfile.ZipFile, name: str) -> _Array:
                 raise DataError(f"{where} has .npy version {version}; expected numbers, saved by numpy.savez")
             shape, fortran_order, dtype = _HEADERS[version](file)
             start = file.tell()
+    if member.file_size > MOST_SWELLING * member.compress_size + BLOCK_BYTES:
+        raise DataError(
+            f"{where} says that {member.compress_size:,} bytes swell to {member.file_size:,}; no honest file does so"
+        )
     if dtype.kind in "buif" and member.file_size - start != prod(shape) * dtype.itemsize:
         raise DataError(
             f"{where} says {shape} {dtype} and holds {member.file_size - start:,} bytes; "
@@ -192,7 +200,7 @@ def _open_hdf5(source: Path, files: ExitStack) -> tuple[tuple[str, str], dict[Sp
             )
             if listed.shape != (2,) or listed.dtype.kind not in "SO":
                 raise DataError(f"{listed.where} has {listed.shape} {listed.dtype}; expected the names of two classes")
-            names = [bytes(name).decode() for name in next(listed.read(2))]
+            names = [printable(bytes(name).decode()) for name in next(listed.read(2))]
         if split == "valid" and tuple(names) != classes:
             raise DataError(f"{listed.where} has {_listed(names)}; expected {_listed(classes)}, as in the train file")
         classes = (names[0], names[1])
@@ -201,9 +209,24 @@ def _open_hdf5(source: Path, files: ExitStack) -> tuple[tuple[str, str], dict[Sp
 
 
 def _hdf5_array(path: Path, file: Any, name: str) -> _Array:
-    array, where = file.get(name), f"{path}: {name}"
+    import h5py
+
+    where = f"{path}: {name}"
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        missing = name not in file.keys()  # noqa: SIM118  # `in file` follows links
+        raise DataError(
+            f"{where} is missing; found {_listed(list(file))}" if missing else f"{where} is a link; expected an array"
+        )
+    array = file[name]
     if getattr(array, "shape", None) is None:
         raise DataError(f"{where} is missing; found {_listed(list(file))}")
+    if array.is_virtual or array.external:
+        raise DataError(f"{where} lies in other files; expected an array that lies in this one")
+    if array.nbytes > MOST_SWELLING * array.id.get_storage_size() + BLOCK_BYTES:
+        raise DataError(
+            f"{where} says {array.shape} {array.dtype} and holds {array.id.get_storage_size():,} bytes; "
+            f"expected {array.nbytes:,}"
+        )
 
     def read(rows: int) -> Iterator[NDArray[Any]]:
         with _naming(where):
@@ -216,9 +239,13 @@ def _hdf5_array(path: Path, file: Any, name: str) -> _Array:
 def _pair(file_name: str, X: _Array, Y: _Array) -> _Pair:
     if len(X.shape) != 4 or min(X.shape[1:]) < 1 or X.shape[0] < 0 or X.dtype.kind not in "uif":
         raise DataError(f"{X.where} has {X.shape} {X.dtype}; expected numbers (m, h, w, c)")
-    m = X.shape[0]
+    m, row = X.shape[0], prod(X.shape[1:]) * X.dtype.itemsize
+    if row > MAX_BYTES:
+        raise DataError(f"{X.where} has examples of {row:,} bytes; expected at most {MAX_BYTES:,}")
     if Y.shape not in ((m,), (1, m)) or Y.dtype.kind not in "buif":
         raise DataError(f"{Y.where} has {Y.shape} {Y.dtype}; expected numbers (1, {m}) or ({m},), one per example of X")
+    if m * Y.dtype.itemsize > MAX_BYTES:
+        raise DataError(f"{Y.where} has {m * Y.dtype.itemsize:,} bytes of labels; expected at most {MAX_BYTES:,}")
     labels = np.concatenate([np.zeros(0, Y.dtype), *(block.ravel() for block in Y.read(max(1, m)))])
     wrong = np.flatnonzero((labels != 0) & (labels != 1))
     if wrong.size:
@@ -246,7 +273,7 @@ def _as_bytes(block: NDArray[Any], X: _Array, scaled: bool, first: int) -> NDArr
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) or "nothing"
+    return ", ".join(map(printable, names[:10])) or "nothing"
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from handgrad.errors import DataError, UsageError, reason_of
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 RESAMPLING = Image.Resampling.BICUBIC
+MAX_BYTES = 1 << 28
+"""Size of a file above which it is refused, before it is opened as a photograph."""
 MAX_PIXELS = 100_000_000
 """Width x height above which a photograph is refused, before its pixels are decoded."""
 
@@ -95,6 +97,10 @@ def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
     """
     height, width = size
     try:
+        size_of_file = file.seek(0, os.SEEK_END)
+        if size_of_file > MAX_BYTES:
+            raise Unreadable(f"too large: {size_of_file:,} bytes, over {MAX_BYTES:,}")
+        file.seek(0)
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(f"too many pixels: {image.width} x {image.height}, over {MAX_PIXELS:,}")

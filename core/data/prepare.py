@@ -1,5 +1,6 @@
 """From photographs, or arrays, to a data set on disk."""
 
+import hashlib
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
-from handgrad.data.example import SPLITS, Example, Skipped
+from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.parallel import ordered_map
 from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
 from handgrad.data.source import File, Found, open_source
@@ -51,7 +52,7 @@ def prepare(
     npz: bool = False,
     progress: bool = False,
 ) -> Summary:
-    """Makes a data set of two classes, in constant memory, on all cores.
+    """Makes a data set of two classes, on all cores, in memory that grows by a few hundred bytes an example.
 
     Photographs are taken in a random order in which every prefix is stratified, decoded and resized as by
     ``read_photograph``, and split: of each class, floor(validation c) of its c readable photographs are for
@@ -85,12 +86,14 @@ def prepare(
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     skipped: list[Skipped] = []
     sizes: list[tuple[int, int]] = []
+    seen: dict[Split, dict[bytes, str]] = {split: {} for split in SPLITS}
     with _planned(source, size, validation, seed, positive, limit) as plan, new_folder(data) as folder:
         bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
         with quiet_pillow(), DatasetWriter(folder, plan.classes, plan.size) as writer, closing(plan.items), bar:
             for item in plan.items:
                 if isinstance(item, Example):
                     writer.add(item)
+                    seen[item.split].setdefault(hashlib.sha256(item.pixels.tobytes()).digest(), item.name)
                     sizes.append((item.width, item.height))
                     bar.update()
                     continue
@@ -118,6 +121,7 @@ def prepare(
         size=plan.size,
         sizes=Sizes.of(sizes, (width, height)),
         skipped=tuple(skipped),
+        duplicates=tuple((name, seen["valid"][same]) for same, name in seen["train"].items() if same in seen["valid"]),
         hash=content,
         bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - started,

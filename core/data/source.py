@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from handgrad.data.example import Skipped
-from handgrad.errors import DataError, reason_of
+from handgrad.data.photograph import MAX_BYTES
+from handgrad.errors import DataError, printable, reason_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
-MAX_MEMBER_BYTES = 1 << 28
-"""Size above which a file in a zip is skipped: it is decompressed in memory."""
 
 LAYOUTS = "expected cat.0.jpg dog.0.jpg ... in one folder, or one subfolder of photographs per class"
 _SPLIT_NAMES = frozenset({"train", "training", "valid", "validation", "val", "test"})
@@ -58,7 +57,7 @@ def open_source(source: Path) -> Iterator[Found]:
         DataError: not a folder or zip, no photographs, both layouts mixed, or not exactly two classes.
     """
     if source.is_dir():
-        yield _found(source, "folder", _walk(source, ""))
+        yield _found(source, "folder", _walk(source))
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -68,21 +67,28 @@ def open_source(source: Path) -> Iterator[Found]:
         yield _found(source, "zip", _members(archive))
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[_Entry]:
-    try:
-        items = sorted(os.scandir(folder), key=lambda item: item.name)
-    except OSError as error:
-        yield _Entry(prefix, partial(_open, folder), f"cannot be listed: {reason_of(error)}")
-        return
-    for item in items:
-        name, path = prefix + item.name, folder / item.name
-        if _hidden(item.name):
+def _walk(source: Path) -> Iterator[_Entry]:
+    folders = [(source, "")]
+    while folders:  # not by recursion, for a folder may be deeper than Python's stack
+        folder, prefix = folders.pop()
+        try:
+            items = list(os.scandir(folder))
+        except OSError as error:
+            yield _Entry(prefix, partial(_open, folder), f"cannot be listed: {reason_of(error)}")
             continue
-        if item.is_dir(follow_symlinks=False):
-            yield from _walk(path, name + "/")
-        else:
-            regular = item.is_file(follow_symlinks=False)
-            yield _Entry(name, partial(_open, path), None if regular else "not a regular file")
+        for item in items:
+            name, path = prefix + item.name, folder / item.name
+            if _hidden(item.name):
+                continue
+            try:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append((path, name + "/"))
+                    continue
+                regular = item.is_file(follow_symlinks=False)
+                fault = _too_large(item.stat(follow_symlinks=False).st_size) if regular else "not a regular file"
+            except OSError as error:
+                fault = f"cannot be read: {reason_of(error)}"
+            yield _Entry(name, partial(_open, path), fault)
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[_Entry]:
@@ -93,21 +99,25 @@ def _members(archive: zipfile.ZipFile) -> Iterator[_Entry]:
             return io.BytesIO(archive.read(member))
 
     for member in archive.infolist():
-        fault = None
+        name, fault = member.filename.replace("\\", "/"), _too_large(member.file_size)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             fault = "not a regular file"
-        elif member.file_size > MAX_MEMBER_BYTES:
-            fault = f"too large: {member.file_size:,} bytes, over {MAX_MEMBER_BYTES:,}"
+        elif name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
+            fault = "its name leads out of the zip"
         if not member.is_dir():
-            yield _Entry(member.filename.replace("\\", "/"), partial(read, member), fault)
+            yield _Entry(name, partial(read, member), fault)
+
+
+def _too_large(size: int) -> str | None:
+    return f"too large: {size:,} bytes, over {MAX_BYTES:,}" if size > MAX_BYTES else None
 
 
 def _found(source: Path, kind: Literal["folder", "zip"], entries: Iterable[_Entry]) -> Found:
     photographs: list[_Entry] = []
     skipped: list[Skipped] = []
     for entry in sorted(entries, key=lambda entry: entry.name):
-        name = _printable(entry.name)
-        if any(map(_hidden, _parts(name))):
+        name = printable(entry.name)
+        if any(_hidden(part) and part != ".." for part in _parts(name)):
             continue
         if entry.fault:
             skipped.append(Skipped(name, entry.fault))
@@ -190,8 +200,3 @@ def _parts(name: str) -> list[str]:
 
 def _hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"
-
-
-def _printable(name: str) -> str:
-    """The name itself, or with what cannot be printed (line ends, bytes that are no UTF-8) escaped."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode()

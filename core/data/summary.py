@@ -45,6 +45,8 @@ class Summary:
         size: (h, w, c) of an example.
         sizes: of the photographs before they were resized.
         skipped: files that gave no example.
+        duplicates: pairs of an example of train and one of valid with the same pixels, by name: what is learned from
+            the one is known of the other.
         hash: of the data set's content.
         bytes: that the folder takes.
         seconds: that it took.
@@ -58,6 +60,7 @@ class Summary:
     size: tuple[int, int, int]
     sizes: Sizes
     skipped: tuple[Skipped, ...]
+    duplicates: tuple[tuple[str, str], ...]
     hash: str
     bytes: int
     seconds: float
@@ -82,6 +85,7 @@ class Summary:
                 "larger": self.sizes.larger,
             },
             "skipped": [{"path": skipped.name, "reason": skipped.reason} for skipped in self.skipped],
+            "duplicates": [list(pair) for pair in self.duplicates],
             "hash": self.hash,
             "bytes": self.bytes,
             "seconds": self.seconds,
@@ -102,6 +106,11 @@ class Summary:
         ]
         if len(self.skipped) > _NAMES_SHOWN:
             lines.append(f"            and {len(self.skipped) - _NAMES_SHOWN:,} more, all in manifest.jsonl")
+        if self.duplicates:
+            lines.append(
+                f"duplicates  {len(self.duplicates):,} pairs of a photograph to train on and one to validate on"
+            )
+            lines += [f"            {one} = {other}" for one, other in self.duplicates[:_NAMES_SHOWN]]
         lines.append(
             f"data set    {self.path} ({height} x {width} x {channels}, {self.bytes / 1e6:,.1f} MB, "
             f"hash {self.hash[:12]}, {self.seconds:.1f} seconds)"

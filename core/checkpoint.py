@@ -1,0 +1,91 @@
+"""Where a training stands, in one file: what is needed to go on as if it had never stopped.
+
+``checkpoint.safetensors`` holds W, b and the history as tensors, and in its metadata a format version, the settings of
+the training, the hash of the data set, what it ran on, and a checksum of all that.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from handgrad import store
+from handgrad.descent import History, State
+from handgrad.errors import DataError, reason_of
+from handgrad.neuron import Parameters
+from handgrad.run import CHECKPOINT, versions
+from handgrad.sealed import sealed, unsealed
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """A state, and whose it is.
+
+    Attributes:
+        state: the parameters and the history so far.
+        settings: of the training, as `handgrad.training.Settings` has them.
+        data: the hash of the data set.
+        environment: what the bits may depend on.
+    """
+
+    state: State
+    settings: dict[str, Any]
+    data: str
+    environment: dict[str, str]
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
+    """Keep it in the run's folder, in place of the one before.
+
+    Raises:
+        UsageError: it cannot be written; the one before is kept.
+    """
+    state = checkpoint.state
+    before = {f"before_{name}": V for name, V in state.before._asdict().items()}
+    place = {"first": state.first, "span": state.span, "block": state.block}
+    about = {name: getattr(checkpoint, name) for name in ("settings", "data", "environment")} | {"place": place}
+    store.write(run / CHECKPOINT, sealed(state.parameters._asdict() | before | vars(state.history), FORMAT, about))
+
+
+def load_checkpoint(run: Path) -> Checkpoint | None:
+    """What was kept last; None where nothing is.
+
+    Raises:
+        DataError: it is damaged, altered, or of a newer format.
+    """
+    path = run / CHECKPOINT
+    try:
+        tensors, about = unsealed(path, FORMAT)
+    except FileNotFoundError:
+        return None
+    try:
+        parameters = Parameters(tensors.pop("W"), tensors.pop("b"))
+        before = Parameters(tensors.pop("before_W"), tensors.pop("before_b"))
+        history = History(**tensors)
+        if len({len(column) for column in vars(history).values()}) != 1:
+            raise ValueError("columns of the history differ in length")
+        state = State(parameters, history, before=before, **about.pop("place"))
+        checkpoint = Checkpoint(state, **about)
+        if not (isinstance(checkpoint.settings, dict) and isinstance(checkpoint.environment, dict)):
+            raise ValueError("settings and environment are no tables")
+        return checkpoint
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: is no checkpoint of handgrad: {reason_of(error)}; begin anew") from None
+
+
+def environment(backend: str) -> dict[str, str]:
+    """What the last bits of a training may depend on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
+    return versions(backend) | {"machine": platform.machine(), "processor": _processor(), "cores": str(cores)} | threads
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,276 @@
+"""A training that can be stopped at any moment and gone on with: a data set in, a run's folder out.
+
+While it lasts, the folder holds `handgrad.checkpoint`'s file; when it is over, the files of `handgrad.run`, of which
+run.json comes last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from handgrad import backends
+from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
+from handgrad.data import Dataset, Examples
+from handgrad.descent import DivergedError, State
+from handgrad.errors import DataError, HandgradError, UsageError, reason_of
+from handgrad.neuron import Neuron, Parameters
+from handgrad.run import CHECKPOINT, RUN, Model, save_run, versions
+from handgrad.store import LOCK, locked, partly
+
+PIXEL_SCALE = 1 / 255
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for; as the options of ``handgrad train``."""
+
+    data: str
+    backend: str = "numpy"
+    activation: str = "sigmoid"
+    loss: str = "cross_entropy"
+    l2: float = 0.0
+    dtype: str = "float32"
+    device: str = "cpu"
+    learning_rate: float = 0.003
+    epochs: int = 500
+    initial: str = "zeros"
+    seed: int = 0
+    validation_every: int = 1
+    span: bool | None = None
+    block: int | None = None
+
+
+class DivergedBeforeError(HandgradError):
+    """Of a run that ended so before."""
+
+    exit_code = DivergedError.exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        settings: with which it was begun.
+        result: what run.json says; None where it was stopped before its end.
+        epochs: how many were taken.
+        diverged: the error, where it did.
+    """
+
+    settings: Settings
+    result: dict[str, Any] | None
+    epochs: int
+    diverged: HandgradError | None = None
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a training is looked after.
+
+    Attributes:
+        every: seconds between two checkpoints; there is one after the first epoch, too, and one when it is stopped.
+        stop: asked between epochs; where it says so, the state is kept and the training is over for now.
+        warn: told, in a line, what the last bits may differ by.
+        progress: whether a bar is shown.
+    """
+
+    every: float = 30.0
+    stop: Callable[[], bool] = lambda: False
+    warn: Callable[[str], None] = lambda _: None
+    progress: bool = False
+
+
+def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
+    """Train, in a new or empty folder.
+
+    Raises:
+        UsageError: a setting is out of its range, the folder is taken or cannot be written.
+        DataError: the data set cannot be read.
+    """
+    neuron, dataset = _opened(settings)
+    with _new(run):
+        return _train(run, settings, neuron, dataset, None, care or Care())
+
+
+def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Outcome:
+    """Go on with a run that was stopped, to its end; of a finished one, what it was.
+
+    Args:
+        run: its folder.
+        data: the data set, where it is no longer where it was.
+        care: how it is looked after.
+
+    Raises:
+        UsageError: there is nothing to go on from, or another training is at work.
+        DataError: what there is, is damaged, or the data set is another one.
+    """
+    if not ((run / CHECKPOINT).exists() or (run / RUN).exists()):
+        again = f"handgrad train DATA --run {shlex.quote(str(run))}"
+        raise UsageError(f"{run}: holds no checkpoint; begin with: {again}")
+    with locked(run):
+        checkpoint = load_checkpoint(run)
+        if checkpoint is None:
+            return _finished(run)
+        try:
+            settings = Settings(**checkpoint.settings)
+        except TypeError as error:
+            raise DataError(
+                f"{run / CHECKPOINT}: is no checkpoint of handgrad: {reason_of(error)}; begin anew"
+            ) from None
+        if data is not None:
+            settings = replace(settings, data=str(data))
+        neuron, dataset = _opened(settings)
+        if checkpoint.data != dataset.hash:
+            raise DataError(f"{settings.data}: is not the data set that {run} was begun with; name that one")
+        care = care or Care()
+        for difference in _differences(checkpoint.environment, environment(settings.backend)):
+            care.warn(difference)
+        return _train(run, settings, neuron, dataset, checkpoint.state, care)
+
+
+def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
+    neuron = backends.load(settings.backend)(
+        settings.activation, settings.loss, settings.l2, PIXEL_SCALE, settings.dtype, settings.device
+    )
+    return neuron, Dataset.open(settings.data)
+
+
+def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, state: State | None, care: Care) -> Outcome:
+    here = environment(settings.backend)
+    lasting = asdict(replace(settings, data=str(Path(settings.data).absolute())))
+    kept = -math.inf
+
+    def watch(state: Callable[[], State]) -> bool:
+        nonlocal kept
+        stopping = care.stop()
+        if stopping or time.monotonic() - kept >= care.every:
+            save_checkpoint(run, Checkpoint(state(), lasting, dataset.hash, here))
+            kept = time.monotonic()
+        return stopping
+
+    diverged = None
+    try:
+        parameters, history = neuron.fit(
+            *dataset.train,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            initial=initial(settings.initial, settings.seed, dataset),
+            validation=sets(dataset).get("validation"),
+            validation_every=settings.validation_every,
+            span=settings.span,
+            block=settings.block,
+            progress=care.progress,
+            resume=state,
+            watch=watch,
+        )
+    except DivergedError as error:
+        diverged, parameters, history = error, error.parameters, error.history
+    if diverged is None and len(history) < settings.epochs:
+        return Outcome(settings, None, len(history))
+    used = versions(settings.backend)
+    result = asdict(settings) | {
+        "run": str(run),
+        "epochs": len(history),
+        "diverged": diverged is not None,
+        "sets": measured(neuron, parameters, dataset),
+        "seconds": float(sum(history.seconds)),
+        "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
+        "versions": used,
+    }
+    result = finite(result)
+    save_run(run, Model.of(neuron, parameters, dataset.classes, dataset.size, dataset.hash, used), history, result)
+    for path in run / CHECKPOINT, partly(run / CHECKPOINT):
+        path.unlink(missing_ok=True)
+    return Outcome(settings, result, len(history), diverged)
+
+
+def _finished(run: Path) -> Outcome:
+    path = run / RUN
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        settings = Settings(**{field.name: result[field.name] for field in fields(Settings)})
+        diverged = (
+            DivergedBeforeError(f"{run}: diverged after {result['epochs']} epochs") if result["diverged"] else None
+        )
+        return Outcome(settings, result, int(result["epochs"]), diverged)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {reason_of(error)}; expected what handgrad train wrote") from None
+
+
+def _differences(was: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [
+        f"{name} was {was.get(name, 'not set')}, and is {now.get(name, 'not set')}; the last bits may differ"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    ]
+
+
+@contextmanager
+def _new(run: Path) -> Iterator[None]:
+    """The run's folder, made if there is none, ours alone; as it was before if nothing was kept in it."""
+    _must_be_empty(run)
+    made = not run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{run}: cannot be written: {reason_of(error)}; expected a folder") from error
+    try:
+        with locked(run):
+            _must_be_empty(run)  # for another may have been here
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                run.rmdir()  # unless it holds something
+
+
+def _must_be_empty(run: Path) -> None:
+    """But for what a training that died may have left before it kept anything."""
+    left = {LOCK, partly(run / CHECKPOINT).name}
+    if run.exists() and not (run.is_dir() and all(path.name in left for path in run.iterdir())):
+        resumed = f"; to go on with it: handgrad train --resume {shlex.quote(str(run))}"
+        more = resumed if (run / CHECKPOINT).exists() else ""
+        raise UsageError(f"{run}: exists already; expected a new or empty folder; name another or remove it{more}")
+
+
+def initial(name: str, seed: int, dataset: Dataset) -> Parameters:
+    """The parameters to start from."""
+    n = dataset.train.X.shape[0]
+    return Parameters.random(n, seed) if name == "random" else Parameters.zeros(n)
+
+
+def sets(dataset: Dataset) -> dict[str, Examples]:
+    """The sets that have examples, by what they are called."""
+    named = {"train": dataset.train, "validation": dataset.valid}
+    return {name: examples for name, examples in named.items() if examples.Y.shape[1]}
+
+
+def measured(neuron: Neuron, parameters: Parameters, dataset: Dataset) -> list[dict[str, Any]]:
+    """Cost and accuracy on each set."""
+    return [
+        {
+            "set": name,
+            "examples": Y.shape[1],
+            "cost": neuron.cost(parameters, X, Y),
+            "accuracy": neuron.accuracy(parameters, X, Y),
+        }
+        for name, (X, Y) in sets(dataset).items()
+    ]
+
+
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
