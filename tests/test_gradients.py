@@ -210,12 +210,13 @@ def test_what_a_backend_flushes_to_zero_is_within_the_bound(backend, dtype, acti
             assert_right([backend], "squared_error", activation, dtype, problem)
 
 
-@pytest.mark.parametrize("Z", [0.0, 1e-300, 17.0, 37.43, 88.0, 709.0, 745.0, 1e4])
+@pytest.mark.parametrize("Z", [0.0, 1e-300, 17.0, 37.43, 88.0, 709.0, 745.0, 1e4, "largest"])
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("y", [0, 1])
 def test_cross_entropy_is_exact_to_the_last_digits_for_every_logit(backend, dtype, Z, sign, y):
     """Also where A rounds to 0 or 1: the cost is a softplus, and the gradient a sigmoid with a sign."""
     neuron, parameters = backend(dtype=dtype), Parameters(np.ones((1, 1)), np.zeros(()))
+    Z = float(np.finfo(dtype).max) if Z == "largest" else Z
     X, Y = np.array([[sign * Z]]), np.array([[y]])
     cost, (dW, db), _ = exact(neuron, parameters, X.astype(dtype), Y)
     tiny, u = float(np.finfo(dtype).tiny), float(np.finfo(dtype).eps)
