@@ -261,6 +261,15 @@ def test_hdf5_files_must_name_two_classes(tmp_path):
         prepare(save_hdf5(tmp_path / "source", classes=(b"a", b"b", b"c")), tmp_path / "data")
 
 
+def test_hdf5_files_must_name_the_same_classes(tmp_path):
+    source = save_hdf5(tmp_path / "source")
+    other = save_hdf5(tmp_path / "other", classes=(b"a", b"c"))
+    path = next(source.glob("test_*.h5"))
+    path.write_bytes((other / path.name).read_bytes())
+    with pytest.raises(DataError, match="expected .*, as in the train file"):
+        prepare(source, tmp_path / "data")
+
+
 def test_without_h5py_the_error_tells_how_to_install_it(tmp_path, monkeypatch):
     source = save_hdf5(tmp_path / "source")
     monkeypatch.setitem(sys.modules, "h5py", None)

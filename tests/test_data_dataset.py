@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from handgrad.data import Dataset, prepare
+from handgrad.data.npy import GrowingNpy
 from handgrad.errors import DataError, UsageError
 
 
@@ -170,3 +171,8 @@ def test_a_description_that_is_no_json_object_is_refused(data, content):
     (data / "dataset.json").write_bytes(content)
     with pytest.raises(DataError, match=r"dataset\.json: "):
         Dataset.open(data)
+
+
+def test_a_row_of_another_shape_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="found a row"), GrowingNpy(tmp_path / "a.npy", (2, 3)) as file:
+        file.append(np.zeros((2, 2), np.uint8))

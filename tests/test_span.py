@@ -72,12 +72,12 @@ def test_coordinates_keep_lengths_and_come_back(n, m, scale, seed, start):
     np.testing.assert_allclose(found.coordinates(X), found.X, atol=1e-10 * scale * n)
 
 
-def test_numbers_whose_squares_overflow_are_descended_on_step_by_step():
-    X = np.full((30, 3), 1e200)
-    neuron = Neuron(dtype="float64", input_scale=1e-200)
+def test_examples_whose_length_overflows_are_descended_on_step_by_step():
+    X = np.full((30, 3), 1e38)  # whose columns are longer than the largest float32
+    neuron = Neuron(dtype="float32", input_scale=1e-38)
     (P, history), (inside, shorter) = both(neuron, X, [[0, 1, 1]])
-    np.testing.assert_allclose(shorter.train_cost, history.train_cost, rtol=1e-13)
-    np.testing.assert_allclose(inside.W, P.W, rtol=1e-12)
+    np.testing.assert_allclose(shorter.train_cost, history.train_cost, rtol=1e-6)
+    np.testing.assert_allclose(inside.W, P.W, rtol=1e-6)
 
 
 def test_a_diverging_descent_keeps_parameters_of_the_size_of_the_features(rng):

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from handgrad import DataError, Parameters, UsageError, backends, descent, memory, store
-from handgrad.checkpoint import load_checkpoint, save_checkpoint
+from handgrad.checkpoint import environment, load_checkpoint, save_checkpoint
 from handgrad.cli import run as command
 from handgrad.descent import State
 from handgrad.run import load_model
+from handgrad.sealed import sealed, unsealed
 from handgrad.store import locked
 from handgrad.training import Care, Settings, resume, train
 
@@ -377,3 +378,77 @@ def test_a_state_of_all_epochs_is_the_end(rng):
     Q, history = neuron.fit(X, Y, epochs=9, learning_rate=0.1, resume=states[-1])
     np.testing.assert_array_equal(P.W, Q.W)
     assert len(history) == 9
+
+
+def test_a_lock_is_held_only_by_one_who_has_the_file_that_is_there(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"none: cannot be written: No such file"), locked(tmp_path / "none"):
+        pass
+    with locked(tmp_path):
+        (tmp_path / ".lock").unlink()
+        (tmp_path / ".lock").touch()
+        with locked(tmp_path):  # the file that the first one holds has no name any more
+            pass
+    real = store.fcntl.flock
+
+    def flock(file, how):
+        real(file, how)
+        (tmp_path / ".lock").unlink()  # its holder was done just before
+        if how is not None:
+            (tmp_path / "other").touch()
+            (tmp_path / "other").rename(tmp_path / ".lock")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.fcntl, "flock", flock)
+        with pytest.raises(UsageError, match="another training is at work"), locked(tmp_path):
+            pass
+    (tmp_path / ".lock").unlink()
+
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.fcntl, "flock", unknown)
+        with locked(tmp_path):  # a file system without locks
+            pass
+        patched.setattr(store, "fcntl", None)
+        with locked(tmp_path):  # a system without them
+            pass
+    assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensors, _: tensors.pop("W"), "is no checkpoint of handgrad"),
+        (lambda tensors, _: tensors.update(train_cost=np.zeros(7)), "columns of the history differ in length"),
+        (lambda _, about: about.update(settings=[1]), "settings and environment are no tables"),
+        (lambda _, about: about.update(more=1), "is no checkpoint of handgrad"),
+        (lambda _, about: about["settings"].update(more=1), "is no checkpoint of handgrad"),
+    ],
+)
+def test_a_checkpoint_that_contradicts_itself_is_refused(change, said, data, tmp_path):
+    run = tmp_path / "run"
+    stopped(data, run)
+    path = run / "checkpoint.safetensors"
+    tensors, about = unsealed(path, 1)
+    change(tensors, about)
+    path.write_bytes(sealed(tensors, 1, about))
+    with pytest.raises(DataError, match=said):
+        resume(run)
+
+
+def test_a_run_that_cannot_be_read_or_made_is_named(data, tmp_path):
+    train(tmp_path / "run", Settings(str(data), epochs=3))
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(DataError, match=r"run\.json: cannot be read"):
+        resume(tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        train(tmp_path / "file" / "run", Settings(str(data)))
+
+
+def test_the_processor_has_a_name_or_none(monkeypatch):
+    assert environment("numpy")["processor"]
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "nothing")
+    monkeypatch.setattr("platform.processor", lambda: "of this machine")
+    assert environment("numpy")["processor"] == "of this machine"

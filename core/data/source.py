@@ -72,7 +72,8 @@ def _walk(source: Path) -> Iterator[_Entry]:
     while folders:  # not by recursion, for a folder may be deeper than Python's stack
         folder, prefix = folders.pop()
         try:
-            items = list(os.scandir(folder))
+            with os.scandir(folder) as found:
+                items = list(found)
         except OSError as error:
             yield _Entry(prefix, partial(_open, folder), f"cannot be listed: {reason_of(error)}")
             continue
