@@ -266,7 +266,7 @@ def test_hdf5_files_must_name_the_same_classes(tmp_path):
     other = save_hdf5(tmp_path / "other", classes=(b"a", b"c"))
     path = next(source.glob("test_*.h5"))
     path.write_bytes((other / path.name).read_bytes())
-    with pytest.raises(DataError, match="expected .*, as in the train file"):
+    with pytest.raises(DataError, match=r"expected .*, as in the train file"):
         prepare(source, tmp_path / "data")
 
 

@@ -495,3 +495,19 @@ def test_four_methods_make_a_backend(pixels):
 def test_an_interface_without_its_four_methods_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         Neuron()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "identity"])
+def test_the_squared_error_is_half_of_the_mean_square(backend, dtype, activation, rng):
+    X, Y = rng.normal(size=(5, 9)), rng.integers(0, 2, (1, 9))
+    neuron, P = backend(activation, "squared_error", dtype=dtype), Parameters.random(5, 1)
+    A = neuron.predict_proba(P, X)
+    assert neuron.cost(P, X, Y) == pytest.approx(np.mean((A - Y) ** 2) / 2, rel=1e-5)
+
+
+def test_a_relu_does_not_learn_at_zero(backend, dtype):
+    gradients = backend("relu", "squared_error", dtype=dtype).gradients(
+        Parameters.zeros(2), np.ones((2, 3)), [[0, 1, 1]]
+    )
+    assert (gradients.dW == 0).all()
+    assert gradients.db == 0
