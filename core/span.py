@@ -55,7 +55,7 @@ def train(
 ) -> tuple[Parameters, History]:
     """`descent.train` in the span of the examples of `train`; arguments, result and errors are the same.
 
-    The time to find the span is the first epoch's.
+    The time to find the span is that of the first epoch that is taken.
     """
     start = time.perf_counter()
     with np.errstate(all="ignore"):
@@ -80,7 +80,8 @@ def train(
         error.parameters = outside(error.parameters)
         raise
     seconds = history.seconds.copy()
-    seconds[:1] += found
+    first = 0 if options.get("resume") is None else len(options["resume"].history)
+    seconds[first : first + 1] += found
     return outside(inside), replace(history, seconds=seconds)
 
 
