@@ -105,10 +105,9 @@ class Neuron(neuron.Neuron):
         validation_every: int,
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
-        if any(isinstance(X, Blocks) for X, _ in (train, validation or train)):
-            with self._x64():
-                return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
         with self._x64():
+            if any(isinstance(X, Blocks) for X, _ in (train, validation or train)):
+                return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 import shutil
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from handgrad import store
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
@@ -249,7 +249,7 @@ def _rounds(
                 "peak_bytes": None,
             }
             workers[name] = worker
-            steps[name] = min(MOST_STEPS, max(1, math.ceil(TURN / placed.steady)))
+            steps[name] = steps_in_a_turn(placed.steady)
         rows = {row["arm"]: row for row in size["arms"] if row["refused"] is None}
         rng = np.random.default_rng(settings.seed)
         for number in range(1, settings.rounds + 1 if rows else 2):
@@ -257,6 +257,11 @@ def _rounds(
             for name, seconds in taken.items():
                 rows[name]["rounds"].append(seconds)
             yield number
+
+
+def steps_in_a_turn(seconds: float) -> int:
+    """How many steps of so many seconds an arm takes when it is its turn."""
+    return min(MOST_STEPS, max(1, math.ceil(TURN / seconds)))
 
 
 def _itemsize(placed: Placed) -> int:
@@ -431,14 +436,7 @@ def write(path: Path, text: str, *, replacing: bool = False) -> None:
     """
     if not replacing:
         must_be_new(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {reason_of(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    store.write(path, text.encode())
 
 
 def dumps(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from handgrad.benchmarks import machine, paired
 from handgrad.benchmarks.arms import Work
-from handgrad.benchmarks.bench import MOST_STEPS, TURN
+from handgrad.benchmarks.bench import steps_in_a_turn
 from handgrad.benchmarks.worker import Worker
 from handgrad.neuron import Parameters
 
@@ -28,7 +28,7 @@ def trial(arm: str, works: tuple[Work, Work], rounds: int, threads: int, seed: i
     workers = [Worker(arm, threads) for _ in works]
     try:
         steady = [worker.place(work).steady for worker, work in zip(workers, works, strict=True)]
-        steps = min(MOST_STEPS, max(1, int(TURN / min(steady)) + 1))
+        steps = steps_in_a_turn(min(steady))
         times: list[list[float]] = [[], []]
         for _ in range(rounds):
             for i in rng.permutation(2).tolist():

@@ -97,9 +97,9 @@ def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
     """
     height, width = size
     try:
-        size_of_file = file.seek(0, os.SEEK_END)
-        if size_of_file > MAX_BYTES:
-            raise Unreadable(f"too large: {size_of_file:,} bytes, over {MAX_BYTES:,}")
+        fault = too_large(file.seek(0, os.SEEK_END))
+        if fault:
+            raise Unreadable(fault)
         file.seek(0)
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -116,6 +116,11 @@ def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
         raise
     except Exception as error:  # decoders given damaged bytes raise nearly anything
         raise Unreadable(f"damaged: {reason_of(error)}") from None
+
+
+def too_large(size: int) -> str | None:
+    """Why a file of so many bytes is refused; None where it is not."""
+    return f"too large: {size:,} bytes, over {MAX_BYTES:,}" if size > MAX_BYTES else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from handgrad.data.example import Skipped
-from handgrad.data.photograph import MAX_BYTES
+from handgrad.data.photograph import too_large
 from handgrad.errors import DataError, printable, reason_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})
@@ -86,7 +86,7 @@ def _walk(source: Path) -> Iterator[_Entry]:
                     folders.append((path, name + "/"))
                     continue
                 regular = item.is_file(follow_symlinks=False)
-                fault = _too_large(item.stat(follow_symlinks=False).st_size) if regular else "not a regular file"
+                fault = too_large(item.stat(follow_symlinks=False).st_size) if regular else "not a regular file"
             except OSError as error:
                 fault = f"cannot be read: {reason_of(error)}"
             yield _Entry(name, partial(_open, path), fault)
@@ -100,17 +100,13 @@ def _members(archive: zipfile.ZipFile) -> Iterator[_Entry]:
             return io.BytesIO(archive.read(member))
 
     for member in archive.infolist():
-        name, fault = member.filename.replace("\\", "/"), _too_large(member.file_size)
+        name, fault = member.filename.replace("\\", "/"), too_large(member.file_size)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             fault = "not a regular file"
         elif name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
             fault = "its name leads out of the zip"
         if not member.is_dir():
             yield _Entry(name, partial(read, member), fault)
-
-
-def _too_large(size: int) -> str | None:
-    return f"too large: {size:,} bytes, over {MAX_BYTES:,}" if size > MAX_BYTES else None
 
 
 def _found(source: Path, kind: Literal["folder", "zip"], entries: Iterable[_Entry]) -> Found:
