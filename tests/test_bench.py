@@ -21,7 +21,7 @@ import threadpoolctl
 from handgrad import UsageError, backends
 from handgrad.benchmarks import bench, machine, paired, trust
 from handgrad.benchmarks.arms import Work, load, names
-from handgrad.benchmarks.worker import ArmError, Worker
+from handgrad.benchmarks.worker import ArmError, Worker, _Served
 from handgrad.cli import run
 from handgrad.neuron import Parameters
 
@@ -409,3 +409,21 @@ def test_the_trial_of_trust_sees_twice_the_work():
     more = trust.works(2000, 400, 0)[1]
     assert more.X.shape == (2000, 440)
     assert np.array_equal(more.X[:, 400:], once.X[:, :40])
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "torch_compiled"])
+def test_what_a_worker_measures_of_an_arm(name, tmp_path):
+    """In this process: what its own process does between two messages."""
+    given = work(n=200, m=40)
+    np.save(tmp_path / "X.npy", given.X.T)
+    served = _Served(name)
+    placed = served.place(given, tmp_path / "X.npy")
+    for mine, exact in zip(placed.result, bench.reference(given, "float64").result, strict=True):
+        np.testing.assert_allclose(mine, exact, rtol=1e-4, atol=1e-5)
+    assert {result[1] for result in placed.results} == {"cpu"}
+    assert placed.settings["cores"] == machine.cores()
+    seconds = served.time(4)
+    assert len(seconds) == 4
+    assert all(second > 0 for second in seconds)
+    assert served.peak() >= 0
+    assert min(served.read_bandwidth("cpu").values()) > 1e8

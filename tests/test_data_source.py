@@ -3,6 +3,8 @@
 import os
 import stat
 import zipfile
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +186,42 @@ def test_names_alone_decide_the_layout():
     assert classes_of(["all/cat/1.jpg", "all/dog/1.jpg"]) == ["cat", "dog"]
     assert classes_of(["cat/1.jpg"]) == ["cat"]
     assert classes_of(["cat.0.jpg", "dog/1.jpg"]) is None
+
+
+class _Refused:
+    """A folder's entry on a disk that does not say what it is."""
+
+    name = "cat.9.jpg"
+
+    def is_dir(self, follow_symlinks):
+        raise PermissionError(13, "Permission denied")
+
+
+def test_what_the_disk_does_not_tell_of_is_skipped_and_named(tmp_path, monkeypatch):
+    """Root may read whatever its permissions are, so the system is made to refuse."""
+    for name in FLAT:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "locked").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return nullcontext([*real(path), _Refused()])
+
+    monkeypatch.setattr("os.scandir", scandir)
+    classes, skipped = found_in(tmp_path)
+    assert set(classes) == set(FLAT)
+    assert skipped == {
+        "locked/": "cannot be listed: Permission denied",
+        "cat.9.jpg": "cannot be read: Permission denied",
+    }
+
+
+def test_folders_of_a_zip_are_no_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "source.zip", "w") as archive:
+        archive.mkdir("cat")
+        for name in FOLDERS:
+            archive.writestr(name, name)
+    classes, skipped = found_in(tmp_path / "source.zip")
+    assert (set(classes), skipped) == (set(FOLDERS), {})

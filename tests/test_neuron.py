@@ -511,3 +511,42 @@ def test_a_relu_does_not_learn_at_zero(backend, dtype):
     )
     assert (gradients.dW == 0).all()
     assert gradients.db == 0
+
+
+def test_values_that_lie_on_an_accelerator_are_not_fetched_to_be_looked_at(pixels):
+    """A device of NumPy's own arrays, under another name, that counts what comes back from it."""
+
+    class Far(np.lib.mixins.NDArrayOperatorsMixin):
+        def __init__(self, V):
+            self.V, self.shape, self.dtype, self.ndim = V, V.shape, V.dtype, V.ndim
+
+    fetched = []
+
+    class Distant(Neuron):
+        def _check_device(self):
+            pass
+
+        def put(self, array):
+            return array if isinstance(array, Far) else Far(np.asarray(array, self.dtype))
+
+        def get(self, array):
+            if isinstance(array, Far):
+                fetched.append(array.shape)
+            return array.V if isinstance(array, Far) else np.asarray(array)
+
+        def forward(self, parameters, X):
+            W, b, X = (self.put(V).V for V in (*parameters, X))
+            return Far(1 / (1 + np.exp(-(W @ (self.input_scale * X) + b))))
+
+        def sums(self, parameters, X, Y):
+            raise NotImplementedError
+
+    X, _ = pixels
+    neuron = Distant(input_scale=1 / 255, device="far", dtype="float64")
+    P = Parameters.random(12, 1)
+    placed = neuron.put(X)
+    A = neuron.predict_proba(P, placed)
+    np.testing.assert_allclose(A, ByHand(input_scale=1 / 255, dtype="float64").predict_proba(P, X), rtol=1e-12)
+    assert X.shape not in fetched
+    with pytest.raises(UsageError, match=r"W\[0, 0\] is nan"):
+        neuron.predict_proba(Parameters(P.W * np.nan, P.b), placed)

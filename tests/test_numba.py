@@ -109,3 +109,25 @@ if child == 0:
     os._exit(0 if float(neuron.sums(P, X, Y).loss) == before else 1)
 raise SystemExit(os.waitpid(child, 0)[1] != 0)
 """
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "identity"])
+def test_what_is_compiled_is_what_is_written(one, activation, loss, dtype, rng, monkeypatch):
+    """The same steps by Python itself: what reassociation may change is rounding."""
+    if loss == "cross_entropy" and activation != "sigmoid":
+        return
+    module = __import__("handgrad.backends.numba", fromlist=["_"])
+    X, Y = rng.integers(0, 256, (21, 7), np.uint8).T, rng.integers(0, 2, (1, 21))
+    neuron, P = one(activation, loss, l2=0.1, input_scale=1 / 255, dtype=dtype), Parameters.random(7, 1)
+    options = dict(epochs=3, learning_rate=0.1, initial=P, validation=(X[:, :5], Y[:, :5]))
+    compiled = neuron.sums(P, X, Y), *neuron.fit(X, Y, **options)
+    monkeypatch.setattr(module, "BLOCK", 8)  # several, and one that is not full
+    for name in "_loss", "_read", "_descend", "_add":
+        monkeypatch.setattr(module, name, getattr(module, name).py_func)
+    written = neuron.sums(P, X, Y), *neuron.fit(X, Y, **options)
+    u = 20 * np.finfo(dtype).eps
+    for mine, other in zip((*compiled[0], *compiled[1]), (*written[0], *written[1]), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=u, atol=u)
+    np.testing.assert_allclose(written[2].train_cost, compiled[2].train_cost, rtol=u)
+    np.testing.assert_allclose(written[2].validation_cost, compiled[2].validation_cost, rtol=u)

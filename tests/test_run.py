@@ -4,11 +4,12 @@ import csv
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from handgrad import DataError, History, Parameters
+from handgrad import DataError, History, Parameters, store
 from handgrad.backends.numpy import Neuron
 from handgrad.run import Model, load_model, save_run, versions
 from handgrad.sealed import sealed, unsealed
@@ -113,3 +114,10 @@ def test_a_model_cut_short_or_altered_anywhere_is_refused(tmp_path):
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
         with pytest.raises(DataError, match=r"model\.safetensors: (is no whole file|found format)"):
             load_model(tmp_path)
+
+
+def test_where_folders_cannot_be_synced_files_are_written_all_the_same(tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("handgrad.store.os", SimpleNamespace(name="nt", fsync=lambda _: None))
+        store.write(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"

@@ -167,7 +167,7 @@ def _dot(equation: Any, left: Any, right: Any) -> Any:
         out = L.reshape(*batch, M, 1).astype(dtype) * R.reshape(*batch, 1, N)
     else:
         out = np.matmul(L.reshape(*batch, M, K).astype(dtype, copy=False), R.reshape(*batch, K, N))
-    return out.reshape(*batch, *rows, *columns)
+    return out.reshape((*batch, *rows, *columns))
 
 
 def _broadcast(equation: Any, x: Any, *_: Any) -> Any:
