@@ -18,6 +18,7 @@ from handgrad.blocks import Blocks
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
+from handgrad.views import Views
 
 try:
     import jax
@@ -63,7 +64,7 @@ class Neuron(neuron.Neuron):
     def put(self, array: Any) -> jax.Array:
         if isinstance(array, Inputs):
             array = array.rows.T
-        with self._x64():
+        with self._arithmetic():
             placed: jax.Array = jax.device_put(portable(array, self.dtype), self._device()).astype(self.dtype)
         return placed
 
@@ -80,18 +81,18 @@ class Neuron(neuron.Neuron):
         return np.asarray(array)
 
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
-        with self._x64():
+        with self._arithmetic():
             A: jax.Array = self._forward(self._put(parameters), self.put(X))
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
-        with self._x64():
+        with self._arithmetic():
             loss: jax.Array = self._loss_sum(self._put(parameters), self.put_inputs(X), self.put(Y))
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
-        with self._x64():
+        with self._arithmetic():
             loss, (dW, db) = self._loss_and_gradients(self._put(parameters), X, self.put(Y))
         return Sums(loss, dW, db, X.shape[1])
 
@@ -105,8 +106,8 @@ class Neuron(neuron.Neuron):
         validation_every: int,
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
-        with self._x64():
-            if any(isinstance(X, Blocks) for X, _ in (train, validation or train)):
+        with self._arithmetic():
+            if any(isinstance(X, Blocks | Views) for X, _ in (train, validation or train)):
                 return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
@@ -114,10 +115,6 @@ class Neuron(neuron.Neuron):
         train_costs, validation_costs = self.get(costs)[:, : len(epochs)]
         taken = [validation is not None and epoch % validation_every == 0 for epoch in epochs]
         return parameters, train_costs, np.where(taken, validation_costs, np.nan)
-
-    def _sums_of(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
-        with self._x64():
-            return super()._sums_of(parameters, X, Y)
 
     @partial(jax.jit, static_argnums=0)
     def _descend(
@@ -188,7 +185,7 @@ class Neuron(neuron.Neuron):
         """Whether n features are read by the fused step: on a CUDA device, in float32."""
         return self.device.startswith(("cuda", "gpu")) and self.dtype == "float32" and fused.fits(n)
 
-    def _x64(self) -> AbstractContextManager[Any]:
+    def _arithmetic(self) -> AbstractContextManager[Any]:
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 

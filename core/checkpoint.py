@@ -1,7 +1,7 @@
 """Where a training stands, in one file: what is needed to go on as if it had never stopped.
 
-``checkpoint.safetensors`` holds W, b and the history as tensors, and in its metadata a format version, the settings of
-the training, the hash of the data set, what it ran on, and a checksum of all that.
+``checkpoint.safetensors`` holds the history and the places of a state as tensors, and in its metadata a format version,
+the settings of the training, the hash of the data set, what it ran on, and a checksum of all that.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handgrad import store
-from handgrad.descent import History, State
+from handgrad.descent import History, Place, State
 from handgrad.errors import DataError, reason_of
 from handgrad.neuron import Parameters
 from handgrad.run import CHECKPOINT, versions
 from handgrad.sealed import sealed, unsealed
 
-FORMAT = 1
+FORMAT = 2
+PLACES = ("here", "before", "best")
 
 
 class Checkpoint(NamedTuple):
@@ -44,10 +45,15 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         UsageError: it cannot be written; the one before is kept.
     """
     state = checkpoint.state
-    before = {f"before_{name}": V for name, V in state.before._asdict().items()}
-    place = {"first": state.first, "span": state.span, "block": state.block}
-    about = {name: getattr(checkpoint, name) for name in ("settings", "data", "environment")} | {"place": place}
-    store.write(run / CHECKPOINT, sealed(state.parameters._asdict() | before | vars(state.history), FORMAT, about))
+    places = {name: place for name in PLACES if (place := getattr(state, name)) is not None}
+    tensors = {f"history.{name}": V for name, V in vars(state.history).items()}
+    for name, place in places.items():
+        tensors |= {f"{name}.{key}": V for key, V in place.parameters._asdict().items()}
+        tensors |= {f"{name}.memory.{key}": V for key, V in place.memory.items()}
+    about = {name: getattr(checkpoint, name) for name in ("settings", "data", "environment")}
+    about |= {"epochs": {name: place.epoch for name, place in places.items()}}
+    about |= {"span": state.span, "block": state.block}
+    store.write(run / CHECKPOINT, sealed(tensors, FORMAT, about))
 
 
 def load_checkpoint(run: Path) -> Checkpoint | None:
@@ -62,18 +68,25 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     try:
-        parameters = Parameters(tensors.pop("W"), tensors.pop("b"))
-        before = Parameters(tensors.pop("before_W"), tensors.pop("before_b"))
-        history = History(**tensors)
+        history = History(**_under("history", tensors))
         if len({len(column) for column in vars(history).values()}) != 1:
             raise ValueError("columns of the history differ in length")
-        state = State(parameters, history, before=before, **about.pop("place"))
+        places = {name: _place(_under(name, tensors), epoch) for name, epoch in about.pop("epochs").items()}
+        state = State(history, span=about.pop("span"), block=about.pop("block"), **places)
         checkpoint = Checkpoint(state, **about)
         if not (isinstance(checkpoint.settings, dict) and isinstance(checkpoint.environment, dict)):
             raise ValueError("settings and environment are no tables")
         return checkpoint
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: is no checkpoint of handgrad: {reason_of(error)}; begin anew") from None
+
+
+def _under(name: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}."): V for key, V in tensors.items() if key.startswith(f"{name}.")}
+
+
+def _place(tensors: dict[str, Any], epoch: int) -> Place:
+    return Place(epoch, Parameters(tensors["W"], tensors["b"]), _under("memory", tensors))
 
 
 def environment(backend: str) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""Full-batch gradient descent: the one training loop, for every backend, and the history that it leaves."""
+"""The one training loop, for every backend and every optimizer, and the history that it leaves."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +15,8 @@ from tqdm import tqdm
 from handgrad.errors import HandgradError, UsageError
 
 if TYPE_CHECKING:
-    from handgrad.neuron import Array, Neuron, Parameters
+    from handgrad.neuron import Array, Gradients, Neuron, Parameters
+    from handgrad.optimizers import Optimizer
 
 BLOCK_EPOCHS = 1024
 """The most epochs in one call of `Neuron.descend`; a backend may size its buffers by it."""
@@ -32,34 +33,90 @@ class History:
         train_cost: the cost *before* the epoch's update, so that the first one at zero weights is log 2.
         validation_cost: the same on the validation set; NaN in epochs in which it was not taken.
         seconds: how long the epoch took. The first one includes a backend's compilation.
+        evaluations: gradients over all examples that the epoch took: one, or as many as L-BFGS searched a line for.
     """
 
     train_cost: npt.NDArray[np.float64]
     validation_cost: npt.NDArray[np.float64]
     seconds: npt.NDArray[np.float64]
+    evaluations: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.train_cost)
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The first epoch that began with the lowest validation cost; None where none was taken."""
+        taken = np.flatnonzero(~np.isnan(self.validation_cost))
+        return int(taken[np.argmin(self.validation_cost[taken])]) if len(taken) else None
+
+
+class Place(NamedTuple):
+    """Where a training is before an epoch: its parameters, and what else the optimizer goes on from."""
+
+    epoch: int
+    parameters: Parameters
+    memory: Mapping[str, Array]
+
 
 class State(NamedTuple):
-    """Where a training stands. Arrays are NumPy's.
+    """What a training can be gone on from. Arrays are NumPy's, in the coordinates of the descent.
 
     Attributes:
-        parameters: after the last epoch of the history, in the coordinates of the descent.
         history: so far.
-        first, before: an earlier epoch and the parameters at its start, to go back to should the next cost not be
-            finite.
+        here: after the last epoch of the history.
+        before: an earlier place, to go back to should the next cost not be finite.
+        best: a place at or before the epoch with the best validation cost; None where that is not asked for.
         span: whether the coordinates are those of the span of the examples (`handgrad.span`).
         block: examples in a block of X; 0 where X is whole.
     """
 
-    parameters: Parameters
     history: History
-    first: int
-    before: Parameters
+    here: Place
+    before: Place
+    best: Place | None = None
     span: bool = False
     block: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained, on what; arrays are on the device.
+
+    Attributes:
+        neuron: that gives costs and gradients.
+        train: X and Y to learn from; X may be `Blocks` or `Views`.
+        validation: X and Y to watch, or None.
+        epochs: how many there are to be in all.
+        validation_every: the validation cost is taken at epochs that this divides.
+    """
+
+    neuron: Neuron
+    train: tuple[Array, Array]
+    validation: tuple[Array, Array] | None
+    epochs: int
+    validation_every: int
+
+    def cost(self, parameters: Parameters) -> Array:
+        """J on the training set, on the device."""
+        return self.neuron._cost_on(parameters, *self.train)
+
+    def validation_cost(self, parameters: Parameters, epoch: int) -> Array:
+        """J on the validation set, on the device; NaN where it is not to be taken."""
+        if self.validation is None or epoch % self.validation_every:
+            return math.nan
+        return self.neuron._cost_on(parameters, *self.validation)
+
+    def value_and_gradients(self, parameters: Parameters) -> tuple[float, Gradients]:
+        """J and its gradients on the training set, on the host."""
+        neuron = self.neuron
+        sums = neuron._sums_of(parameters, *self.train)
+        J, gradients = neuron._cost(parameters, sums.loss, sums.m), neuron._gradients(parameters, sums)
+        return float(neuron.get(J)), type(gradients)(*map(neuron.get, gradients))
+
+    def parameters(self, W: Array, b: Array) -> Parameters:
+        """On the device."""
+        return self.neuron._parameters(W, b)
 
 
 class DivergedError(HandgradError):
@@ -84,68 +141,82 @@ class DivergedError(HandgradError):
 
 
 def train(
-    neuron: Neuron,
+    task: Task,
+    optimizer: Optimizer,
     parameters: Parameters,
-    train: tuple[Array, Array],
-    validation: tuple[Array, Array] | None,
     *,
-    epochs: int,
-    learning_rate: float,
-    validation_every: int,
-    progress: bool,
+    patience: int | None = None,
+    progress: bool = False,
     resume: State | None = None,
     watch: Callable[[Callable[[], State]], bool] | None = None,
 ) -> tuple[Parameters, History]:
     """The loop behind `Neuron.fit`, on arrays that were checked and put on the device.
 
-    Epochs run in blocks (`Neuron.descend`), between which the costs are fetched, checked and shown. The first block is
-    a single epoch, so that compilation is charged to it; the others are sized to take about a tenth of a second.
+    Epochs run in blocks, between which the costs are fetched, checked and shown. The first block is a single epoch, so
+    that compilation is charged to it; the others are sized to take about a tenth of a second. Where an epoch within a
+    block is wanted, the last good or the best, the optimizer takes the epochs up to it once more.
     """
-    costs: list[float] = []
-    validation_costs: list[float] = []
-    seconds: list[float] = []
-    previous = 0, parameters  # where the block before began
+    neuron = task.neuron
+    columns: list[list[float]] = [[], [], [], []]
+    costs, validation_costs, seconds, evaluations = columns
+    here = before = Place(0, parameters, {})
+    best = None if patience is None else here
     if resume is not None:
-        if resume.parameters.W.shape != tuple(parameters.W.shape):
+        found = resume.here.parameters.W.shape
+        if found != tuple(parameters.W.shape):
             raise UsageError(
-                f"resume has W of shape {resume.parameters.W.shape}; expected {tuple(parameters.W.shape)}, "
+                f"resume has W of shape {found}; expected {tuple(parameters.W.shape)}, "
                 "the state of a training on these data with these settings"
             )
-        costs, validation_costs, seconds = (column.tolist() for column in vars(resume.history).values())
-        parameters, before = (
-            type(parameters)(*(neuron.put(V) for V in given)) for given in (resume.parameters, resume.before)
-        )
-        previous = resume.first, before
+        for column, values in zip(columns, vars(resume.history).values(), strict=True):
+            column += values.tolist()
+        here, before = _placed(neuron, resume.here), _placed(neuron, resume.before)
+        best = resume.best and _placed(neuron, resume.best)
 
     def state() -> State:
-        return State(
-            neuron._host(parameters), _history(costs, validation_costs, seconds), previous[0], neuron._host(previous[1])
-        )
+        places = _on_host(neuron, here), _on_host(neuron, before)
+        return State(_history(columns), *places, best and _on_host(neuron, best))
 
-    with tqdm(total=epochs, initial=len(costs), unit="epoch", disable=None if progress else True) as bar:
-        while len(costs) < epochs:
-            first = len(costs)
-            block = range(first, min(first + _block_epochs(seconds), epochs))
+    def at(epoch: int, place: Place) -> Place:
+        """The place of a later epoch."""
+        taken = optimizer.take(replace(task, validation=None), place, range(place.epoch, epoch))
+        return Place(epoch, taken.parameters, taken.memory)
+
+    with (
+        neuron._arithmetic(),
+        tqdm(total=task.epochs, initial=here.epoch, unit="epoch", disable=None if progress else True) as bar,
+    ):
+        over = False
+        while here.epoch < task.epochs and not over:
             start = time.perf_counter()
-            after, block_costs, block_validation = neuron.descend(
-                parameters, train, validation, learning_rate, block, validation_every
-            )
-            costs += [float(neuron.get(cost)) for cost in block_costs]
-            validation_costs += [float(neuron.get(cost)) for cost in block_validation]
+            taken = optimizer.take(task, here, range(here.epoch, min(here.epoch + _block_epochs(seconds), task.epochs)))
+            costs += [float(neuron.get(cost)) for cost in taken.costs]
+            validation_costs += [float(neuron.get(cost)) for cost in taken.validation_costs]
+            evaluations += taken.evaluations
+            block = range(here.epoch, len(costs))
             seconds += [(time.perf_counter() - start) / len(block)] * len(block)
-            bad = _first_bad(costs, block, neuron._host(after))
+            bad = _first_bad(costs, block, neuron._host(taken.parameters))
             if bad is not None:
-                # Descent is deterministic: go back and stop at the last parameters whose cost is finite.
-                origin, good = (first, parameters) if bad > first else previous
-                good, _, _ = neuron.descend(good, train, None, learning_rate, range(origin, bad - 1), 1)
-                history = _history(costs[:bad], validation_costs[:bad], seconds[:bad])
-                raise DivergedError(_advice(bad, learning_rate), bad, neuron._host(good), history)
-            previous, parameters = (first, parameters), after
+                # The bits are the same again: go back and stop at the last parameters whose cost is finite.
+                good = at(max(bad - 1, 0), here if bad > here.epoch else before)
+                raise DivergedError(_advice(bad, optimizer), bad, neuron._host(good.parameters), _history(columns, bad))
+            if patience is not None:
+                stop = _lost(validation_costs, patience)
+                if stop is not None:
+                    over = True
+                    for column in columns:
+                        del column[stop + 1 :]
+                if _best(validation_costs) in block:
+                    best = here
+            before, here = here, Place(block.stop, taken.parameters, taken.memory)
+            over |= taken.done
             bar.set_postfix_str(_shown(costs, validation_costs), refresh=False)
             bar.update(len(block))
-            if watch is not None and watch(state):
+            if watch is not None and not over and watch(state):
                 break
-    return neuron._host(parameters), _history(costs, validation_costs, seconds)
+        if best is not None and (epoch := _best(validation_costs)) is not None:
+            here = at(epoch, best)
+    return neuron._host(here.parameters), _history(columns)
 
 
 def _block_epochs(seconds: list[float]) -> int:
@@ -159,17 +230,40 @@ def _first_bad(costs: list[float], block: range, after: Parameters) -> int | Non
     return None if all(np.isfinite(V).all() for V in after) else block.stop
 
 
-def _advice(epoch: int, learning_rate: float) -> str:
+def _lost(validation_costs: list[float], patience: int) -> int | None:
+    """The first epoch whose validation cost comes so many epochs after the best one before it."""
+    lowest, best = math.inf, 0
+    for epoch, cost in enumerate(validation_costs):
+        if cost < lowest:
+            lowest, best = cost, epoch
+        elif epoch - best >= patience and not math.isnan(cost):
+            return epoch
+    return None
+
+
+def _best(validation_costs: list[float]) -> int | None:
+    return _history([validation_costs] * 4).best_epoch
+
+
+def _placed(neuron: Neuron, place: Place) -> Place:
+    return place._replace(parameters=neuron._parameters(*place.parameters))
+
+
+def _on_host(neuron: Neuron, place: Place) -> Place:
+    memory = {name: np.array(neuron.get(V)) for name, V in place.memory.items()}
+    return Place(place.epoch, neuron._host(place.parameters), memory)
+
+
+def _advice(epoch: int, optimizer: Optimizer) -> str:
     if epoch == 0:
         return "the cost of the initial parameters is not finite (epoch 0); start from smaller ones or scale X down"
-    return (
-        f"training diverged: not finite from epoch {epoch} on; the learning rate {learning_rate:g} is too high "
-        f"for these data, try {learning_rate / 10:g}"
-    )
+    rate = getattr(optimizer, "learning_rate", None)
+    why = f"the learning rate {rate:g} is too high for these data, try {rate / 10:g}" if rate else "scale X down"
+    return f"training diverged: not finite from epoch {epoch} on; {why}"
 
 
-def _history(costs: list[float], validation_costs: list[float], seconds: list[float]) -> History:
-    return History(*(np.array(column, dtype=np.float64) for column in (costs, validation_costs, seconds)))
+def _history(columns: list[list[float]], epochs: int | None = None) -> History:
+    return History(*(np.array(column[:epochs], dtype=np.float64) for column in columns))
 
 
 def _shown(costs: list[float], validation_costs: list[float]) -> str:

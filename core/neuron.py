@@ -20,10 +20,12 @@ examples that it is given), `forward`, and the way in and out, `put` and `get`. 
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -33,8 +35,11 @@ import numpy.typing as npt
 from handgrad import descent, memory
 from handgrad import span as spans
 from handgrad.blocks import VALUES, Blocks, in_a_file
-from handgrad.descent import History, State
+from handgrad.checks import count, number
+from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
+from handgrad.optimizers import GradientDescent, Optimizer
+from handgrad.views import View, Views
 
 Array: TypeAlias = Any
 """A backend's own array (`numpy.ndarray`, `torch.Tensor`, `jax.Array`); where it is an argument, a NumPy array too."""
@@ -122,8 +127,8 @@ class Neuron(ABC):
                 "use loss 'squared_error' or the sigmoid"
             )
         # As Python's floats, which take on the dtype of the arrays that they meet; NumPy's would impose theirs.
-        object.__setattr__(self, "l2", _number("l2", self.l2, zero=True))
-        object.__setattr__(self, "input_scale", _number("input_scale", self.input_scale))
+        object.__setattr__(self, "l2", number("l2", self.l2, zero=True))
+        object.__setattr__(self, "input_scale", number("input_scale", self.input_scale))
         self._check_device()
 
     reads_bytes: ClassVar[bool] = False
@@ -187,18 +192,19 @@ class Neuron(ABC):
             The parameters after the last one, and the costs on train and on validation before each epoch's update
             (NaN where not taken). Costs are scalars of the backend, not yet waited for.
         """
+        task = Task(self, train, validation, epochs.stop, validation_every)
         costs, validation_costs = [], []
         for epoch in epochs:
-            cost = math.nan
-            if validation is not None and epoch % validation_every == 0:
-                X, Y = validation
-                cost = self._cost(parameters, self._loss_sum_of(parameters, X, Y), X.shape[1])
-            validation_costs.append(cost)
+            validation_costs.append(task.validation_cost(parameters, epoch))
             sums = self._sums_of(parameters, *train)
             costs.append(self._cost(parameters, sums.loss, sums.m))
             dW, db = self._gradients(parameters, sums)
             parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
         return parameters, costs, validation_costs
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        """Within it, the backend's arrays are computed with, by operators, in the neuron's dtype."""
+        return nullcontext()
 
     def _check_device(self) -> None:
         """Raise a UsageError where `device` does not exist."""
@@ -218,19 +224,19 @@ class Neuron(ABC):
         Raises:
             DataError: a shape does not fit, a label is not 0 or 1, or a value is not finite.
         """
-        parameters, X, Y = self._checked(parameters, X, Y)
-        loss = self.get(self._loss_sum_of(parameters, X, Y))
-        return float(self._cost(self._host(parameters), loss, X.shape[1]))
+        with self._arithmetic():
+            return float(self.get(self._cost_on(*self._checked(parameters, X, Y))))
 
     def gradients(self, parameters: Parameters, X: Array, Y: Array) -> Gradients:
         """dJ/dW (1, n) and dJ/db () as NumPy arrays. Arguments and errors as for `cost`."""
         parameters, X, Y = self._checked(parameters, X, Y)
-        loss, dW, db, m = self._sums_of(parameters, X, Y)
+        with self._arithmetic():
+            loss, dW, db, m = self._sums_of(parameters, X, Y)
         return self._gradients(self._host(parameters), Sums(self.get(loss), self.get(dW), self.get(db), m))
 
     def step(self, parameters: Parameters, X: Array, Y: Array, learning_rate: float) -> Parameters:
         """One epoch: W - alpha dW and b - alpha db, on the device. Arguments and errors as for `cost`."""
-        learning_rate = _number("learning_rate", learning_rate)
+        learning_rate = number("learning_rate", learning_rate)
         parameters, X, Y = self._checked(parameters, X, Y)
         return self.descend(parameters, (X, Y), None, learning_rate, range(1), 1)[0]
 
@@ -240,28 +246,33 @@ class Neuron(ABC):
         Y: Array,
         *,
         epochs: int,
-        learning_rate: float,
+        learning_rate: float | None = None,
+        optimizer: Optimizer | None = None,
         initial: Parameters | None = None,
         validation: tuple[Array, Array] | None = None,
         validation_every: int = 1,
+        patience: int | None = None,
         span: bool | None = None,
         block: int | None = None,
         progress: bool = False,
         resume: State | None = None,
         watch: Callable[[Callable[[], State]], bool] | None = None,
     ) -> tuple[Parameters, History]:
-        """Train by full-batch gradient descent: W := W - alpha dW, b := b - alpha db, `epochs` times.
+        """Train, by full-batch gradient descent unless told otherwise: W := W - alpha dW, b := b - alpha db.
 
         Args:
-            X: (n, m), of bytes, integers or floats; it is put on the device once.
+            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such.
             Y: (1, m), 0 or 1.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
+            optimizer: what to train with instead, of `handgrad.optimizers`: SGD(learning_rate), LBFGS().
             initial: the parameters to start from; zeros by default.
             validation: X and Y on which to take the cost as well.
             validation_every: take it in every k-th epoch, counted from 0.
+            patience: end when the lowest validation cost is so many epochs old, and return the parameters that had it;
+                by default, the last ones after all epochs are returned.
             span: descend in the span of the examples (`handgrad.span`), which is the same but for rounding; by default,
-                where it takes less work: there are fewer examples than features, and epochs enough.
+                in gradient descent where it takes less work: there are fewer examples than features, and epochs enough.
             block: leave X, a NumPy array, where it is, in memory or in a memory-mapped file, and put so many examples
                 at a time on the device; 0: never; by default, where a copy of all would not fit in half of the memory.
             progress: show a bar with the costs on standard error, if that is a terminal.
@@ -270,42 +281,48 @@ class Neuron(ABC):
                 Training ends early when it returns True.
 
         Returns:
-            The parameters after the last epoch that was taken, as NumPy arrays in the neuron's dtype, and the history.
+            The parameters after the last epoch that was taken, or of the best, as NumPy arrays in the neuron's dtype,
+            and the history.
 
         Raises:
             UsageError: an argument is out of its range, or `initial` does not fit X.
             DataError: as for `cost`, for the training or the validation set.
             DivergedError: the cost stopped being finite; it carries the last good parameters and the history.
         """
-        epochs = _count("epochs", epochs, 0)
-        validation_every = _count("validation_every", validation_every, 1)
-        learning_rate = _number("learning_rate", learning_rate)
+        epochs = count("epochs", epochs, 0)
+        validation_every = count("validation_every", validation_every, 1)
+        if (learning_rate is None) == (optimizer is None):
+            raise UsageError("expected either a learning_rate, of gradient descent, or an optimizer")
+        optimizer = optimizer or GradientDescent(learning_rate)  # type: ignore[arg-type]
+        if patience is not None:
+            patience = count("patience", patience, 1)
+            if validation is None:
+                raise UsageError(f"patience is {patience} and there is no validation; expected X and Y to judge by")
         if initial is None:
             initial = Parameters.zeros(np.shape(X)[0] if np.ndim(X) else 0)
         if resume is not None:
             span, block = resume.span, resume.block
         if block is not None:
-            block = _count("block", block, 0)
+            block = count("block", block, 0)
         parameters, X, Y = self._checked(initial, X, Y, block)
-        block = X.width if isinstance(X, Blocks) else 0
+        stored = X.X if isinstance(X, Views) else X
+        block = stored.width if isinstance(stored, Blocks) else 0
         if validation is not None:
             try:
                 validation = self._checked(parameters, *validation, block)[1:]
             except HandgradError as error:
                 raise type(error)(f"validation: {error}") from None
         if span is None:
-            span = self.device == "cpu" and spans.pays(X, validation, epochs)
-        if span and block:
-            raise UsageError(f"span is True and block is {block}; the span takes X whole; expected one of the two")
+            span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(X, validation, epochs)
+        if span and (block or isinstance(X, Views)):
+            what = "X is a view" if isinstance(X, Views) else f"block is {block}"
+            raise UsageError(f"span is True and {what}; the span takes X whole and as it is; expected one of the two")
         train = spans.train if span else descent.train
         return train(
-            self,
+            Task(self, (X, Y), validation, epochs, validation_every),
+            optimizer,
             parameters,
-            (X, Y),
-            validation,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            validation_every=validation_every,
+            patience=patience,
             progress=progress,
             resume=resume,
             watch=watch and (lambda state: watch(lambda: state()._replace(span=span, block=block))),
@@ -342,9 +359,23 @@ class Neuron(ABC):
     def _host(self, parameters: Parameters) -> Parameters:
         return Parameters(np.array(self.get(parameters.W)), np.array(self.get(parameters.b)))
 
-    # Of X whole or in blocks.
+    def _parameters(self, W: Array, b: Array) -> Parameters:
+        return Parameters(self.put(W), self.put(b))
+
+    # Of X whole, in blocks, or in views.
+
+    def _cost_on(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        return self._cost(parameters, self._loss_sum_of(parameters, X, Y), X.shape[1])
 
     def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        if isinstance(X, Views):
+            return functools.reduce(
+                operator.add,
+                (
+                    view.unfold(self._sums_of(self._folded(view, parameters), X.X, Y[:, which]), self.input_scale)
+                    for view, which in X
+                ),
+            )
         if not isinstance(X, Blocks):
             return self.sums(parameters, X, Y)
         total = None
@@ -356,14 +387,22 @@ class Neuron(ABC):
         return total
 
     def _loss_sum_of(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        if isinstance(X, Views):
+            return sum(self._loss_sum_of(self._folded(view, parameters), X.X, Y[:, which]) for view, which in X)
         if not isinstance(X, Blocks):
             return self.loss_sum(parameters, X, Y)
         return sum(self.get(self.loss_sum(parameters, x, Y[:, which])) for x, which in X)
 
     def _activations(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
+        if isinstance(X, Views):
+            with self._arithmetic():
+                return np.concatenate([self._activations(self._folded(view, parameters), X.X) for view, _ in X], axis=1)
         if not isinstance(X, Blocks):
             return self.get(self.forward(parameters, X))
         return np.concatenate([self.get(self.forward(parameters, x)) for x, _ in X], axis=1)
+
+    def _folded(self, view: View, parameters: Parameters) -> Parameters:
+        return view.fold(parameters, self.input_scale)
 
     def _placed(self, X: Array, block: int | None) -> Array:
         """X on the device, or in blocks where that is asked for or a copy would take more than half of the memory."""
@@ -382,6 +421,10 @@ class Neuron(ABC):
 
         Values of X that lie on an accelerator already are taken as they are, since looking would cost a transfer.
         """
+        if isinstance(X, Views):
+            placed, stored, _ = self._checked(parameters, X.X, None, block)
+            Y = None if Y is None else self._labels(Y, X.shape[1])
+            return placed, Views(stored, [view.placed(self) for view in X.views]), Y
         X = _array("X", X, DataError)
         if X.ndim != 2 or 0 in X.shape:
             raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
@@ -393,17 +436,21 @@ class Neuron(ABC):
             raise UsageError(
                 f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
             )
-        if Y is not None:
-            Y = _array("Y", Y, DataError)
-            if tuple(Y.shape) != (1, m):
-                raise DataError(
-                    f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
-                )
-            _check_labels(self.get(Y))
+        labels = None if Y is None else self._labels(Y, m)
         for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
             if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
                 _check_values(name, self.get(V), self.dtype, error)
-        return Parameters(self.put(W), self.put(b)), self._placed(X, block), None if Y is None else self.put(Y)
+        return Parameters(self.put(W), self.put(b)), self._placed(X, block), labels
+
+    def _labels(self, Y: Array, m: int) -> Array:
+        """Y on the device, after it was found to be (1, m) of 0 and 1."""
+        Y = _array("Y", Y, DataError)
+        if tuple(Y.shape) != (1, m):
+            raise DataError(
+                f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
+            )
+        _check_labels(self.get(Y))
+        return self.put(Y)
 
 
 def portable(array: Array, dtype: str) -> Array:
@@ -418,26 +465,6 @@ def portable(array: Array, dtype: str) -> Array:
     if changed or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         return np.array(array, dtype, order="C")
     return array
-
-
-def _number(name: str, value: float, *, zero: bool = False) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and (number > 0 or (zero and number == 0))):
-        raise UsageError(f"{name} is {value}; expected a finite number {'of at least' if zero else 'above'} 0")
-    return number
-
-
-def _count(name: str, value: int, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = least - 1
-    if count < least:
-        raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
-    return count
 
 
 def _array(name: str, V: Array, error: type[HandgradError]) -> Array:

@@ -3,7 +3,7 @@
 ::
 
     model.safetensors    W (1, n) and b (), and in the metadata the configuration, classes and size of the photographs
-    history.csv          epoch, train_cost, validation_cost, seconds: a line per epoch
+    history.csv          epoch, train_cost, validation_cost, seconds, evaluations: a line per epoch
     run.json             how it was trained and what came out
 """
 
@@ -92,8 +92,8 @@ def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]
     write(folder / MODEL, sealed(model.parameters._asdict(), FORMAT, described))
     file = io.StringIO(newline="")
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["epoch", "train_cost", "validation_cost", "seconds"])
-    for epoch, row in enumerate(zip(history.train_cost, history.validation_cost, history.seconds, strict=True)):
+    table.writerow(["epoch", *vars(history)])
+    for epoch, row in enumerate(zip(*vars(history).values(), strict=True)):
         table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
     write(folder / HISTORY, file.getvalue().encode())
     write(folder / RUN, (json.dumps(about, indent=2) + "\n").encode())

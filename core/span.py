@@ -24,10 +24,12 @@ import numpy.typing as npt
 
 from handgrad import descent, memory
 from handgrad.blocks import Blocks
-from handgrad.descent import DivergedError, History
+from handgrad.descent import DivergedError, History, Task
+from handgrad.views import Views
 
 if TYPE_CHECKING:
-    from handgrad.neuron import Neuron, Parameters
+    from handgrad.neuron import Parameters
+    from handgrad.optimizers import Optimizer
 
 Array = npt.NDArray[Any]
 
@@ -40,7 +42,7 @@ def pays(X: Any, validation: tuple[Any, Any] | None, epochs: int) -> bool:
 
     And whether there is room for it: three copies of the examples in float64, in half of the memory.
     """
-    if isinstance(X, Blocks) or (validation is not None and isinstance(validation[0], Blocks)):
+    if any(isinstance(inputs, Blocks | Views) for inputs in (X, validation and validation[0])):
         return False
     n, m = (int(k) for k in X.shape)
     r, watched = m + 1, 0 if validation is None else int(validation[0].shape[1])
@@ -50,23 +52,22 @@ def pays(X: Any, validation: tuple[Any, Any] | None, epochs: int) -> bool:
     return 2 * (find + epochs * r * (2 * m + watched)) < epochs * n * (2 * m + watched)
 
 
-def train(
-    neuron: Neuron, parameters: Parameters, train: tuple[Any, Any], validation: tuple[Any, Any] | None, **options: Any
-) -> tuple[Parameters, History]:
-    """`descent.train` in the span of the examples of `train`; arguments, result and errors are the same.
+def train(task: Task, optimizer: Optimizer, parameters: Parameters, **options: Any) -> tuple[Parameters, History]:
+    """`descent.train` in the span of the examples to learn from; arguments, result and errors are the same.
 
     The time to find the span is that of the first epoch that is taken.
     """
+    neuron, (X, Y), validation = task.neuron, task.train, task.validation
     start = time.perf_counter()
     with np.errstate(all="ignore"):
         W = neuron.get(parameters.W)
-        span = Span(neuron.get(train[0]), W, neuron.dtype)
+        span = Span(neuron.get(X), W, neuron.dtype)
         inside = parameters._replace(W=neuron.put(span.coordinates(W.T).T))
         inputs = [neuron.put(span.X)]
         if validation is not None:
             inputs.append(neuron.put(span.coordinates(neuron.get(validation[0]))))
     if not all(np.isfinite(neuron.get(V)).all() for V in (inside.W, *inputs)):  # squares that overflow
-        return descent.train(neuron, parameters, train, validation, **options)
+        return descent.train(task, optimizer, parameters, **options)
     if validation is not None:
         validation = inputs[1], validation[1]
     found = time.perf_counter() - start
@@ -75,7 +76,9 @@ def train(
         return inside._replace(W=span.restore(inside.W).astype(neuron.dtype))
 
     try:
-        inside, history = descent.train(neuron, inside, (inputs[0], train[1]), validation, **options)
+        inside, history = descent.train(
+            replace(task, train=(inputs[0], Y), validation=validation), optimizer, inside, **options
+        )
     except DivergedError as error:
         error.parameters = outside(error.parameters)
         raise

@@ -39,7 +39,7 @@ def write(path: Path, content: bytes) -> None:
         _sync(path.parent)
     except OSError as error:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            temporary.unlink()
         raise UsageError(
             f"{path}: cannot be written: {reason_of(error)}; {kept}; free space or name another"
         ) from error

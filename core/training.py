@@ -148,9 +148,10 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
     here = environment(settings.backend)
     lasting = asdict(replace(settings, data=str(Path(settings.data).absolute())))
     kept = -math.inf
+    stopping = False
 
     def watch(state: Callable[[], State]) -> bool:
-        nonlocal kept
+        nonlocal kept, stopping
         stopping = care.stop()
         if stopping or time.monotonic() - kept >= care.every:
             save_checkpoint(run, Checkpoint(state(), lasting, dataset.hash, here))
@@ -174,7 +175,7 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         )
     except DivergedError as error:
         diverged, parameters, history = error, error.parameters, error.history
-    if diverged is None and len(history) < settings.epochs:
+    if diverged is None and stopping and len(history) < settings.epochs:
         return Outcome(settings, None, len(history))
     used = versions(settings.backend)
     result = asdict(settings) | {

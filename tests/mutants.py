@@ -32,7 +32,7 @@ TESTS = {
     "backends/numpy.py": [["test_neuron.py", *NUMPY], ["test_gradients.py", *NUMPY]],
     "core/store.py": [
         ["test_training.py", "-k", "disk or share or begin or lock"],
-        ["test_run.py", "-k", "permissions"],
+        ["test_run.py", "-k", "permissions or written or synced"],
         ["test_data_prepare.py", "-k", "exist or fail or made or filled or ctrl"],
     ],
 }

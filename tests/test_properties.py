@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from handgrad import History, Parameters
 from handgrad.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from handgrad.descent import State
+from handgrad.descent import Place, State
 from handgrad.run import Model, load_model, save_run
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -29,7 +29,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20).filter(str.isprintable
 )
 def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data, l2):
     parameters = Parameters(W.astype(dtype), np.asarray(b, dtype))
-    history = History(*np.zeros((3, 0)))
+    history = History(*np.zeros((4, 0)))
     configuration = "sigmoid", "cross_entropy", l2, 1.0, np.dtype(dtype).name
     model = Model(parameters, *configuration, classes, (2, 2, 3), data, {"handgrad": "0"})
     with tempfile.TemporaryDirectory() as folder:
@@ -41,19 +41,27 @@ def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data
     assert vars(found) | {"parameters": None} == vars(model) | {"parameters": None}
 
 
-@given(W=hnp.arrays(np.float64, (1, 3), elements=st.floats(width=64)), costs=COSTS, others=COSTS, seconds=COSTS)
-def test_a_checkpoint_that_is_saved_and_loaded_is_the_same(W, costs, others, seconds):
-    parameters = Parameters(W, np.zeros(()))
-    state = State(parameters, History(costs, others, seconds), 2, Parameters(-W, np.ones(())), True, 7)
+@given(
+    W=hnp.arrays(np.float64, (1, 3), elements=st.floats(width=64)), columns=st.tuples(*[COSTS] * 4), best=st.booleans()
+)
+def test_a_checkpoint_that_is_saved_and_loaded_is_the_same(W, columns, best):
+    here = Place(5, Parameters(W, np.zeros(())), {"W": 2 * W, "J": np.ones(())})
+    before = Place(2, Parameters(-W, np.ones(())), {})
+    state = State(History(*columns), here, before, before if best else None, True, 7)
     kept = Checkpoint(state, {"epochs": 3, "span": None}, "hash", {"cores": "2"})
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), kept)
         found = load_checkpoint(Path(folder))
     assert found[1:] == kept[1:]
-    assert found.state.parameters.W.tobytes() == W.tobytes()
-    assert found.state.before.W.tobytes() == (-W).tobytes()
-    assert (found.state.first, found.state.span, found.state.block) == (2, True, 7)
-    for column, other in zip(vars(found.state.history).values(), (costs, others, seconds), strict=True):
+    assert (found.state.span, found.state.block) == (True, 7)
+    for place, other in zip(found.state[1:4], state[1:4], strict=True):
+        if other is None:
+            assert place is None
+            continue
+        assert (place.epoch, set(place.memory)) == (other.epoch, set(other.memory))
+        assert [V.tobytes() for V in place.parameters] == [V.tobytes() for V in other.parameters]
+        assert all(place.memory[name].tobytes() == V.tobytes() for name, V in other.memory.items())
+    for column, other in zip(vars(found.state.history).values(), columns, strict=True):
         assert column.tobytes() == other.tobytes()
 
 

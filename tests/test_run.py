@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from handgrad.backends.numpy import Neuron
 from handgrad.run import Model, load_model, save_run, versions
 from handgrad.sealed import sealed, unsealed
 
-HISTORY = History(np.array([0.6931, 0.5]), np.array([0.7, np.nan]), np.array([0.1, 0.2]))
+HISTORY = History(np.array([0.6931, 0.5]), np.array([0.7, np.nan]), np.array([0.1, 0.2]), np.ones(2))
 
 
 def model(dtype="float32"):
@@ -121,3 +122,37 @@ def test_where_folders_cannot_be_synced_files_are_written_all_the_same(tmp_path,
         elsewhere.setattr("handgrad.store.os", SimpleNamespace(name="nt", fsync=lambda _: None))
         store.write(tmp_path / "file", b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of open files are read from /proc")
+def test_what_is_written_goes_to_the_disk_before_it_gets_its_name_and_the_name_after(tmp_path, monkeypatch):
+    happened = []
+    real, rename = os.fsync, Path.replace
+
+    def fsync(descriptor):
+        happened.append(("synced", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        happened.append(("of length", os.fstat(descriptor).st_size if happened[-1][1] == ".file.new" else None))
+        real(descriptor)
+
+    def replace(self, target):
+        happened.append(("renamed", self.name))
+        return rename(self, target)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    store.write(tmp_path / "file", b"content")
+    folder = tmp_path.name
+    assert happened == [
+        ("synced", ".file.new"), ("of length", 7), ("renamed", ".file.new"), ("synced", folder), ("of length", None)
+    ]  # fmt: skip
+    happened.clear()
+    with store.new_folder(tmp_path / "made" / "in" / "here") as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text("x")
+    names = [name for what, name in happened if what != "of length"]
+    assert set(names[:2]) == {"inner", "file"}
+    assert names[2:] == [temporary.name, temporary.name, "in"]
+    assert happened[6] == ("renamed", temporary.name)
+    assert (tmp_path / "made" / "in" / "here" / "inner" / "file").read_text() == "x"
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened

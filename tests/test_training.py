@@ -266,7 +266,7 @@ def test_a_disk_that_fails_leaves_the_old_state_and_is_named(where, code, data, 
     assert said.startswith(f"{run / 'checkpoint.safetensors'}: cannot be written: {os.strerror(code)}")
     if where == "folder":  # the name was given to the new file already
         assert "it is there, whole, but may not outlast a loss of power" in said
-        np.testing.assert_array_equal(load_checkpoint(run).state.parameters.W, checkpoint.state.parameters.W)
+        np.testing.assert_array_equal(load_checkpoint(run).state.here.parameters.W, checkpoint.state.here.parameters.W)
     else:
         assert "what was there before is kept" in said
         assert (run / "checkpoint.safetensors").read_bytes() == before
@@ -419,8 +419,11 @@ def test_a_lock_is_held_only_by_one_who_has_the_file_that_is_there(tmp_path, mon
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda tensors, _: tensors.pop("W"), "is no checkpoint of handgrad"),
-        (lambda tensors, _: tensors.update(train_cost=np.zeros(7)), "columns of the history differ in length"),
+        (lambda tensors, _: tensors.pop("here.W"), "is no checkpoint of handgrad"),
+        (
+            lambda tensors, _: tensors.update({"history.train_cost": np.zeros(7)}),
+            "columns of the history differ in length",
+        ),
         (lambda _, about: about.update(settings=[1]), "settings and environment are no tables"),
         (lambda _, about: about.update(more=1), "is no checkpoint of handgrad"),
         (lambda _, about: about["settings"].update(more=1), "is no checkpoint of handgrad"),
@@ -430,9 +433,9 @@ def test_a_checkpoint_that_contradicts_itself_is_refused(change, said, data, tmp
     run = tmp_path / "run"
     stopped(data, run)
     path = run / "checkpoint.safetensors"
-    tensors, about = unsealed(path, 1)
+    tensors, about = unsealed(path, 2)
     change(tensors, about)
-    path.write_bytes(sealed(tensors, 1, about))
+    path.write_bytes(sealed(tensors, 2, about))
     with pytest.raises(DataError, match=said):
         resume(run)
 

@@ -1,0 +1,259 @@
+"""Ways from the gradients of a neuron to better parameters; each takes sums over examples, from any backend.
+
+`GradientDescent` is the articles' own. `SGD` takes a few examples at a time, `LBFGS` learns the curvature as it goes.
+All are driven by the one loop of `handgrad.descent`, which fetches costs, keeps the state, and stops in time.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.checks import count, number
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.views import Views, batch
+
+if TYPE_CHECKING:
+    from handgrad.descent import Place, Task
+    from handgrad.neuron import Parameters
+
+Vector = npt.NDArray[np.float64]
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+}
+"""What the learning rate is multiplied by where that share of the epochs is done."""
+
+
+class Taken(NamedTuple):
+    """What some epochs gave.
+
+    Attributes:
+        parameters, memory: after the last of them; memory is whatever else the next ones depend on.
+        costs, validation_costs: before each epoch's update; NaN where not taken. Scalars, perhaps not yet waited for.
+        evaluations: of the gradient over all examples, in each epoch.
+        done: whether no further epoch would get any further.
+    """
+
+    parameters: Parameters
+    memory: Mapping[str, Any]
+    costs: Any
+    validation_costs: Any
+    evaluations: list[float]
+    done: bool = False
+
+
+class Optimizer(ABC):
+    """How parameters are made better, epoch after epoch: a configuration, which holds no state."""
+
+    @abstractmethod
+    def take(self, task: Task, place: Place, epochs: range) -> Taken:
+        """Some consecutive epochs from a place, whose memory is empty before the very first one.
+
+        The bits do not depend on how the epochs of a training are divided.
+        """
+
+
+@dataclass(frozen=True)
+class GradientDescent(Optimizer):
+    """Full-batch gradient descent: W := W - alpha dW, b := b - alpha db.
+
+    Args:
+        learning_rate: alpha, above 0.
+
+    Raises:
+        UsageError: it is not.
+    """
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", number("learning_rate", self.learning_rate))
+
+    def take(self, task: Task, place: Place, epochs: range) -> Taken:
+        parameters, costs, validation_costs = task.neuron.descend(
+            place.parameters, task.train, task.validation, self.learning_rate, epochs, task.validation_every
+        )
+        return Taken(parameters, {}, costs, validation_costs, [1.0] * len(epochs))
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum: in each epoch, all examples in a new order, a few at a time.
+
+    For each batch V := mu V + dW and W := W - alpha V, and likewise for b, with the gradients of the batch
+    (Polyak, "Some methods of speeding up the convergence of iteration methods", 1964).
+
+    Args:
+        learning_rate: alpha, above 0, at the start.
+        momentum: mu, from 0 to below 1.
+        batch: examples in a batch, the last one of an epoch perhaps fewer. Mirrored ones come with theirs.
+        schedule: of alpha: "constant", "linear" to 0, or "cosine" (Loshchilov and Hutter, "SGDR", 2017).
+        seed: of the orders.
+
+    Raises:
+        UsageError: an argument is not one of the above.
+    """
+
+    learning_rate: float
+    momentum: float = 0.9
+    batch: int = 64
+    schedule: str = "constant"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", number("learning_rate", self.learning_rate))
+        object.__setattr__(self, "momentum", number("momentum", self.momentum, zero=True))
+        if self.momentum >= 1:
+            raise UsageError(f"momentum is {self.momentum}; expected less than 1")
+        object.__setattr__(self, "batch", count("batch", self.batch, 1))
+        object.__setattr__(self, "seed", count("seed", self.seed, 0))
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
+
+    def take(self, task: Task, place: Place, epochs: range) -> Taken:
+        neuron, (X, Y) = task.neuron, task.train
+        parameters = place.parameters
+        m = (X.X if isinstance(X, Views) else X).shape[1]
+        V = [neuron.put(place.memory.get(name, np.zeros(np.shape(P)))) for name, P in parameters._asdict().items()]
+        costs, validation_costs = [], []
+        for epoch in epochs:
+            costs.append(task.cost(parameters))
+            validation_costs.append(task.validation_cost(parameters, epoch))
+            rate = self.learning_rate * SCHEDULES[self.schedule](epoch / task.epochs)
+            order = np.random.default_rng((self.seed, epoch)).permutation(m)
+            for first in range(0, m, self.batch):
+                sums = neuron._sums_of(parameters, *batch(X, Y, order[first : first + self.batch]))
+                gradients = neuron._gradients(parameters, sums)
+                V = [self.momentum * v + d for v, d in zip(V, gradients, strict=True)]
+                parameters = type(parameters)(*(P - rate * v for P, v in zip(parameters, V, strict=True)))
+        memory = dict(zip(parameters._fields, V, strict=True))
+        return Taken(parameters, memory, costs, validation_costs, [1.0] * len(epochs))
+
+
+@dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """L-BFGS: an epoch is a step against the gradient, turned by the curvature that the last steps have met.
+
+    Direction and step are SciPy's (`scipy.optimize.LbfgsInvHessProduct`, and `line_search` for the strong Wolfe
+    conditions); a line search may look at the cost more than once, and never at another cost than the neuron's own.
+    The vectors are float64, whatever the neuron's dtype. Training ends before its last epoch when the gradient is small
+    enough, or no step along it lowers the cost by more than rounding.
+
+    Nocedal and Wright, "Numerical Optimization", 2006, algorithms 7.4 and 7.5.
+
+    Args:
+        memory: how many steps are remembered, at least 1.
+        tolerance: the largest entry of the gradient that is small enough, at least 0.
+
+    Raises:
+        UsageError: an argument is out of its range.
+        MissingExtraError: SciPy is not installed.
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memory", count("memory", self.memory, 1))
+        object.__setattr__(self, "tolerance", number("tolerance", self.tolerance, zero=True))
+        _scipy()
+
+    def take(self, task: Task, place: Place, epochs: range) -> Taken:
+        objective = _Objective(task)
+        x = np.concatenate([np.ravel(task.neuron.get(V)) for V in place.parameters]).astype(np.float64)
+        kept = dict(place.memory) or dict(zip(("J", "gradient"), objective(x), strict=True))
+        steps, turns = (list(kept.get(name, ())) for name in ("steps", "turns"))  # of x, and of the gradient
+        J, gradient = kept["J"], kept["gradient"]
+        costs, validation_costs, evaluations, done = [], [], [], False
+        for epoch in epochs:
+            costs.append(J)
+            validation_costs.append(task.validation_cost(objective.parameters(x), epoch))
+            after = None
+            done = abs(gradient).max() <= self.tolerance
+            while after is None and not done:
+                after = objective.line_search(x, -_turned(gradient, steps, turns), J, gradient, first=not steps)
+                done = after is None and not steps
+                if after is None:  # what was remembered leads nowhere: straight down, then
+                    steps, turns = [], []
+            evaluations.append(float(objective.evaluations))
+            objective.evaluations = 0
+            if after is None:
+                break
+            J, last = objective(after)
+            step, turn = after - x, last - gradient
+            x, gradient = after, last
+            if step @ turn > np.finfo(task.neuron.dtype).eps * (turn @ turn):
+                steps, turns = [*steps, step][-self.memory :], [*turns, turn][-self.memory :]
+        memory = {"J": np.asarray(J), "gradient": gradient}
+        memory |= {name: np.reshape(V, (-1, x.size)) for name, V in (("steps", steps), ("turns", turns))}
+        return Taken(objective.parameters(x), memory, costs, validation_costs, evaluations, done)
+
+
+class _Objective:
+    """J and its gradient as functions of a vector, W and then b, in float64; it is rounded to the neuron's dtype first.
+
+    Attributes:
+        evaluations: how many gradients were taken.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.evaluations = 0
+        self.last: tuple[Vector, float, Vector] | None = None
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        x = self.rounded(x)
+        if self.last is None or not np.array_equal(self.last[0], x):
+            J, gradients = self.task.value_and_gradients(self.parameters(x))
+            gradient = np.concatenate([np.ravel(V) for V in gradients]).astype(np.float64)
+            self.last = x, J, gradient
+            self.evaluations += 1
+        return self.last[1:]
+
+    def rounded(self, x: Vector) -> Vector:
+        with np.errstate(over="ignore"):
+            return x.astype(self.task.neuron.dtype).astype(np.float64)
+
+    def parameters(self, x: Vector) -> Parameters:
+        dtype = self.task.neuron.dtype
+        return self.task.parameters(x[np.newaxis, :-1].astype(dtype), x[-1].astype(dtype))
+
+    def line_search(self, x: Vector, p: Vector, J: float, gradient: Vector, *, first: bool) -> Vector | None:
+        """A better point along p; None where rounding hides whether there is one."""
+        before = J + float(np.linalg.norm(gradient)) / 2 if first else None  # so that the first try has length 1
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # that it does not converge is seen from what it returns
+            alpha = _scipy().line_search(lambda x: self(x)[0], lambda x: self(x)[1], x, p, gradient, J, before)[0]
+        if alpha is None:
+            return None
+        after = self.rounded(x + alpha * p)
+        return after if self(after)[0] < J else None
+
+
+def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector]) -> Vector:
+    """H g, with the inverse Hessian H as L-BFGS estimates it, which starts from gamma I (Nocedal and Wright, 7.20)."""
+    if not steps:
+        return gradient
+    gamma = (steps[-1] @ turns[-1]) / (turns[-1] @ turns[-1])
+    root = np.sqrt(gamma)  # SciPy's starts from I; so in coordinates in which that is gamma I
+    H = _scipy().LbfgsInvHessProduct(np.asarray(steps) / root, np.asarray(turns) * root)
+    turned: Vector = root * H.matvec(root * gradient)
+    return turned
+
+
+def _scipy() -> Any:
+    try:
+        import scipy.optimize
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("SciPy", "scipy") from error
+    return scipy.optimize
