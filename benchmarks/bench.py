@@ -422,12 +422,6 @@ def _against(size: dict[str, Any], one: str, other: str) -> str:
     return ""
 
 
-def must_be_new(path: Path) -> None:
-    """Raise a UsageError where the file exists already."""
-    if path.exists():
-        raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
-
-
 def write(path: Path, text: str, *, replacing: bool = False) -> None:
     """A file that is whole or absent.
 
@@ -435,7 +429,7 @@ def write(path: Path, text: str, *, replacing: bool = False) -> None:
         UsageError: it exists, or cannot be written.
     """
     if not replacing:
-        must_be_new(path)
+        store.must_be_new(path)
     store.write(path, text.encode())
 
 

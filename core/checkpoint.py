@@ -18,7 +18,7 @@ from handgrad.neuron import Parameters
 from handgrad.run import CHECKPOINT, versions
 from handgrad.sealed import sealed, unsealed
 
-FORMAT = 2
+FORMAT = 1
 PLACES = ("here", "before", "best")
 
 

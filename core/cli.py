@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handgrad.checks import number
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES
+from handgrad.scores import wilson
 from handgrad.table import table
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
     from handgrad.comparison import Row
     from handgrad.neuron import Neuron
+    from handgrad.validation import Row as Fold
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
@@ -78,6 +81,21 @@ def _add(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
     return decorate
 
 
+class Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
+    """A number, or "auto", which is None."""
+
+    name = "float|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The number."""
+        if value == "auto":
+            return None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto", param, ctx)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for a script.")
 
 of_the_neuron = _add(
@@ -100,9 +118,40 @@ of_the_neuron = _add(
     click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax."),
 )
 
+of_the_inputs = _add(
+    click.option("--mirror", is_flag=True, help="Learn from the mirror images too; they take no memory."),
+    click.option("--standardize", is_flag=True, help="Give every feature mean 0 and deviation 1; folded into W and b."),
+)
+
+of_the_optimizer = _add(
+    click.option(
+        "--optimizer",
+        type=click.Choice(["gd", "sgd", "lbfgs"]),
+        default="gd",
+        show_default=True,
+        help="Full-batch gradient descent, a few examples at a time, or L-BFGS, which needs no learning rate.",
+    ),
+    click.option("--momentum", type=float, default=0.9, show_default=True, help="Of sgd."),
+    click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Examples at a time, sgd."),
+    click.option(
+        "--schedule",
+        type=click.Choice(["constant", "linear", "cosine"]),
+        default="constant",
+        show_default=True,
+        help="Of the learning rate of sgd.",
+    ),
+)
+
+
 of_the_descent = _add(
-    click.option("--learning-rate", type=float, default=0.003, show_default=True, help="alpha in W := W - alpha dW."),
-    click.option("--epochs", type=click.IntRange(min=0), default=500, show_default=True, help="Full-batch steps."),
+    click.option(
+        "--learning-rate",
+        type=Rate(),
+        default=0.003,
+        show_default=True,
+        help="alpha in W := W - alpha dW; auto: half of what is stable.",
+    ),
+    click.option("--epochs", type=click.IntRange(min=0), default=500, show_default=True, help="How many, at most."),
     click.option(
         "--initial",
         type=click.Choice(["zeros", "random"]),
@@ -110,7 +159,9 @@ of_the_descent = _add(
         show_default=True,
         help="What W starts from; b starts from 0.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --initial random."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --initial random, and of sgd."
+    ),
 )
 
 
@@ -118,12 +169,19 @@ of_the_descent = _add(
     epilog=examples(
         "handgrad prepare photographs/ data/",
         "handgrad prepare train.zip data/ --size 64 --validation 0.2 --positive cat",
+        "handgrad prepare photographs/ data/ --features hog --size 128 --test 0.2",
     )
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--size", type=int, help="Side of the square that photographs are resized to.  [default: 64]")
 @click.option("--validation", type=float, help="Share of each class kept for validation.  [default: 0.2]")
+@click.option("--test", type=float, help="Share of each class kept apart until all is chosen.  [default: none]")
+@click.option(
+    "--features",
+    type=click.Choice(["pixels", "gray", "hog"]),
+    help="pixels; gray, their brightness; or hog, histograms of the directions of edges.  [default: pixels]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order and split.")
 @click.option("--positive", metavar="CLASS", help="The name of class 1.  [default: the second in alphabetical order]")
 @click.option("--limit", type=int, metavar="N", help="Take only N photographs, of both classes alike.")
@@ -151,6 +209,7 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     epilog=examples(
         "handgrad train data/ --run run/",
         "handgrad train data/ --run run/ --backend jax --loss squared_error --learning-rate 0.003 --epochs 5000",
+        "handgrad train data/ --run run/ --optimizer lbfgs --l2 0.01 --mirror --early-stopping 20",
         "handgrad train --resume run/",
     )
 )
@@ -159,7 +218,16 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
 @click.option("--resume", "resumed", type=click.Path(path_type=Path), help="Go on with this run, as it was begun.")
 @click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
 @of_the_neuron
+@of_the_inputs
+@of_the_optimizer
 @of_the_descent
+@click.option(
+    "--early-stopping",
+    "patience",
+    type=click.IntRange(min=1),
+    metavar="EPOCHS",
+    help="End when the lowest validation cost is so many epochs old, and keep the parameters that had it.",
+)
 @click.option(
     "--validation-every",
     type=click.IntRange(min=1),
@@ -195,7 +263,8 @@ def train(
 ) -> None:
     """Train a neuron on a data set.
 
-    Full-batch gradient descent on DATA; the neuron, its history and how it was made are kept in the folder --run.
+    Full-batch gradient descent on DATA, or --optimizer; the neuron, its history and how it was made are kept in the
+    folder --run.
 
     The state is kept there every so often, and on Ctrl-C, after the epoch that is being taken (a second Ctrl-C leaves
     at once). --resume goes on from it, to the bits of a training that was not stopped; DATA may be given with it where
@@ -210,12 +279,14 @@ def train(
         if resumed is not None:
             given = [name for name in ("run_folder", *options) if _was_given(name)]
             if given:
-                option = "--run" if given[0] == "run_folder" else f"--{given[0].replace('_', '-')}"
+                names = {"run_folder": "--run", "patience": "--early-stopping"}
+                option = names.get(given[0], f"--{given[0].replace('_', '-')}")
                 raise UsageError(f"{option}: found it beside --resume; a run goes on as it was begun; leave it out")
             run, outcome = resumed, training.resume(resumed, data, care)
         elif data is None or run_folder is None:
             raise UsageError("expected DATA and --run RUN to begin a training, or --resume RUN to go on with one")
         else:
+            _of_the_optimizer_only(options["optimizer"])
             run, outcome = run_folder, training.train(run_folder, training.Settings(str(data), **options), care)
     if outcome.result is None:
         resume = f"handgrad train --resume {_word(run)}"
@@ -226,11 +297,22 @@ def train(
         _print_json(result)
     else:
         click.echo(_table_of_sets(result["sets"]))
-        click.echo(f"\n{result['epochs']} epochs, {_ms(result['seconds_per_epoch'])} ms each; kept in {run}")
+        best = "" if result["best_epoch"] is None else f", the best {result['best_epoch']}"
+        click.echo(f"\n{result['epochs']} epochs{best}, {_ms(result['seconds_per_epoch'])} ms each; kept in {run}")
     if outcome.diverged:
         raise outcome.diverged
     if not as_json:
         click.echo(f"next: handgrad evaluate {_word(run)} {_word(Path(outcome.settings.data))}")
+
+
+def _of_the_optimizer_only(optimizer: str) -> None:
+    """Raise a UsageError for an option that another optimizer has."""
+    of_sgd = ["momentum", "batch", "schedule"]
+    others = {"gd": of_sgd, "sgd": [], "lbfgs": ["learning_rate", *of_sgd]}
+    for name in others[optimizer]:
+        if _was_given(name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option}: found it beside --optimizer {optimizer}, which has none; leave it out")
 
 
 def _was_given(name: str) -> bool:
@@ -259,28 +341,50 @@ def _stopping() -> Iterator[Callable[[], bool]]:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax.")
+@click.option("--test", is_flag=True, help="On the test set too: once, when nothing is left to choose.")
+@click.option(
+    "--figure", type=click.Path(path_type=Path), help="Draw ROC and reliability into this new file, .svg or .png."
+)
 @as_json
-def evaluate(run_folder: Path, data: Path, backend: str, device: str, as_json: bool) -> None:
-    """Cost and accuracy of a trained neuron.
+def evaluate(
+    run_folder: Path, data: Path, backend: str, device: str, test: bool, figure: Path | None, as_json: bool
+) -> None:
+    """Cost, accuracy and more of a trained neuron.
 
-    Of the neuron in RUN, on both sets of DATA.
+    Of the neuron in RUN, on the sets of DATA: the mean loss; the accuracy, with the 95 % interval in which that among
+    all such photographs lies (Wilson); the area under the ROC curve; what each class was taken for; and, of examples
+    that are said to be of class 1 with some probability, how many are.
     """
     from handgrad import backends
     from handgrad.data import Dataset
     from handgrad.run import load_model
     from handgrad.training import finite, measured
+    from handgrad.training import sets as sets_of
 
     model, dataset = load_model(run_folder), Dataset.open(data)
-    if (model.classes, model.size) != (dataset.classes, dataset.size):
+    if (model.classes, model.size, model.features) != (dataset.classes, dataset.size, dataset.features):
         raise DataError(
-            f"{data}: found classes {dataset.classes} of size {dataset.size}; "
-            f"expected {model.classes} of size {model.size}, as {run_folder} was trained on"
+            f"{data}: found classes {dataset.classes} of size {dataset.size}, {dataset.features.kind}; "
+            f"expected {model.classes} of size {model.size}, {model.features.kind}, as {run_folder} was trained on"
         )
-    sets = finite(measured(model.neuron(backends.load(backend), device), model.parameters, dataset))
+    if test and not dataset.test.Y.size:
+        raise UsageError(f"test: {data} has no test set; make one with: handgrad prepare --test 0.2")
+    neuron = model.neuron(backends.load(backend), device)
+    if figure is not None:
+        from handgrad import look
+
+        shown = sets_of(dataset, test=test).items()
+        pairs = {name: (neuron.predict_proba(model.parameters, X), Y) for name, (X, Y) in shown}
+        look.save(look.scores(pairs, probabilities=neuron.activation == "sigmoid"), figure)
+    sets = finite(measured(neuron, model.parameters, dataset, test=test))
     if as_json:
         _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
         click.echo(_table_of_sets(sets))
+        for s in sets:
+            click.echo(f"\n{s['set']}\n\n{_table_of_confusion(s, model.classes)}")
+        if sets[-1]["reliability"]:
+            click.echo(f"\nreliability, {sets[-1]['set']}\n\n{_table_of_reliability(sets[-1])}")
         click.echo(f"\nnext: handgrad predict {_word(run_folder)} IMAGE...")
 
 
@@ -303,13 +407,13 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
 
     model = load_model(run_folder)
     neuron = model.neuron(Neuron)
-    height, width, channels = model.size
-    if channels != 3:
-        raise DataError(f"{run_folder}: was trained on {channels} channels; expected 3, as a photograph has")
+    if model.size != model.features.size:
+        raise DataError(f"{run_folder}: was trained on {model.size[2]} channels; expected 3, as a photograph has")
+    model.features.check()
     predictions, unreadable = [], False
     for image in images:
         try:
-            x = read_photograph(image, (height, width)).reshape(-1, 1)
+            x = model.features.of(read_photograph(image, model.features.photograph)).reshape(-1, 1)
         except DataError as error:
             click.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
             unreadable = True
@@ -329,6 +433,131 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
 
 
 @handgrad.command(
+    "cross-validate",
+    epilog=examples(
+        "handgrad cross-validate data/ --folds 5 --l2 0,1e-3,1e-2,1e-1",
+        "handgrad cross-validate data/ --l2 0.01,0.1 --mirror --backend numba --plot folds.svg",
+    ),
+)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
+@click.option("--l2", "penalties", default="0,1e-4,1e-3,1e-2,1e-1,1", show_default=True, help="To try, with commas.")
+@click.option("--by", type=click.Choice(["accuracy", "cost"]), default="cost", show_default=True, help="To choose.")
+@click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda on torch and jax.")
+@of_the_inputs
+@click.option("--epochs", type=click.IntRange(min=1), default=1000, show_default=True, help="Of L-BFGS, at most.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the folds.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it into this new file, .svg or .png.")
+@as_json
+def cross_validate(
+    data: Path,
+    folds: int,
+    penalties: str,
+    by: str,
+    backend: str,
+    epochs: int,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Choose the penalty, by k-fold cross-validation.
+
+    The photographs of DATA to train on and to validate on, together, are dealt into folds, stratified. On each fold the
+    neuron is measured that L-BFGS trained on the others. The penalty that is chosen is the largest within one standard
+    error of the best. The test set, if there is one, is left alone: choose here, train, then evaluate --test.
+    """
+    from handgrad import training
+
+    settings = training.Settings(str(data), backend, optimizer="lbfgs", epochs=epochs, seed=seed, **options)
+    if plot is not None:
+        from handgrad import look
+
+        look.must_be_drawable(plot)
+    rows, chosen = training.cross_validate(settings, _penalties(penalties), folds, by, progress=True)
+    if plot is not None:
+        look.save(look.folds(rows, chosen), plot)
+    if as_json:
+        found = [asdict(row) | {"interval": row.interval, "chosen": row is chosen} for row in rows]
+        _print_json({"data": str(data), "folds": folds, "by": by, "chosen": chosen.l2, "rows": found})
+        return
+    click.echo(_table_of_folds(rows, chosen))
+    flags = [f"--{name}" for name in ("mirror", "standardize") if options[name]]
+    flags += [f"--backend {backend}"] if backend != "numpy" else []
+    train = f"handgrad train {_word(data)} --run RUN --optimizer lbfgs --l2 {chosen.l2:g} --epochs {epochs}"
+    click.echo(f"\nchosen: l2 {chosen.l2:g}, the largest within one standard error of the best {by}")
+    click.echo(f"next: {' '.join([train, *flags])}")
+
+
+def _penalties(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise UsageError(f"l2 is {text!r}; expected numbers with commas between them, as 0,1e-3,1e-2") from None
+
+
+def _table_of_folds(rows: list[Fold], chosen: Fold) -> str:
+    return table(
+        ["l2", "accuracy", "std. error", "95 % interval", "cost", "std. error", ""],
+        *(
+            [
+                f"{row.l2:g}",
+                _percent(row.accuracy.mean),
+                _percent(row.accuracy.error),
+                _interval(row.interval),
+                f"{row.cost.mean:.4f}",
+                f"{row.cost.error:.4f}",
+                "chosen" if row is chosen else "",
+            ]
+            for row in rows
+        ),
+    )
+
+
+@handgrad.command(
+    epilog=examples("handgrad rate data/", "handgrad rate data/ --learning-rate 0.01 --standardize --backend numba")
+)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--learning-rate", type=float, help="One to judge.")
+@click.option("--backend", default="numpy", show_default=True, help="numpy, numba, torch or jax.")
+@of_the_neuron
+@of_the_inputs
+@as_json
+def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, **options: Any) -> None:
+    """Propose a learning rate for gradient descent, or judge one.
+
+    From the largest eigenvalue of the second moments of the examples to train on, by power iteration. Below the bound
+    the cost falls in every epoch; half of it is proposed.
+    """
+    from handgrad import training
+
+    if learning_rate is not None:
+        learning_rate = number("learning_rate", learning_rate)
+    found = training.rate(training.Settings(str(data), backend, **options))
+    verdict = None if learning_rate is None else found.verdict(learning_rate)
+    if as_json:
+        more = {"bound": found.bound, "proposed": found.proposed, "verdict": verdict}
+        _print_json(training.finite(asdict(found) | more))
+        return
+    click.echo(f"largest eigenvalue  {found.eigenvalue:.6g}, after {found.iterations} iterations")
+    if not found.bound:
+        click.echo(f"no rate is sure for {options['activation']}, whose gradient jumps")
+        return
+    click.echo(f"stable below        {found.bound:.4g}")
+    click.echo(f"proposed            {found.proposed:.4g}")
+    if learning_rate is not None:
+        said = {
+            "falls": "the cost falls in every epoch",
+            "may not settle": "the cost may rise, and may not settle",
+            "must diverge": "the cost must diverge",
+        }
+        click.echo(f"at {learning_rate:g}: {said[str(verdict)]} ({learning_rate / found.bound:.3g} of the bound)")
+    click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate {found.proposed:.4g}")
+
+
+@handgrad.command(
     epilog=examples("handgrad compare data/ --epochs 300", "handgrad compare data/ --backend numpy --backend jax")
 )
 @click.argument("data", type=click.Path(path_type=Path))
@@ -341,7 +570,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
 def compare(
     data: Path,
     chosen: tuple[str, ...],
-    learning_rate: float,
+    learning_rate: float | None,
     epochs: int,
     initial: str,
     seed: int,
@@ -357,10 +586,13 @@ def compare(
     """
     from handgrad import training
     from handgrad.comparison import compare
+    from handgrad.curvature import curvature
     from handgrad.data import Dataset
 
     neurons, missing = _neurons(chosen, options)
     dataset = Dataset.open(data)
+    if learning_rate is None:
+        learning_rate = curvature(neurons["numpy"], dataset.train.X).proposed
     sets = training.sets(dataset)
     rows = compare(
         neurons,
@@ -468,13 +700,14 @@ def bench(
     """
     from handgrad.benchmarks import bench as benchmark
     from handgrad.benchmarks import machine
+    from handgrad.store import must_be_new
 
     if compared:
         _compare_results(benchmark.load(compared[0]), benchmark.load(compared[1]), fail_above)
         return
     for path in json_file, html_file:
         if path is not None:
-            benchmark.must_be_new(path)
+            must_be_new(path)
     if html_file is not None:
         from handgrad.benchmarks.page import page  # said before the work, if Matplotlib is missing
     available = machine.cores()
@@ -589,8 +822,40 @@ def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str
 
 
 def _table_of_sets(sets: list[dict[str, Any]]) -> str:
-    rows = [[s["set"], f"{s['examples']:,}", _cost(s["cost"]), _percent(s["accuracy"])] for s in sets]
-    return table(["set", "examples", "cost", "accuracy"], *rows)
+    rows = [
+        [
+            s["set"],
+            f"{s['examples']:,}",
+            _cost(s["cost"]),
+            _percent(s["accuracy"]),
+            _interval(s["accuracy_interval"]),
+            "-" if s["roc_area"] is None else f"{s['roc_area']:.3f}",
+        ]
+        for s in sets
+    ]
+    return table(["set", "examples", "cost", "accuracy", "95 % interval", "ROC area"], *rows)
+
+
+def _table_of_confusion(s: dict[str, Any], classes: tuple[str, str]) -> str:
+    rows = [
+        [name, *(f"{count:,}" for count in counts), _interval(wilson(counts[i], sum(counts)))]
+        for i, (name, counts) in enumerate(zip(classes, s["confusion"], strict=True))
+    ]
+    return table(["true class", *(f"taken for {name}" for name in classes), "right, 95 %"], *rows)
+
+
+def _table_of_reliability(s: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{found['low']:.1f} to {found['high']:.1f}",
+            f"{found['examples']:,}",
+            f"{found['predicted']:.3f}",
+            f"{found['observed']:.3f}",
+            f"{found['interval'][0]:.3f} to {found['interval'][1]:.3f}",
+        ]
+        for found in s["reliability"]
+    ]
+    return table(["probability", "examples", "predicted", "observed", "95 % interval"], *rows)
 
 
 def _table_of_backends(rows: list[Row]) -> str:
@@ -627,6 +892,10 @@ def _cost(cost: float | None) -> str:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{share:.2%}"
+
+
+def _interval(shares: tuple[float, float]) -> str:
+    return f"{shares[0]:.1%} to {shares[1]:.1%}"
 
 
 def _ms(seconds: float | None) -> str:

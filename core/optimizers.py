@@ -255,5 +255,5 @@ def _scipy() -> Any:
     try:
         import scipy.optimize
     except ModuleNotFoundError as error:
-        raise MissingExtraError("SciPy", "scipy") from error
+        raise MissingExtraError("SciPy", "optimize") from error
     return scipy.optimize

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.data.features import Features
 from handgrad.descent import History
 from handgrad.errors import DataError, HandgradError, reason_of
 from handgrad.neuron import Neuron, Parameters
@@ -44,6 +45,7 @@ class Model:
         activation, loss, l2, input_scale, dtype: the neuron's configuration.
         classes: the names of class 0 and class 1.
         size: (h, w, c) of an example; n = h w c.
+        features: what of a photograph an example is.
         data: the hash of the data set that it was trained on.
         versions: of handgrad, Python, NumPy and the backend's framework.
     """
@@ -56,6 +58,7 @@ class Model:
     dtype: str
     classes: tuple[str, str]
     size: tuple[int, int, int]
+    features: Features
     data: str
     versions: dict[str, str]
 
@@ -66,12 +69,13 @@ class Model:
         parameters: Parameters,
         classes: tuple[str, str],
         size: tuple[int, int, int],
+        features: Features,
         data: str,
         versions: dict[str, str],
     ) -> Model:
         """What a neuron learned, with its configuration."""
         configuration = neuron.activation, neuron.loss, neuron.l2, neuron.input_scale, neuron.dtype
-        return cls(parameters, *configuration, classes, size, data, versions)
+        return cls(parameters, *configuration, classes, size, features, data, versions)
 
     def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
         """The neuron that the parameters belong to, on any backend."""
@@ -112,6 +116,8 @@ def load_model(run: str | PathLike[str]) -> Model:
         tensors, described = unsealed(path, FORMAT)
         parameters = Parameters(tensors["W"], tensors["b"])
         described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
+        kind, photograph = described.get("features", ("pixels", described["size"][:2]))  # 0.1.0 had pixels only
+        described["features"] = Features.read(kind, photograph, described["size"])
         model = Model(parameters, **described)
         model.neuron(NumpyNeuron)
         n = math.prod(model.size)

@@ -45,6 +45,12 @@ def write(path: Path, content: bytes) -> None:
         ) from error
 
 
+def must_be_new(path: Path) -> None:
+    """Raise a UsageError where the file exists already."""
+    if path.exists():
+        raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+
+
 def partly(path: Path) -> Path:
     """Where the content of a file is while it is written."""
     return path.with_name(f".{path.name}.new")

@@ -11,27 +11,34 @@ import math
 import shlex
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from handgrad import backends
+import numpy as np
+
+from handgrad import backends, validation
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
+from handgrad.curvature import Curvature, curvature
 from handgrad.data import Dataset, Examples
 from handgrad.descent import DivergedError, State
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
-from handgrad.neuron import Neuron, Parameters
+from handgrad.neuron import Array, Neuron, Parameters
+from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
 from handgrad.run import CHECKPOINT, RUN, Model, save_run, versions
+from handgrad.scores import Score
 from handgrad.store import LOCK, locked, partly
+from handgrad.validation import Row
+from handgrad.views import Views, mirrored, standardised
 
 PIXEL_SCALE = 1 / 255
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for; as the options of ``handgrad train``."""
+    """What is asked for; as the options of ``handgrad train``. A learning rate of None is to be proposed."""
 
     data: str
     backend: str = "numpy"
@@ -40,11 +47,18 @@ class Settings:
     l2: float = 0.0
     dtype: str = "float32"
     device: str = "cpu"
-    learning_rate: float = 0.003
+    optimizer: str = "gd"
+    learning_rate: float | None = 0.003
+    momentum: float = 0.9
+    batch: int = 64
+    schedule: str = "constant"
     epochs: int = 500
     initial: str = "zeros"
     seed: int = 0
     validation_every: int = 1
+    patience: int | None = None
+    mirror: bool = False
+    standardize: bool = False
     span: bool | None = None
     block: int | None = None
 
@@ -97,8 +111,11 @@ def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
         DataError: the data set cannot be read.
     """
     neuron, dataset = _opened(settings)
+    care = care or Care()
+    if settings.optimizer == "gd":
+        settings = replace(settings, learning_rate=_rate(settings, neuron, dataset, care))
     with _new(run):
-        return _train(run, settings, neuron, dataset, None, care or Care())
+        return _train(run, settings, neuron, dataset, None, care)
 
 
 def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Outcome:
@@ -138,10 +155,108 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
 
 
 def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
+    scale = 1.0 if settings.standardize else PIXEL_SCALE
     neuron = backends.load(settings.backend)(
-        settings.activation, settings.loss, settings.l2, PIXEL_SCALE, settings.dtype, settings.device
+        settings.activation, settings.loss, settings.l2, scale, settings.dtype, settings.device
     )
+    optimizer(settings)  # whose arguments it checks
     return neuron, Dataset.open(settings.data)
+
+
+def optimizer(settings: Settings) -> Optimizer:
+    """What the settings ask for.
+
+    Raises:
+        UsageError: an argument is out of its range.
+        MissingExtraError: SciPy is not installed, for lbfgs.
+    """
+    rate = settings.learning_rate
+    match settings.optimizer:
+        case "gd":
+            return GradientDescent(1.0 if rate is None else rate)
+        case "sgd" if rate is not None:
+            return SGD(rate, settings.momentum, settings.batch, settings.schedule, settings.seed)
+        case "sgd":
+            raise UsageError("learning_rate is to be proposed; that can be done for gd only; expected a number")
+        case "lbfgs":
+            return LBFGS()
+        case other:
+            raise UsageError(f"optimizer is {other!r}; expected gd, sgd or lbfgs")
+
+
+def learned_from(settings: Settings, dataset: Dataset, examples: Examples) -> tuple[Array, Array]:
+    """X and Y as training sees them: mirrored and standardised, where that is asked for, without a copy.
+
+    Raises:
+        UsageError: features of the data set that cannot be mirrored.
+    """
+    X: Array = examples.X
+    Y: Array = examples.Y
+    if settings.mirror:
+        if dataset.features.kind == "hog":
+            raise UsageError(f"mirror: found it for {settings.data}, of hog features; expected pixels or gray")
+        X, Y = mirrored(X, dataset.size), np.tile(Y, 2)
+    return (standardised(X) if settings.standardize else X), Y
+
+
+def rate(settings: Settings) -> Curvature:
+    """How sharply the cost bends on the examples to train on: which learning rates are stable.
+
+    Raises:
+        UsageError: a setting is out of its range.
+        DataError: the data set cannot be read.
+    """
+    neuron, dataset = _opened(settings)
+    return curvature(neuron, learned_from(settings, dataset, dataset.train)[0])
+
+
+def cross_validate(
+    settings: Settings, penalties: Sequence[float], folds: int, by: str, *, progress: bool = False
+) -> tuple[list[Row], Row]:
+    """A row for each penalty, and the chosen one; on the examples to train and to validate on, together, in memory.
+
+    Args:
+        settings: all but the penalty.
+        penalties: to try.
+        folds: how many.
+        by: "accuracy" or "cost".
+        progress: show a bar.
+
+    Raises:
+        UsageError: a setting is out of its range.
+        DataError: the data set cannot be read.
+        DivergedError: a training diverged.
+    """
+    neuron, dataset = _opened(settings)
+    both = dataset.train, dataset.valid
+    rows = validation.cross_validate(
+        neuron,
+        np.concatenate([examples.X.T for examples in both]).T,
+        np.concatenate([examples.Y for examples in both], axis=1),
+        l2=penalties,
+        folds=folds,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        optimizer=optimizer(settings),
+        see=lambda X, Y: learned_from(settings, dataset, Examples(X, Y)),
+        progress=progress,
+    )
+    return rows, validation.one_standard_error(rows, by)
+
+
+def _rate(settings: Settings, neuron: Neuron, dataset: Dataset, care: Care) -> float:
+    """The learning rate, proposed if it is to be; a warning where it cannot go well."""
+    rate = settings.learning_rate
+    if rate is not None and neuron.activation != "identity" and rate * neuron.l2 <= 2:
+        return rate  # nothing is certain about that
+    found = curvature(neuron, learned_from(settings, dataset, dataset.train)[0])
+    if rate is None:
+        if not found.proposed:
+            raise UsageError(f"learning_rate: none is sure for {neuron.activation}, whose gradient jumps; name one")
+        return found.proposed
+    if found.verdict(rate) == "must diverge":
+        care.warn(f"learning rate {rate:g} must diverge, above {found.bound:.4g}; try {found.proposed:.4g}")
+    return rate
 
 
 def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, state: State | None, care: Care) -> Outcome:
@@ -159,14 +274,20 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         return stopping
 
     diverged = None
+    X, Y = learned_from(settings, dataset, dataset.train)
+    watched: tuple[Array, Array] | None = sets(dataset).get("validation")
+    if watched is not None and isinstance(X, Views):
+        watched = X.of(watched[0]), watched[1]
     try:
         parameters, history = neuron.fit(
-            *dataset.train,
+            X,
+            Y,
             epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
+            optimizer=optimizer(settings),
             initial=initial(settings.initial, settings.seed, dataset),
-            validation=sets(dataset).get("validation"),
+            validation=watched,
             validation_every=settings.validation_every,
+            patience=settings.patience,
             span=settings.span,
             block=settings.block,
             progress=care.progress,
@@ -177,10 +298,14 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         diverged, parameters, history = error, error.parameters, error.history
     if diverged is None and stopping and len(history) < settings.epochs:
         return Outcome(settings, None, len(history))
+    if isinstance(X, Views):
+        parameters = X.folded(parameters, neuron.input_scale)
     used = versions(settings.backend)
     result = asdict(settings) | {
         "run": str(run),
         "epochs": len(history),
+        "best_epoch": history.best_epoch if settings.patience else None,
+        "evaluations": float(sum(history.evaluations)),
         "diverged": diverged is not None,
         "sets": measured(neuron, parameters, dataset),
         "seconds": float(sum(history.seconds)),
@@ -188,7 +313,8 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         "versions": used,
     }
     result = finite(result)
-    save_run(run, Model.of(neuron, parameters, dataset.classes, dataset.size, dataset.hash, used), history, result)
+    about = dataset.classes, dataset.size, dataset.features, dataset.hash
+    save_run(run, Model.of(neuron, parameters, *about, used), history, result)
     for path in run / CHECKPOINT, partly(run / CHECKPOINT):
         path.unlink(missing_ok=True)
     return Outcome(settings, result, len(history), diverged)
@@ -249,29 +375,30 @@ def initial(name: str, seed: int, dataset: Dataset) -> Parameters:
     return Parameters.random(n, seed) if name == "random" else Parameters.zeros(n)
 
 
-def sets(dataset: Dataset) -> dict[str, Examples]:
-    """The sets that have examples, by what they are called."""
-    named = {"train": dataset.train, "validation": dataset.valid}
+def sets(dataset: Dataset, *, test: bool = False) -> dict[str, Examples]:
+    """The sets that have examples, by what they are called; that for the test only if it is asked for."""
+    named = {"train": dataset.train, "validation": dataset.valid} | ({"test": dataset.test} if test else {})
     return {name: examples for name, examples in named.items() if examples.Y.shape[1]}
 
 
-def measured(neuron: Neuron, parameters: Parameters, dataset: Dataset) -> list[dict[str, Any]]:
-    """Cost and accuracy on each set."""
+def measured(neuron: Neuron, parameters: Parameters, dataset: Dataset, *, test: bool = False) -> list[dict[str, Any]]:
+    """The `Score` of parameters, folded if need be, on each set, and its name."""
     return [
-        {
-            "set": name,
-            "examples": Y.shape[1],
-            "cost": neuron.cost(parameters, X, Y),
-            "accuracy": neuron.accuracy(parameters, X, Y),
-        }
-        for name, (X, Y) in sets(dataset).items()
+        {"set": name} | score(neuron, parameters, X, Y).to_json() for name, (X, Y) in sets(dataset, test=test).items()
     ]
+
+
+def score(neuron: Neuron, parameters: Parameters, X: Array, Y: Array) -> Score:
+    """How good the parameters are on X (n, m) and Y (1, m); the cost is the mean loss, without the penalty."""
+    cost = replace(neuron, l2=0.0).cost(parameters, X, Y)
+    A = neuron.predict_proba(parameters, X)
+    return Score.of(cost, A, np.asarray(Y), probabilities=neuron.activation == "sigmoid")
 
 
 def finite(value: Any) -> Any:
     """The same with None for numbers that JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,7 @@
 """The commands, as a person or a script meets them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_prepare_reports_what_it_found(command, pictures, tmp_path):
 def test_train_ends_with_a_table_and_leaves_a_whole_run(command, data, tmp_path):
     code, out, err = command("train", data, "--run", tmp_path / "run", "--epochs", "50", "--learning-rate", "0.05")
     assert (code, err) == (0, "")
-    assert out.splitlines()[0].split() == ["set", "examples", "cost", "accuracy"]
+    assert out.splitlines()[0].split() == ["set", "examples", "cost", "accuracy", "95", "%", "interval", "ROC", "area"]
     assert [line.split()[0] for line in out.splitlines()[1:3]] == ["train", "validation"]
     assert "50 epochs" in out
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
@@ -237,8 +238,9 @@ def test_training_that_diverges_exits_4_and_keeps_the_last_good_parameters(comma
     words = ["--loss", "squared_error", "--activation", "identity", "--learning-rate", "1e6", "--json"]
     code, out, err = command("train", data, "--run", tmp_path / "run", *words)
     assert code == 4
-    assert err.count("\n") == 1
-    assert "the learning rate 1e+06 is too high for these data, try 100000" in err
+    warning, error = err.splitlines()
+    assert re.fullmatch("warning: learning rate 1e\\+06 must diverge, above 0.1343; try 0.06717", warning)
+    assert "the learning rate 1e+06 is too high for these data, try 100000" in error
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about == json.loads(out)
     assert about["diverged"] is True
@@ -341,3 +343,162 @@ def test_nothing_is_started_and_nobody_is_called(name, pictures, tmp_path):
     words = "\n".join("|".join(map(str, command)) for command in commands)
     found = subprocess.run([sys.executable, "-c", WATCHED], input=words, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+def test_every_accuracy_has_its_interval_and_a_test_set_is_looked_at_only_when_asked(command, pictures, tmp_path):
+    code, out, _ = command("prepare", pictures, tmp_path / "d", "--size", "4", "--test", "0.25")
+    assert (code, [line.split()[0] for line in out.splitlines()[2:5]]) == (0, ["train", "valid", "test"])
+    assert command("train", tmp_path / "d", "--run", tmp_path / "r", "--epochs", "20")[0] == 0
+    _, plain, _ = command("evaluate", tmp_path / "r", tmp_path / "d", "--json")
+    assert [s["set"] for s in json.loads(plain)["sets"]] == ["train", "validation"]
+    _, tested, _ = command("evaluate", tmp_path / "r", tmp_path / "d", "--test", "--json")
+    *_, s = json.loads(tested)["sets"]
+    assert (s["set"], s["examples"], sum(map(sum, s["confusion"]))) == ("test", 10, 10)
+    low, high = s["accuracy_interval"]
+    assert 0 <= low < s["accuracy"] <= high <= 1
+    code, out, _ = command("evaluate", tmp_path / "r", tmp_path / "d", "--test")
+    assert code == 0
+    assert "taken for a" in out
+    assert "reliability, test" in out
+
+
+def test_evaluate_without_a_test_set_says_how_to_make_one(command, trained, data):
+    code, _, err = command("evaluate", trained, data, "--test")
+    assert (code, err) == (2, f"error: test: {data} has no test set; make one with: handgrad prepare --test 0.2\n")
+
+
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
+def test_figures_are_drawn_into_new_files(command, trained, data, tmp_path, ending):
+    figure = tmp_path / f"scores{ending}"
+    assert command("evaluate", trained, data, "--figure", figure)[0] == 0
+    first = figure.read_bytes()
+    assert len(first) > 5000
+    code, _, err = command("evaluate", trained, data, "--figure", figure)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "exists already; expected a new file" in err
+    assert figure.read_bytes() == first
+    code, _, err = command("evaluate", trained, data, "--figure", tmp_path / "scores.doc")
+    assert (code, "expected a name that ends in .svg, .png, .pdf" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--optimizer", "lbfgs", "--l2", "0.01", "--early-stopping", "5"],
+        ["--optimizer", "sgd", "--learning-rate", "0.1", "--batch", "8", "--schedule", "cosine", "--mirror"],
+        ["--standardize", "--mirror", "--learning-rate", "auto"],
+    ],
+)
+@pytest.mark.parametrize("backend", ["numpy", "numba", "torch", "jax"])
+def test_train_with_each_optimizer_and_predict_from_raw_photographs(command, data, pictures, tmp_path, words, backend):
+    pytest.importorskip(backend)
+    code, out, err = command("train", data, "--run", tmp_path / "r", "--backend", backend, "--epochs", "60", *words)
+    assert (code, err) == (0, "")
+    about = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert about["sets"][1]["accuracy"] == 1.0
+    assert (about["best_epoch"] is not None) == ("--early-stopping" in words)
+    assert about["evaluations"] >= about["epochs"] - 1
+    history = (tmp_path / "r" / "history.csv").read_text().splitlines()
+    assert history[0] == "epoch,train_cost,validation_cost,seconds,evaluations"
+    assert len(history) == about["epochs"] + 1
+    code, out, _ = command("predict", tmp_path / "r", pictures / "a.1.png", pictures / "b.1.png", "--json")
+    assert (code, [p["class"] for p in json.loads(out)]) == (0, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--optimizer", "lbfgs", "--learning-rate", "1"], "--learning-rate: found it beside --optimizer lbfgs"),
+        (["--optimizer", "lbfgs", "--batch", "3"], "--batch: found it beside --optimizer lbfgs, which has none"),
+        (["--momentum", "0.5"], "--momentum: found it beside --optimizer gd"),
+        (["--optimizer", "sgd", "--momentum", "1"], "momentum is 1.0; expected less than 1"),
+        (["--optimizer", "sgd", "--learning-rate", "auto"], "can be done for gd only"),
+        (["--learning-rate", "fast"], "'fast' is neither a number nor auto"),
+        (["--activation", "relu", "--loss", "squared_error", "--learning-rate", "auto"], "none is sure for relu"),
+        (["--mirror", "--span"], "span is True and X is a view"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(command, data, tmp_path, words, said):
+    code, _, err = command("train", data, "--run", tmp_path / "r", *words)
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_rate_is_proposed_and_judged(command, data):
+    code, out, err = command(
+        "rate", data, "--learning-rate", "1e3", "--loss", "squared_error", "--activation", "identity"
+    )
+    assert (code, err) == (0, "")
+    assert "at 1000: the cost must diverge" in out
+    proposed = float(re.search(r"proposed +(\S+)", out)[1])
+    found = json.loads(command("rate", data, "--learning-rate", proposed, "--json")[1])
+    assert (found["verdict"], found["proposed"]) == ("falls", pytest.approx(found["bound"] / 2))
+    assert json.loads(command("rate", data, "--json")[1])["verdict"] is None
+    assert "falls in every epoch" in command("rate", data, "--learning-rate", "1e-9")[1]
+    assert "may not settle" in command("rate", data, "--learning-rate", "1e3")[1]
+    code, out, _ = command("rate", data, "--activation", "relu", "--loss", "squared_error")
+    assert (code, "no rate is sure for relu" in out) == (0, True)
+    assert command("rate", data, "--learning-rate", "-1")[0] == 2
+    assert command("compare", data, "--backend", "numpy", "--epochs", "9", "--learning-rate", "auto")[0] == 0
+
+
+def test_cross_validation_chooses_and_says_how_to_train(command, data, tmp_path):
+    words = ["cross-validate", data, "--folds", "4", "--l2", "1e-3,10,0.1"]
+    code, out, err = command(*words, "--plot", tmp_path / "folds.svg", "--mirror")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()[1:4]]
+    assert [row[0] for row in rows] == ["0.001", "0.1", "10"]
+    (chosen,) = (row[0] for row in rows if row[-1] == "chosen")
+    assert out.splitlines()[-1].endswith(f"--run RUN --optimizer lbfgs --l2 {chosen} --epochs 1000 --mirror")
+    assert "<svg" in (tmp_path / "folds.svg").read_text()
+    found = json.loads(command(*words, "--json", "--standardize")[1])
+    assert [row["l2"] for row in found["rows"]] == [0.001, 0.1, 10.0]
+    assert {row["examples"] for row in found["rows"]} == {40}
+    assert found["chosen"] in (0.001, 0.1, 10.0)
+    assert all(len(row["cost"]["folds"]) == 4 for row in found["rows"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--l2", "a"], 2, "l2 is 'a'; expected numbers with commas"),
+        (["--l2", "-1"], 2, "l2 is -1.0"),
+        (["--folds", "21"], 3, "class 0 has 20 examples; expected one or more for each of 21 folds"),
+        (["--plot", "x.doc"], 2, "expected a name that ends in .svg, .png, .pdf"),
+    ],
+)
+def test_a_cross_validation_that_cannot_be_is_one_line(command, data, words, code, said):
+    found, _, err = command("cross-validate", data, *words)
+    assert (found, err.count("\n")) == (code, 1)
+    assert said in err
+
+
+def test_hog_from_preparing_to_predicting(command, pictures, tmp_path):
+    pytest.importorskip("skimage")
+    code, out, _ = command("prepare", pictures, tmp_path / "d", "--size", "16", "--features", "hog")
+    assert code == 0
+    assert "(7 x 7 x 36 hog, " in out
+    assert command("train", tmp_path / "d", "--run", tmp_path / "r", "--optimizer", "lbfgs", "--l2", "0.1")[0] == 0
+    code, out, _ = command("predict", tmp_path / "r", pictures / "a.1.png", "--json")
+    from handgrad.backends.numpy import Neuron
+    from handgrad.data import Dataset
+    from handgrad.run import load_model
+
+    opened, model = Dataset.open(tmp_path / "d"), load_model(tmp_path / "r")
+    names = opened.names("train")
+    at = names.index("a.1.png")
+    expected = model.neuron(Neuron).predict_proba(model.parameters, opened.train.X)[0, at]
+    assert json.loads(out)[0]["A"] == pytest.approx(float(expected), rel=1e-5)
+    code, _, err = command("train", tmp_path / "d", "--run", tmp_path / "s", "--mirror")
+    assert (code, "of hog features; expected pixels or gray" in err) == (2, True)
+    code, _, err = command("prepare", pictures, tmp_path / "e", "--size", "15", "--features", "hog")
+    assert (code, "size: found 15 for hog; expected 16 or more" in err) == (2, True)
+
+
+def test_hog_without_scikit_image_says_what_to_install(command, pictures, tmp_path, without):
+    without("skimage", "skimage.feature")
+    code, _, err = command("prepare", pictures, tmp_path / "d", "--features", "hog")
+    assert code == 2
+    assert "scikit-image is not installed; install it with: pip install 'handgrad[features]'" in err
+    assert not (tmp_path / "d").exists()

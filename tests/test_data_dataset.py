@@ -66,8 +66,8 @@ def test_names_are_in_the_order_of_columns(data):
 
 
 def test_names_of_an_unknown_split_are_a_usage_error(data):
-    with pytest.raises(UsageError, match="split: found 'test'; expected 'train' or 'valid'"):
-        Dataset.open(data).names("test")
+    with pytest.raises(UsageError, match="split: found 'all'; expected 'train', 'valid' or 'test'"):
+        Dataset.open(data).names("all")
 
 
 @pytest.mark.parametrize("content", ["", "{}\n", "[1]\n", "no json\n", '{"status": "used", "split": "train"}\n'])

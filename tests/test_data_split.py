@@ -6,7 +6,7 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handgrad.data.split import is_validation, stratified_order
+from handgrad.data.split import split_of, stratified_order
 
 COUNTS = st.integers(1, 60)
 SEEDS = st.integers(0, 2**32)
@@ -45,12 +45,21 @@ def test_each_place_in_the_order_is_as_likely_for_every_item():
     assert all(70 <= first.count(item) <= 130 for item in range(4))  # 100 expected, 3.5 standard deviations
 
 
-@given(st.integers(0, 500), st.integers(0, 999))
-def test_of_any_c_items_exactly_the_floor_of_the_share_is_for_validation(c, thousandths):
-    share = Fraction(thousandths, 1000)
-    assert sum(is_validation(k, share) for k in range(c)) == floor(share * c)
+@given(st.integers(0, 500), st.integers(0, 999), st.integers(0, 999))
+def test_of_any_c_items_exactly_the_floors_of_the_shares_are_kept_apart(c, thousandths, others):
+    test, validation = Fraction(thousandths, 1000), Fraction(min(others, 999 - thousandths), 1000)
+    found = [split_of(k, validation, test) for k in range(c)]
+    assert found.count("test") == floor(test * c)
+    assert found.count("valid") == floor((c - floor(test * c)) * validation / (1 - test))
+    assert set(found) <= {"train", "valid", "test"}
+
+
+@given(st.integers(0, 200), st.integers(0, 500), st.integers(0, 499))
+def test_what_is_tested_does_not_depend_on_what_is_validated(k, test, validation):
+    shares = Fraction(validation, 1000), Fraction(test, 1000)
+    assert (split_of(k, *shares) == "test") == (split_of(k, Fraction(0), shares[1]) == "test")
 
 
 def test_a_share_that_binary_fractions_miss_is_still_exact():
     assert floor(0.29 * 100) == 28
-    assert sum(is_validation(k, Fraction("0.29")) for k in range(100)) == 29
+    assert [split_of(k, Fraction("0.29"), Fraction(0)) for k in range(100)].count("valid") == 29

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from handgrad import History, Parameters
 from handgrad.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from handgrad.data import Features
 from handgrad.descent import Place, State
 from handgrad.run import Model, load_model, save_run
 
@@ -31,7 +32,7 @@ def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data
     parameters = Parameters(W.astype(dtype), np.asarray(b, dtype))
     history = History(*np.zeros((4, 0)))
     configuration = "sigmoid", "cross_entropy", l2, 1.0, np.dtype(dtype).name
-    model = Model(parameters, *configuration, classes, (2, 2, 3), data, {"handgrad": "0"})
+    model = Model(parameters, *configuration, classes, (2, 2, 3), Features("pixels", (2, 2)), data, {"handgrad": "0"})
     with tempfile.TemporaryDirectory() as folder:
         save_run(Path(folder), model, history, {})
         found = load_model(folder)
@@ -45,7 +46,7 @@ def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data
     W=hnp.arrays(np.float64, (1, 3), elements=st.floats(width=64)), columns=st.tuples(*[COSTS] * 4), best=st.booleans()
 )
 def test_a_checkpoint_that_is_saved_and_loaded_is_the_same(W, columns, best):
-    here = Place(5, Parameters(W, np.zeros(())), {"W": 2 * W, "J": np.ones(())})
+    here = Place(5, Parameters(W, np.zeros(())), {"W": W / 2, "J": np.ones(())})
     before = Place(2, Parameters(-W, np.ones(())), {})
     state = State(History(*columns), here, before, before if best else None, True, 7)
     kept = Checkpoint(state, {"epochs": 3, "span": None}, "hash", {"cores": "2"})

@@ -12,6 +12,7 @@ import pytest
 
 from handgrad import DataError, History, Parameters, store
 from handgrad.backends.numpy import Neuron
+from handgrad.data import Features
 from handgrad.run import Model, load_model, save_run, versions
 from handgrad.sealed import sealed, unsealed
 
@@ -21,7 +22,7 @@ HISTORY = History(np.array([0.6931, 0.5]), np.array([0.7, np.nan]), np.array([0.
 def model(dtype="float32"):
     neuron = Neuron("tanh", "squared_error", 0.1, 1 / 255, dtype)
     parameters = Parameters(*(V.astype(dtype) for V in Parameters.random(12, 1)))
-    return Model.of(neuron, parameters, ("cat", "dög"), (2, 2, 3), "abc", versions("numpy"))
+    return Model.of(neuron, parameters, ("cat", "dög"), (2, 2, 3), Features("pixels", (2, 2)), "abc", versions("numpy"))
 
 
 def test_a_model_is_read_back_to_the_last_bit(tmp_path, dtype):
@@ -32,7 +33,12 @@ def test_a_model_is_read_back_to_the_last_bit(tmp_path, dtype):
         np.testing.assert_array_equal(before, after)
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
     assert saved.neuron(Neuron) == loaded.neuron(Neuron) == Neuron("tanh", "squared_error", 0.1, 1 / 255, dtype)
-    assert (loaded.classes, loaded.size, loaded.data) == (("cat", "dög"), (2, 2, 3), "abc")
+    assert (loaded.classes, loaded.size, loaded.features, loaded.data) == (
+        ("cat", "dög"),
+        (2, 2, 3),
+        Features("pixels", (2, 2)),
+        "abc",
+    )
     assert loaded.versions["numpy"] == np.__version__
 
 

@@ -4,8 +4,9 @@
 """
 
 from handgrad.data.dataset import Dataset, Examples
+from handgrad.data.features import Features
 from handgrad.data.photograph import read_photograph
 from handgrad.data.prepare import prepare
 from handgrad.data.summary import Summary
 
-__all__ = ["Dataset", "Examples", "Summary", "prepare", "read_photograph"]
+__all__ = ["Dataset", "Examples", "Features", "Summary", "prepare", "read_photograph"]

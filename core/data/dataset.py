@@ -2,9 +2,9 @@
 
 ::
 
-    train/pixels.npy   (m, h, w, c) uint8        valid/pixels.npy
-    train/labels.npy   (m,) uint8, 0 or 1        valid/labels.npy
-    dataset.json       classes, size, counts, how it was made, hash
+    train/pixels.npy   (m, h, w, c) uint8        valid/pixels.npy        and, where it was asked for,
+    train/labels.npy   (m,) uint8, 0 or 1        valid/labels.npy        the same in test/
+    dataset.json       classes, size, features, counts, how it was made, hash
     manifest.jsonl     one line per file seen, the used ones of a split in the order of its rows
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad.data.example import SPLITS, Example, Skipped, Split
+from handgrad.data.features import Features
 from handgrad.data.npy import GrowingNpy
 from handgrad.errors import DataError, UsageError, reason_of
 
@@ -44,17 +45,21 @@ class Dataset:
         path: its folder.
         classes: names of class 0 and class 1.
         size: (h, w, c) of an example; n = h w c.
-        hash: sha256 of the shape, pixels and labels of both splits: equal exactly when the examples are.
+        features: what of a photograph an example is.
+        hash: sha256 of the shape, pixels and labels of all splits: equal exactly when the examples are.
         train: the examples to learn from.
-        valid: the examples kept for validation, perhaps none (m = 0).
+        valid: the examples kept for validation, perhaps none (m = 0): to choose by.
+        test: the examples kept apart until all is chosen, perhaps none.
     """
 
     path: Path
     classes: tuple[str, str]
     size: tuple[int, int, int]
+    features: Features
     hash: str
     train: Examples = field(repr=False)
     valid: Examples = field(repr=False)
+    test: Examples = field(repr=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
@@ -67,7 +72,12 @@ class Dataset:
         about = _read_description(path / "dataset.json")
         size = (about["size"][0], about["size"][1], about["size"][2])
         train, valid = (_read_examples(path / split, size, about["counts"][split]) for split in SPLITS)
-        return cls(path, (about["classes"][0], about["classes"][1]), size, about["hash"], train, valid)
+        if "test" in about["counts"]:
+            test = _read_examples(path / "test", size, about["counts"]["test"])
+        else:
+            test = Examples(train.X[:, :0], train.Y[:, :0])
+        classes = about["classes"][0], about["classes"][1]
+        return cls(path, classes, size, _features(path / "dataset.json", about), about["hash"], train, valid, test)
 
     def names(self, split: Split) -> list[str]:
         """Where each example of a split came from, in the order of its columns.
@@ -75,8 +85,8 @@ class Dataset:
         Raises:
             DataError: manifest.jsonl is missing, damaged, or names another number of examples.
         """
-        if split not in SPLITS:
-            raise UsageError(f"split: found {split!r}; expected 'train' or 'valid'")
+        if split not in (*SPLITS, "test"):
+            raise UsageError(f"split: found {split!r}; expected 'train', 'valid' or 'test'")
         manifest, names = self.path / "manifest.jsonl", []
         try:
             with manifest.open(encoding="utf-8") as file:
@@ -99,15 +109,19 @@ class DatasetWriter:
         counts: of each split, how many examples of class 0 and of class 1 were added.
     """
 
-    def __init__(self, folder: Path, classes: tuple[str, str], size: tuple[int, int, int]) -> None:
-        self.folder, self.classes, self.size = folder, classes, size
+    def __init__(
+        self, folder: Path, classes: tuple[str, str], features: Features, size: tuple[int, int, int], *, test: bool
+    ) -> None:
+        self.folder, self.classes, self.features, self.size = folder, classes, features, size
         self.counts: dict[Split, list[int]] = {split: [0, 0] for split in SPLITS}
+        if test:
+            self.counts["test"] = [0, 0]
         self._files = ExitStack()
         with ExitStack() as files:
             self._manifest = files.enter_context((folder / "manifest.jsonl").open("w", encoding="utf-8", newline="\n"))
             self._pixels: dict[Split, GrowingNpy] = {}
             self._labels: dict[Split, GrowingNpy] = {}
-            for split in SPLITS:
+            for split in self.counts:
                 (folder / split).mkdir()
                 self._pixels[split] = files.enter_context(GrowingNpy(folder / split / "pixels.npy", size))
                 self._labels[split] = files.enter_context(GrowingNpy(folder / split / "labels.npy", ()))
@@ -144,7 +158,7 @@ class DatasetWriter:
         """
         self._files.close()
         digest = hashlib.sha256()
-        for split in SPLITS:
+        for split in self.counts:
             pixels, labels = self._pixels[split], self._labels[split]
             digest.update(f"{split} {(pixels.rows, *self.size)}".encode())
             digest.update(pixels.sha256.digest() + labels.sha256.digest())
@@ -152,6 +166,8 @@ class DatasetWriter:
             "format": FORMAT,
             "classes": self.classes,
             "size": self.size,
+            "features": self.features.kind,
+            "photograph": self.features.photograph,
             "counts": self.counts,
             "hash": digest.hexdigest(),
             **origin,
@@ -190,13 +206,22 @@ def _read_description(path: Path) -> dict[str, Any]:
         "hash": version == FORMAT and isinstance(about.get("hash"), str),
         "counts": version == FORMAT
         and isinstance(about.get("counts"), dict)
-        and all(_is_list(about["counts"], split, int, 2) for split in SPLITS),
+        and all(_is_list(about["counts"], split, int, 2) for split in (*SPLITS, *about["counts"])),
     }
     for key, holds in expected.items():
         if not holds:
             found = json.dumps(about.get(key))[:60] if isinstance(about, dict) else "no object"
             raise DataError(f"{path}: found {key} {found}, which no data set has; {_REMEDY}")
     return dict(about)
+
+
+def _features(path: Path, about: dict[str, Any]) -> Features:
+    """As they were before there was a choice, where nothing is said."""
+    size = about["size"]
+    try:
+        return Features.read(about.get("features", "pixels"), about.get("photograph", size[:2]), tuple(size))
+    except ValueError as error:
+        raise DataError(f"{path}: found {error}; {_REMEDY}") from None
 
 
 def _is_list(about: object, key: str, kind: type, length: int) -> bool:

@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Split: TypeAlias = Literal["train", "valid"]
+Split: TypeAlias = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, Split] = ("train", "valid")
+"""Those of every data set; one that was asked for a test set has that too."""
 
 
 class Example(NamedTuple):
@@ -16,7 +17,7 @@ class Example(NamedTuple):
         name: where it came from: a file relative to the source, or "train.npz[7]".
         pixels: (h, w, c) uint8.
         label: 0 or 1.
-        split: "train" or "valid".
+        split: "train", "valid" or "test".
         width: of the photograph held upright, before it was resized, in pixels.
         height: likewise.
     """

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from tqdm import tqdm
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
 from handgrad.data.example import SPLITS, Example, Skipped, Split
+from handgrad.data.features import Features
 from handgrad.data.parallel import ordered_map
 from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
 from handgrad.data.source import File, Found, open_source
-from handgrad.data.split import is_validation, stratified_order
+from handgrad.data.split import split_of, stratified_order
 from handgrad.data.summary import Sizes, Summary
 from handgrad.errors import DataError, UsageError, reason_of
 from handgrad.store import new_folder
@@ -33,7 +35,9 @@ class _Plan(NamedTuple):
     source: str
     classes: tuple[str, str]
     found: tuple[int, int]
+    features: Features
     size: tuple[int, int, int]
+    test: bool
     total: int
     items: Generator[Example | Skipped]
     origin: dict[str, object]
@@ -45,6 +49,8 @@ def prepare(
     *,
     size: int | None = None,
     validation: float | None = None,
+    test: float | None = None,
+    features: str | None = None,
     seed: int = 0,
     positive: str | None = None,
     limit: int | None = None,
@@ -55,8 +61,9 @@ def prepare(
     """Makes a data set of two classes, on all cores, in memory that grows by a few hundred bytes an example.
 
     Photographs are taken in a random order in which every prefix is stratified, decoded and resized as by
-    ``read_photograph``, and split: of each class, floor(validation c) of its c readable photographs are for
-    validation. Arrays (see ``open_arrays``) keep their size, their split and their order.
+    ``read_photograph``, and split: of each class, floor(test c) of its c readable photographs are for the test, and of
+    the r others floor(r validation / (1 - test)) for validation. Arrays (see ``open_arrays``) keep their size, their
+    split and their order.
 
     Args:
         source: a folder or a zip with ``class.anything.jpg`` files or with one subfolder per class; or a folder
@@ -64,6 +71,8 @@ def prepare(
         data: the folder to make, absent or empty; it appears when it is whole.
         size: side of the square that photographs are resized to, in pixels; 64 by default.
         validation: share of each class for validation, 0 <= validation < 1; 0.2 by default.
+        test: share of each class to be kept apart from all choices, 0 <= test < 1 - validation; none by default.
+        features: "pixels", the default, "gray" or "hog" (see ``Features``).
         seed: of the random order of photographs.
         positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
         limit: take only so many photographs, readable or not.
@@ -77,19 +86,22 @@ def prepare(
     Raises:
         UsageError: an argument is out of range or does not apply, source is absent, data is taken.
         DataError: the source has no two classes, a class has no readable photograph, an array is wrong.
-        MissingExtraError: source is HDF5 and h5py is not installed.
+        MissingExtraError: source is HDF5 and h5py is not installed, or features are "hog" and scikit-image is not.
     """
     started = time.perf_counter()
     source, data = Path(source), Path(data)
-    _check(source, size, validation, seed, limit)
+    _check(source, size, validation, test, seed, limit)
     if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     skipped: list[Skipped] = []
     sizes: list[tuple[int, int]] = []
-    seen: dict[Split, dict[bytes, str]] = {split: {} for split in SPLITS}
-    with _planned(source, size, validation, seed, positive, limit) as plan, new_folder(data) as folder:
+    seen: dict[Split, dict[bytes, str]] = {split: {} for split in (*SPLITS, "test")}
+    with (
+        _planned(source, size, validation, test, features, seed, positive, limit) as plan,
+        new_folder(data) as folder,
+    ):
         bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
-        with quiet_pillow(), DatasetWriter(folder, plan.classes, plan.size) as writer, closing(plan.items), bar:
+        with quiet_pillow(), _writer(folder, plan) as writer, closing(plan.items), bar:
             for item in plan.items:
                 if isinstance(item, Example):
                     writer.add(item)
@@ -101,7 +113,7 @@ def prepare(
                     raise DataError(f"{source}: {item.name}: {item.reason}; remove it, or prepare without strict")
                 writer.skip(item)
                 skipped.append(item)
-            counts = {split: (writer.counts[split][0], writer.counts[split][1]) for split in SPLITS}
+            counts = {split: (zeros, ones) for split, (zeros, ones) in writer.counts.items()}
             for name, count in zip(plan.classes, counts["train"], strict=True):
                 if count == 0:
                     unread = f"; skipped {skipped[0].name}: {skipped[0].reason}" if skipped else ""
@@ -109,9 +121,9 @@ def prepare(
                     raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
             content = writer.finish(**plan.origin)
         if npz:
-            for split in SPLITS:
+            for split in counts:
                 write_npz(folder / split / "pixels.npy", folder / split / "labels.npy", folder / f"{split}.npz")
-    height, width, _ = plan.size
+    height, width = plan.features.photograph
     return Summary(
         path=data,
         source=plan.source,
@@ -119,22 +131,37 @@ def prepare(
         found=plan.found,
         counts=counts,
         size=plan.size,
+        features=plan.features,
         sizes=Sizes.of(sizes, (width, height)),
         skipped=tuple(skipped),
-        duplicates=tuple((name, seen["valid"][same]) for same, name in seen["train"].items() if same in seen["valid"]),
+        duplicates=tuple(
+            (name, seen[other][same])
+            for split, other in combinations(seen, 2)
+            for same, name in seen[split].items()
+            if same in seen[other]
+        ),
         hash=content,
         bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - started,
     )
 
 
-def _check(source: Path, size: int | None, validation: float | None, seed: int, limit: int | None) -> None:
+def _writer(folder: Path, plan: _Plan) -> DatasetWriter:
+    return DatasetWriter(folder, plan.classes, plan.features, plan.size, test=plan.test)
+
+
+def _check(
+    source: Path, size: int | None, validation: float | None, test: float | None, seed: int, limit: int | None
+) -> None:
     if not source.exists():
         raise UsageError(f"{source}: not found; expected a folder or a zip of photographs, or a folder of arrays")
     if size is not None and not (size >= 1 and size * size <= MAX_PIXELS):
         raise UsageError(f"size: found {size}; expected 1 to {int(MAX_PIXELS**0.5):,} pixels")
-    if validation is not None and not 0 <= validation < 1:
-        raise UsageError(f"validation: found {validation}; expected a share from 0 to below 1, as 0.2")
+    for name, share in ("validation", validation), ("test", test):
+        if share is not None and not 0 <= share < 1:
+            raise UsageError(f"{name}: found {share}; expected a share from 0 to below 1, as 0.2")
+    if (validation or 0) + (test or 0) >= 1 or (validation is None and (test or 0) + DEFAULT_VALIDATION >= 1):
+        raise UsageError(f"test: found {test} beside validation {validation}; expected to keep some to train on")
     if seed < 0:
         raise UsageError(f"seed: found {seed}; expected 0 or more")
     if limit is not None and limit < 1:
@@ -143,21 +170,38 @@ def _check(source: Path, size: int | None, validation: float | None, seed: int, 
 
 @contextmanager
 def _planned(
-    source: Path, size: int | None, validation: float | None, seed: int, positive: str | None, limit: int | None
+    source: Path,
+    size: int | None,
+    validation: float | None,
+    test: float | None,
+    features: str | None,
+    seed: int,
+    positive: str | None,
+    limit: int | None,
 ) -> Iterator[_Plan]:
     if holds_arrays(source):
-        for name, value in (("size", size), ("validation", validation), ("limit", limit)):
+        for name, value in {
+            "size": size,
+            "validation": validation,
+            "test": test,
+            "features": features,
+            "limit": limit,
+        }.items():
             if value is not None:
                 raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")
         with open_arrays(source) as arrays:
             yield _plan_arrays(arrays, _ordered(arrays.classes, positive))
         return
+    side = DEFAULT_SIZE if size is None else size
+    shown = Features(features or "pixels", (side, side))
+    shown.check()
     with open_source(source) as photographs:
         yield _plan_photographs(
             photographs,
             _ordered(photographs.classes, positive),
-            DEFAULT_SIZE if size is None else size,
+            shown,
             DEFAULT_VALIDATION if validation is None else validation,
+            test or 0.0,
             seed,
             limit,
         )
@@ -170,22 +214,28 @@ def _ordered(classes: tuple[str, str], positive: str | None) -> tuple[str, str]:
 
 
 def _plan_photographs(
-    found: Found, classes: tuple[str, str], side: int, validation: float, seed: int, limit: int | None
+    found: Found,
+    classes: tuple[str, str],
+    features: Features,
+    validation: float,
+    test: float,
+    seed: int,
+    limit: int | None,
 ) -> _Plan:
     # Grouped by name, not by label: positive changes labels and leaves the split as it is.
     groups = [[file for file in found.files if file.class_name == name] for name in found.classes]
     files = stratified_order(groups, seed)[:limit]
-    share = Fraction(str(validation))
+    shares = Fraction(str(validation)), Fraction(str(test))
 
     def items() -> Generator[Example | Skipped]:
         yield from found.skipped
         readable = dict.fromkeys(classes, 0)
-        for file, photograph in ordered_map(lambda file: _photograph(file, side), files):
+        for file, photograph in ordered_map(lambda file: _photograph(file, features), files):
             if isinstance(photograph, Unreadable):
                 yield Skipped(file.name, str(photograph), file.class_name)
                 continue
             name = file.class_name
-            split = SPLITS[is_validation(readable[name], share)]
+            split = split_of(readable[name], *shares)
             readable[name] += 1
             yield Example(file.name, photograph.pixels, classes.index(name), split, photograph.width, photograph.height)
 
@@ -194,7 +244,9 @@ def _plan_photographs(
         found.kind,
         classes,
         (counts[classes[0]], counts[classes[1]]),
-        (side, side, 3),
+        features,
+        features.size,
+        test > 0,
         len(files),
         items(),
         {
@@ -202,6 +254,7 @@ def _plan_photographs(
             "resampling": RESAMPLING.name.lower(),
             "seed": seed,
             "validation": validation,
+            "test": test,
             "limit": limit,
             "handgrad": __version__,
         },
@@ -219,17 +272,20 @@ def _plan_arrays(arrays: Arrays, classes: tuple[str, str]) -> _Plan:
         arrays.kind,
         classes,
         arrays.found[::-1] if swapped else arrays.found,
+        Features("pixels", arrays.size[:2]),
         arrays.size,
+        False,
         sum(arrays.found),
         items(),
         {"source": arrays.kind, "handgrad": __version__},
     )
 
 
-def _photograph(file: File, side: int) -> Photograph | Unreadable:
+def _photograph(file: File, features: Features) -> Photograph | Unreadable:
     try:
         with file.open() as opened:
-            return decode(opened, (side, side))
+            photograph = decode(opened, features.photograph)
+        return photograph._replace(pixels=features.of(photograph.pixels))
     except Unreadable as fault:
         return fault
     except Exception as error:  # a disk's or a damaged zip's

@@ -1,4 +1,4 @@
-"""Which photographs come first, and which are kept for validation: random, stratified, decided by the seed."""
+"""Which photographs come first, and which are kept apart from training: random, stratified, decided by the seed."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -6,6 +6,8 @@ from math import floor
 from typing import TypeVar
 
 import numpy as np
+
+from handgrad.data.example import Split
 
 T = TypeVar("T")
 
@@ -28,6 +30,14 @@ def stratified_order(groups: Sequence[Sequence[T]], seed: int) -> list[T]:
     return [item for _, _, item in sorted(placed, key=lambda place: place[:2])]
 
 
-def is_validation(k: int, share: Fraction) -> bool:
-    """Whether item k = 0, 1, ... of a class is for validation: floor(share c) of its first c items are, for every c."""
-    return floor((k + 1) * share) > floor(k * share)
+def split_of(k: int, validation: Fraction, test: Fraction) -> Split:
+    """Where item k = 0, 1, ... of a class goes: of its first c items, floor(test c) are for the test, for every c.
+
+    Of the r others, floor(r validation / (1 - test)) are for validation: which ones are for the test does not depend
+    on what share is for validation.
+    """
+    tested = floor((k + 1) * test)
+    if tested > floor(k * test):
+        return "test"
+    j, share = k - tested, validation / (1 - test)
+    return "valid" if floor((j + 1) * share) > floor(j * share) else "train"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handgrad.data.example import Skipped, Split
+from handgrad.data.features import Features
 
 _NAMES_SHOWN = 10
 
@@ -43,10 +44,11 @@ class Summary:
         found: of class 0 and class 1, how many examples the source names, readable or not, before any limit.
         counts: of each split, how many examples of class 0 and of class 1 it has.
         size: (h, w, c) of an example.
+        features: what of a photograph an example is.
         sizes: of the photographs before they were resized.
         skipped: files that gave no example.
-        duplicates: pairs of an example of train and one of valid with the same pixels, by name: what is learned from
-            the one is known of the other.
+        duplicates: pairs of an example of one split and one of another with the same pixels, by name: what is learned
+            from the one is known of the other.
         hash: of the data set's content.
         bytes: that the folder takes.
         seconds: that it took.
@@ -58,6 +60,7 @@ class Summary:
     found: tuple[int, int]
     counts: dict[Split, tuple[int, int]]
     size: tuple[int, int, int]
+    features: Features
     sizes: Sizes
     skipped: tuple[Skipped, ...]
     duplicates: tuple[tuple[str, str], ...]
@@ -78,6 +81,7 @@ class Summary:
             "found": list(self.found),
             "counts": {split: list(counts) for split, counts in self.counts.items()},
             "size": list(self.size),
+            "features": self.features.kind,
             "sizes": {
                 "smallest": list(self.sizes.smallest),
                 "median": list(self.sizes.median),
@@ -94,12 +98,13 @@ class Summary:
     def report(self) -> str:
         """The same as a few lines for a person; at most ten skipped files are named."""
         height, width, channels = self.size
+        side = _times((self.features.photograph[1], self.features.photograph[0]))
         lines = [
             f"found       {sum(self.found):,}: {self._by_class(self.found)}",
             f"classes     0 = {self.classes[0]}, 1 = {self.classes[1]}",
             *(f"{split:<12}{sum(counts):,}: {self._by_class(counts)}" for split, counts in self.counts.items()),
             f"sizes       {_times(self.sizes.smallest)} to {_times(self.sizes.largest)} (width x height), "
-            f"median {_times(self.sizes.median)}; {self.sizes.larger:.1%} larger than {width} x {height} both ways",
+            f"median {_times(self.sizes.median)}; {self.sizes.larger:.1%} larger than {side} both ways",
             f"skipped     {len(self.skipped):,}"
             + "".join(f"; {count:,} {reason}" for reason, count in self.skipped_by_reason().items()),
             *(f"            {skipped.name}: {skipped.reason}" for skipped in self.skipped[:_NAMES_SHOWN]),
@@ -107,13 +112,11 @@ class Summary:
         if len(self.skipped) > _NAMES_SHOWN:
             lines.append(f"            and {len(self.skipped) - _NAMES_SHOWN:,} more, all in manifest.jsonl")
         if self.duplicates:
-            lines.append(
-                f"duplicates  {len(self.duplicates):,} pairs of a photograph to train on and one to validate on"
-            )
+            lines.append(f"duplicates  {len(self.duplicates):,} pairs of the same photograph in two of the sets")
             lines += [f"            {one} = {other}" for one, other in self.duplicates[:_NAMES_SHOWN]]
         lines.append(
-            f"data set    {self.path} ({height} x {width} x {channels}, {self.bytes / 1e6:,.1f} MB, "
-            f"hash {self.hash[:12]}, {self.seconds:.1f} seconds)"
+            f"data set    {self.path} ({height} x {width} x {channels} {self.features.kind}, "
+            f"{self.bytes / 1e6:,.1f} MB, hash {self.hash[:12]}, {self.seconds:.1f} seconds)"
         )
         return "\n".join(lines)
 
