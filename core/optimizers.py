@@ -34,6 +34,10 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 """What the learning rate is multiplied by where that share of the epochs is done."""
 
 
+SECANT = 1e-3
+"""The length, beside that of x, of a step that is short enough to show the curvature in float32 too."""
+
+
 class Taken(NamedTuple):
     """What some epochs gave.
 
@@ -181,7 +185,8 @@ class LBFGS(Optimizer):
             after = None
             done = abs(gradient).max() <= self.tolerance
             while after is None and not done:
-                after = objective.line_search(x, -_turned(gradient, steps, turns), J, gradient, first=not steps)
+                p = -_turned(gradient, steps, turns) if steps else objective.straight(x, gradient)
+                after = objective.line_search(x, p, J, gradient)
                 done = after is None and not steps
                 if after is None:  # what was remembered leads nowhere: straight down, then
                     steps, turns = [], []
@@ -228,12 +233,19 @@ class _Objective:
         dtype = self.task.neuron.dtype
         return self.task.parameters(x[np.newaxis, :-1].astype(dtype), x[-1].astype(dtype))
 
-    def line_search(self, x: Vector, p: Vector, J: float, gradient: Vector, *, first: bool) -> Vector | None:
+    @np.errstate(all="ignore")
+    def straight(self, x: Vector, gradient: Vector) -> Vector:
+        """Against the gradient, as far as the cost falls, by the curvature that a short step there shows."""
+        short = SECANT * max(1.0, float(np.linalg.norm(x))) / float(np.linalg.norm(gradient))
+        bend = (gradient - self(x - short * gradient)[1]) @ gradient / (short * (gradient @ gradient))
+        p: Vector = -gradient * (1 / bend if np.isfinite(bend) and bend > 0 else short)
+        return p
+
+    def line_search(self, x: Vector, p: Vector, J: float, gradient: Vector) -> Vector | None:
         """A better point along p; None where rounding hides whether there is one."""
-        before = J + float(np.linalg.norm(gradient)) / 2 if first else None  # so that the first try has length 1
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # that it does not converge is seen from what it returns
-            alpha = _scipy().line_search(lambda x: self(x)[0], lambda x: self(x)[1], x, p, gradient, J, before)[0]
+            alpha = _scipy().line_search(lambda x: self(x)[0], lambda x: self(x)[1], x, p, gradient, J)[0]
         if alpha is None:
             return None
         after = self.rounded(x + alpha * p)
@@ -242,8 +254,6 @@ class _Objective:
 
 def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector]) -> Vector:
     """H g, with the inverse Hessian H as L-BFGS estimates it, which starts from gamma I (Nocedal and Wright, 7.20)."""
-    if not steps:
-        return gradient
     gamma = (steps[-1] @ turns[-1]) / (turns[-1] @ turns[-1])
     root = np.sqrt(gamma)  # SciPy's starts from I; so in coordinates in which that is gamma I
     H = _scipy().LbfgsInvHessProduct(np.asarray(steps) / root, np.asarray(turns) * root)
