@@ -65,6 +65,27 @@ def test_a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not(backend, 
     same(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(optimizer="sgd", batch=5, schedule="cosine", mirror=True, seed=3),
+        dict(optimizer="lbfgs", l2=0.01, standardize=True, mirror=True),
+        dict(optimizer="lbfgs", l2=0.001, patience=40),
+        dict(learning_rate=None, standardize=True, patience=200),
+        dict(optimizer="sgd", block=7),
+    ],
+)
+def test_every_optimizer_and_view_goes_on_to_the_same_bits(backend, options, data, tmp_path):
+    name = backend.__module__.rpartition(".")[2]
+    settings = stopped(data, tmp_path / "run", backend=name, **dict(epochs=40) | options)
+    a_while(tmp_path / "run", settings, 4)
+    outcome = resume(tmp_path / "run")
+    whole = train(tmp_path / "whole", settings)
+    assert (outcome.epochs, outcome.result["best_epoch"]) == (whole.epochs, whole.result["best_epoch"])
+    assert outcome.settings.learning_rate == whole.settings.learning_rate is not None
+    same(tmp_path / "run", tmp_path / "whole")
+
+
 def test_a_run_in_blocks_of_a_file_goes_on_to_the_same_bits(backend, data, tmp_path):
     name = backend.__module__.rpartition(".")[2]
     settings = stopped(data, tmp_path / "run", backend=name, block=7, epochs=60, after=1)
