@@ -607,6 +607,12 @@ def compare(
         _print_json(training.finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
     else:
         click.echo(_table_of_backends(rows))
+        accuracies = dict(
+            zip(("train", "validation"), (rows[0].train_accuracy, rows[0].validation_accuracy), strict=True)
+        )
+        intervals = {name: wilson(round(accuracies[name] * Y.size), Y.size) for name, (_, Y) in sets.items()}
+        said = ", ".join(f"{name} {_interval(interval)}" for name, interval in intervals.items())
+        click.echo(f"accuracies of {rows[0].backend}, 95 % intervals: {said}")
         for error in missing:
             click.echo(f"left out: {error}")
     wrong = [row for row in rows if row.disagreements]

@@ -99,6 +99,14 @@ def test_train_and_compare_give_the_same_numbers_on_every_backend(command, data,
         assert row["train_cost"] == results[backend]["sets"][0]["cost"]
 
 
+def test_compare_shows_the_intervals_of_accuracies(command, data):
+    _, out, _ = command("compare", data, "--backend", "numpy", "--epochs", "5")
+    found = re.search(r"train ([\d.]+)% to ([\d.]+)%, validation ([\d.]+)% to ([\d.]+)%", out)
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("numpy"))
+    for accuracy, low, high in zip((row[3], row[4]), found.groups()[::2], found.groups()[1::2], strict=True):
+        assert float(low) <= float(accuracy.rstrip("%")) <= float(high)
+
+
 def test_compare_exits_1_and_says_which_backend_is_off_and_by_how_much(command, data, monkeypatch):
     torch_backend = pytest.importorskip("handgrad.backends.torch")
     right = torch_backend.Neuron.sums
