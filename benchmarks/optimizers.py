@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,13 @@ def against_sklearn(neuron: Neuron, X: Array, Y: Array, iterations: list[int], r
 
     rows = np.ascontiguousarray(X.T * np.float32(PIXEL))
     C = 1 / (Y.size * neuron.l2)
-    found = []
+    found: list[tuple[str, ...]] = []
     for most in iterations:
         estimator = LogisticRegression(solver="lbfgs", C=C, max_iter=most, tol=1e-12)
         estimator.fit(rows, Y[0])
         target = neuron.cost(_parameters(neuron, estimator), X, Y)
         needed = _needed(neuron, X, Y, target)
-        fit = estimator.fit
-        ways: list[Callable[[], Any]] = [lambda fit=fit: fit(rows, Y[0]), lambda k=needed: _train(neuron, X, Y, k)]
+        ways: list[Callable[[], Any]] = [partial(estimator.fit, rows, Y[0]), partial(_train, neuron, X, Y, needed)]
         theirs, ours = _taking_turns(ways, rounds)
         ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
         seconds = [f"{statistics.median(way):.3g}" for way in (theirs, ours)]

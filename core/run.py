@@ -15,7 +15,7 @@ import json
 import math
 import platform
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,25 @@ def load_model(run: str | PathLike[str]) -> Model:
             f"{path}: is no model of handgrad: {reason_of(error)}; make it again with: handgrad train"
         ) from None
     return model
+
+
+def load_history(run: str | PathLike[str]) -> History:
+    """Read a run's history.
+
+    Raises:
+        DataError: the file is missing, or is not what `save_run` wrote.
+    """
+    path = Path(run) / HISTORY
+    names = [field.name for field in fields(History)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns = [[float(row[name] or "nan") for row in rows] for name in names]
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; expected a finished run's folder; make one with: handgrad train") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read: {reason_of(error)}; expected what handgrad train wrote") from None
+    return History(*(np.array(column, np.float64) for column in columns))
 
 
 def versions(backend: str) -> dict[str, str]:

@@ -1,5 +1,36 @@
-"""Pictures of what was trained, by Matplotlib."""
+"""Pictures of what was trained, by Matplotlib: displays for a notebook, figures for files, a page for everybody."""
 
-from handgrad.look.figures import folds, must_be_drawable, save, scores
+from handgrad.look.displays import (
+    INTERPOLATIONS,
+    ContributionsDisplay,
+    Display,
+    FoldsDisplay,
+    HistoryDisplay,
+    MistakesDisplay,
+    ProbabilitiesDisplay,
+    ReliabilityDisplay,
+    RocDisplay,
+    SigmoidDisplay,
+    WeightsDisplay,
+)
+from handgrad.look.figures import drawn, figure_of, folds, must_be_drawable, save, scores
 
-__all__ = ["folds", "must_be_drawable", "save", "scores"]
+__all__ = [
+    "INTERPOLATIONS",
+    "ContributionsDisplay",
+    "Display",
+    "FoldsDisplay",
+    "HistoryDisplay",
+    "MistakesDisplay",
+    "ProbabilitiesDisplay",
+    "ReliabilityDisplay",
+    "RocDisplay",
+    "SigmoidDisplay",
+    "WeightsDisplay",
+    "drawn",
+    "figure_of",
+    "folds",
+    "must_be_drawable",
+    "save",
+    "scores",
+]
