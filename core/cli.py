@@ -362,11 +362,7 @@ def evaluate(
     from handgrad.training import sets as sets_of
 
     model, dataset = load_model(run_folder), Dataset.open(data)
-    if (model.classes, model.size, model.features) != (dataset.classes, dataset.size, dataset.features):
-        raise DataError(
-            f"{data}: found classes {dataset.classes} of size {dataset.size}, {dataset.features.kind}; "
-            f"expected {model.classes} of size {model.size}, {model.features.kind}, as {run_folder} was trained on"
-        )
+    model.check_fits(dataset)
     if test and not dataset.test.Y.size:
         raise UsageError(f"test: {data} has no test set; make one with: handgrad prepare --test 0.2")
     neuron = model.neuron(backends.load(backend), device)
@@ -386,6 +382,37 @@ def evaluate(
         if sets[-1]["reliability"]:
             click.echo(f"\nreliability, {sets[-1]['set']}\n\n{_table_of_reliability(sets[-1])}")
         click.echo(f"\nnext: handgrad predict {_word(run_folder)} IMAGE...")
+
+
+@handgrad.command(
+    epilog=examples("handgrad explain run/ data/", "handgrad explain run/ data/ --html report.html --images figures/")
+)
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--html", "page_file", type=click.Path(path_type=Path), help="The new page.  [default: RUN/report.html]")
+@click.option("--images", type=click.Path(path_type=Path), help="Also draw the figures into this new folder, as PNG.")
+def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path | None) -> None:
+    """See what the neuron learned.
+
+    One page of what the neuron in RUN makes of the photographs in DATA, which needs no network and no other file: the
+    learning curve, W as a picture, where it looks in some photographs, how sure it is and how rightly, its worst
+    mistakes, and the way of one photograph through the neuron and back, in numbers. With --images, the figures as files
+    too, and a table of all mistakes.
+    """
+    from handgrad.look import page
+    from handgrad.look.explanation import Explanation
+    from handgrad.store import must_be_new, write
+
+    if page_file is None:
+        page_file = _not_there_yet(run_folder / "report.html")
+    must_be_new(page_file)
+    explanation = Explanation.of(run_folder, data)
+    if images is not None:
+        page.write_images(explanation, images)
+        click.echo(f"figures: {images}")
+    write(page_file, page.page(explanation, str(run_folder)).encode())
+    click.echo(f"report: {page_file}")
+    click.echo(f"\nnext: open {_word(page_file)} in a browser")
 
 
 @handgrad.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
@@ -430,6 +457,29 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
         click.echo(table(["file", "class", column], *rows))
     if unreadable:
         click.get_current_context().exit(DataError.exit_code)
+
+
+@handgrad.command(epilog=examples("handgrad export run/ model.onnx"))
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path))
+def export(run_folder: Path, file: Path) -> None:
+    """Write a trained neuron as an ONNX file.
+
+    The neuron in RUN goes into the new FILE.onnx, for ONNX Runtime and others.
+
+    What it takes are bytes (batch, h, w, c), photographs of the size that it was trained on, or their gray or hog
+    features; the division by 255 is part of it. What it gives is the probability of class 1, (batch, 1), or with an
+    activation other than the sigmoid, the activation.
+    """
+    from handgrad.onnx import export
+    from handgrad.run import load_model
+
+    model = load_model(run_folder)
+    export(model, file)
+    kind, output = model.features.kind, "probability" if model.activation == "sigmoid" else "activation"
+    click.echo(f"takes {kind}, uint8 (batch, {', '.join(map(str, model.size))})")
+    click.echo(f"gives {output}, {model.dtype} (batch, 1): {model.classes[1]} above 0.5, else {model.classes[0]}")
+    click.echo(f'\nnext: in Python, onnxruntime.InferenceSession({str(file)!r}).run(None, {{"{kind}": X}})')
 
 
 @handgrad.command(
@@ -790,8 +840,7 @@ def demo(folder: Path) -> None:
     """
     from handgrad.demo import write_digits
 
-    numbered = (Path(f"{folder}-{i}") for i in count(2))
-    folder = next(name for name in chain([folder], numbered) if not name.exists())
+    folder = _not_there_yet(folder)
     photographs, data, run_folder = folder / "photographs", folder / "data", folder / "run"
     click.echo(f"{write_digits(photographs)} pictures of handwritten digits, 3 and 8, are in {photographs}\n")
     pictures = sorted(photographs.iterdir())
@@ -801,6 +850,7 @@ def demo(folder: Path) -> None:
         ["compare", data, *descent],
         ["train", data, "--run", run_folder, *descent],
         ["evaluate", run_folder, data],
+        ["explain", run_folder, data],
         ["predict", run_folder, *pictures[:2], *pictures[-2:]],
     ):
         words = [str(word) for word in command]
@@ -809,6 +859,12 @@ def demo(folder: Path) -> None:
         if code:
             click.get_current_context().exit(code)
         click.echo()
+
+
+def _not_there_yet(path: Path) -> Path:
+    """The name itself, or the first of name-2, name-3 ... that does not exist."""
+    numbered = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(2))
+    return next(name for name in chain([path], numbered) if not name.exists())
 
 
 def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[MissingExtraError]]:

@@ -18,7 +18,7 @@ import shlex
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from handgrad.neuron import Neuron, Parameters
 from handgrad.sealed import sealed, unsealed
 from handgrad.store import write
 from handgrad.version import __version__
+
+if TYPE_CHECKING:
+    from handgrad.data import Dataset
 
 FORMAT = 1
 MODEL, HISTORY, RUN = "model.safetensors", "history.csv", "run.json"
@@ -76,6 +79,13 @@ class Model:
         """What a neuron learned, with its configuration."""
         configuration = neuron.activation, neuron.loss, neuron.l2, neuron.input_scale, neuron.dtype
         return cls(parameters, *configuration, classes, size, features, data, versions)
+
+    def check_fits(self, dataset: Dataset) -> None:
+        """Raise a DataError where the examples of a data set are not such as it was trained on."""
+        mine, others = ((of.classes, of.size, of.features) for of in (self, dataset))
+        if mine != others:
+            found, expected = (f"classes {c} of size {s}, {f.kind} of {f.photograph}" for c, s, f in (others, mine))
+            raise DataError(f"{dataset.path}: found {found}; expected {expected}, as the neuron was trained on")
 
     def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
         """The neuron that the parameters belong to, on any backend."""

@@ -510,3 +510,23 @@ def test_hog_without_scikit_image_says_what_to_install(command, pictures, tmp_pa
     assert code == 2
     assert "scikit-image is not installed; install it with: pip install 'handgrad[features]'" in err
     assert not (tmp_path / "d").exists()
+
+
+def test_export_writes_a_file_that_onnx_runtime_reads(command, trained, data, tmp_path):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from handgrad.backends.numpy import Neuron
+    from handgrad.data import Dataset
+    from handgrad.run import load_model
+
+    file = tmp_path / "model.onnx"
+    code, out, err = command("export", trained, file)
+    assert (code, err) == (0, "")
+    assert "takes pixels, uint8 (batch, 4, 4, 3)" in out
+    assert "gives probability, float32 (batch, 1): b above 0.5, else a" in out
+    model, X = load_model(trained), Dataset.open(data).valid.X
+    said = out.splitlines()[-1].removeprefix("next: in Python, ")
+    (A,) = eval(said, {"onnxruntime": onnxruntime, "X": X.T.reshape(-1, *model.size)})
+    np.testing.assert_allclose(A.T, model.neuron(Neuron).predict_proba(model.parameters, X), rtol=0, atol=1e-6)
+    code, _, err = command("export", trained, file)
+    assert (code, err.count("\n"), "exists already; expected a new file" in err) == (2, 1, True)

@@ -6,7 +6,19 @@ import sys
 
 import pytest
 
-FRAMEWORKS = ("torch", "jax", "jaxlib", "numba", "tensorflow", "sklearn", "h5py", "scipy")
+FRAMEWORKS = (
+    "torch",
+    "jax",
+    "jaxlib",
+    "numba",
+    "tensorflow",
+    "sklearn",
+    "skimage",
+    "h5py",
+    "scipy",
+    "matplotlib",
+    "onnx",
+)
 
 PROGRAM = """
 import numpy as np

@@ -53,7 +53,8 @@ class Features(NamedTuple):
         if kind not in KINDS or len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
             raise ValueError(f"features {kind!r} of a photograph {photograph!r}, which there are not")
         features = cls(str(kind), (sides[0], sides[1]))
-        if kind != "pixels" and (min(sides) < CELLS or features.size != size):  # arrays of pixels have other channels
+        too_small = kind == "hog" and min(sides) < CELLS
+        if kind != "pixels" and (too_small or features.size != size):  # arrays of pixels have other channels
             raise ValueError(f"size {list(size)}, which is not that of {kind} of a photograph {sides}")
         return features
 

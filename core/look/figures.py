@@ -58,11 +58,11 @@ def save(figure: Figure, path: Path) -> None:
     store.write(path, drawn(figure, path.suffix.lower()[1:]))
 
 
-def drawn(figure: Figure, kind: str) -> bytes:
+def drawn(figure: Figure, kind: str, dpi: int = 150) -> bytes:
     """A figure as "svg", "png" or "pdf", the same each time."""
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
-    figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+    figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
     return content.getvalue()
 
 
