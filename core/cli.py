@@ -64,12 +64,29 @@ def examples(*lines: str) -> str:
 
 
 @click.group(
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples("handgrad demo", "handgrad prepare photographs/ data/", "handgrad train data/ --run run/"),
 )
 @click.version_option(__version__, prog_name="handgrad")
-def handgrad() -> None:
+@click.pass_context
+def handgrad(context: click.Context) -> None:
     """One neuron, written by hand and differentiated by machine, so that each proves the other."""
+    if context.invoked_subcommand is None:
+        click.echo(WHAT_NEXT)
+
+
+WHAT_NEXT = """One neuron, written by hand and differentiated by machine, so that each proves the other.
+
+  see it work           handgrad demo
+  prove a gradient      handgrad check FILE.py
+  learn photographs     handgrad prepare PHOTOGRAPHS data/
+                        handgrad train data/ --run run/
+                        handgrad explain run/ data/
+  compare backends      handgrad compare data/
+                        handgrad bench
+
+next: handgrad demo, or handgrad --help for all commands"""
 
 
 def _add(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -381,7 +398,7 @@ def evaluate(
             click.echo(f"\n{s['set']}\n\n{_table_of_confusion(s, model.classes)}")
         if sets[-1]["reliability"]:
             click.echo(f"\nreliability, {sets[-1]['set']}\n\n{_table_of_reliability(sets[-1])}")
-        click.echo(f"\nnext: handgrad predict {_word(run_folder)} IMAGE...")
+        click.echo(f"\nnext: handgrad explain {_word(run_folder)} {_word(data)}")
 
 
 @handgrad.command(
@@ -412,7 +429,7 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
         click.echo(f"figures: {images}")
     write(page_file, page.page(explanation, str(run_folder)).encode())
     click.echo(f"report: {page_file}")
-    click.echo(f"\nnext: open {_word(page_file)} in a browser")
+    click.echo(f"\nnext: open {_word(page_file)} in a browser, or handgrad predict {_word(run_folder)} IMAGE...")
 
 
 @handgrad.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
@@ -455,6 +472,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
         column = "probability" if model.activation == "sigmoid" else "A"
         rows = [[str(p["file"]), str(p["class"]), f"{p[column]:.4f}"] for p in predictions]
         click.echo(table(["file", "class", column], *rows))
+        click.echo(f"\nnext: handgrad explain {_word(run_folder)} DATA")
     if unreadable:
         click.get_current_context().exit(DataError.exit_code)
 
@@ -707,6 +725,9 @@ def check(file: Path | None, backend: str | None, seed: int, counterexample: boo
         proved = check_backend(str(backend), seed=seed)
         click.echo(proved.to_json() if as_json else str(proved))
         ok = proved.ok
+    if not as_json and not counterexample:
+        proof = f"handgrad check {_word(file)} --counterexample" if file and not ok else "handgrad compare DATA"
+        click.echo(f"\nnext: {proof}")
     if not ok:
         click.get_current_context().exit(1)
 
@@ -789,6 +810,9 @@ def bench(
     click.echo(benchmark.report(result))
     if html_file is not None:
         benchmark.write(html_file, page(result))
+    click.echo(
+        "\nnext: handgrad bench --compare OLD.json NEW.json" if json_file else "\nnext: handgrad bench --json FILE"
+    )
     if any(row["refused"] for size in result["sizes"] for row in size["arms"]):
         click.get_current_context().exit(1)
 
@@ -850,15 +874,21 @@ def demo(folder: Path) -> None:
         ["compare", data, *descent],
         ["train", data, "--run", run_folder, *descent],
         ["evaluate", run_folder, data],
-        ["explain", run_folder, data],
         ["predict", run_folder, *pictures[:2], *pictures[-2:]],
+        ["explain", run_folder, data],
     ):
         words = [str(word) for word in command]
         click.secho(f"$ handgrad {shlex.join(words)}", bold=True)
-        code = handgrad.main(words, prog_name="handgrad", standalone_mode=False)
+        try:
+            code = handgrad.main(words, prog_name="handgrad", standalone_mode=False)
+        except MissingExtraError as error:
+            if command[0] != "explain":
+                raise
+            click.echo(f"left out: {error}")
         if code:
             click.get_current_context().exit(code)
         click.echo()
+    click.echo("next: handgrad prepare YOUR-PHOTOGRAPHS data/")
 
 
 def _not_there_yet(path: Path) -> Path:

@@ -512,6 +512,63 @@ def test_hog_without_scikit_image_says_what_to_install(command, pictures, tmp_pa
     assert not (tmp_path / "d").exists()
 
 
+def test_the_command_alone_says_what_to_do_next(command):
+    code, out, err = command()
+    assert (code, err) == (0, "")
+    named = set(re.findall(r"handgrad ([\w-]+)", out))
+    assert (
+        {"demo", "check", "prepare", "train", "explain", "compare", "bench"} <= named <= {*handgrad.commands, "--help"}
+    )
+
+
+def test_every_command_ends_by_naming_the_likely_next_one(command, data, trained, pictures, tmp_path):
+    picture = pictures / "a.1.png"
+    (tmp_path / "mine.py").write_text(GRADIENT)
+    for words in (
+        ["prepare", pictures, tmp_path / "d", "--size", "4"],
+        ["train", data, "--run", tmp_path / "r", "--epochs", "3"],
+        ["evaluate", trained, data],
+        ["predict", trained, picture],
+        ["explain", trained, data, "--html", tmp_path / "r.html"],
+        ["export", trained, tmp_path / "r.onnx"],
+        ["compare", data, "--backend", "numpy", "--backend", "numba", "--epochs", "3"],
+        ["cross-validate", data, "--l2", "1"],
+        ["rate", data],
+        ["check", tmp_path / "mine.py"],
+        ["bench", "--backends", "numpy", "--features", "64", "--examples", "64", "--rounds", "5"],
+    ):
+        _, out, _ = command(*words)
+        assert re.match("next: (handgrad|open|in Python)", out.splitlines()[-1]), words
+
+
+GRADIENT = """
+import numpy as np
+
+
+def forward(W, X):
+    return dict(Z=W @ X, J=np.sum((W @ X) ** 2))
+
+
+def backward(X, Z):
+    dZ = 2 * Z
+    return dict(dZ=dZ, dW=dZ @ X.T)
+
+
+def inputs():
+    return dict(W=np.ones((1, 2)), X=np.ones((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete_its_commands(shell):
+    import os
+
+    environment = os.environ | {"_HANDGRAD_COMPLETE": f"{shell}_source"}
+    program = "from handgrad.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert "_HANDGRAD_COMPLETE" in done.stdout
+
+
 def test_export_writes_a_file_that_onnx_runtime_reads(command, trained, data, tmp_path):
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -126,7 +126,7 @@ def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
         outcome = python("-W", "error", "program.py", cwd=tmp_path)
         assert outcome.returncode == 0, program + outcome.stderr
-    used = set(re.findall(r"^(?:\$ )?handgrad (\w+)", readme, re.MULTILINE))
-    assert {"prepare", "train", "evaluate", "predict", "compare"} <= used <= set(commands.commands)
+    used = set(re.findall(r"^(?:\$ )?handgrad ([\w-]+)", readme, re.MULTILINE))
+    assert {"prepare", "train", "evaluate", "predict", "compare", "explain"} <= used <= set(commands.commands)
     for word in "make demo", "make test":
         assert word in readme
