@@ -19,6 +19,7 @@ from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
 from handgrad.views import Views
+from handgrad.weights import Weighted
 
 try:
     import jax
@@ -52,6 +53,10 @@ class Inputs:
     @property
     def dtype(self) -> Any:
         return self.rows.dtype
+
+    def __getitem__(self, columns: tuple[slice, Any]) -> Inputs:
+        """X[:, which]: some of the examples."""
+        return Inputs(self.rows[columns[1]])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.rows.T, dtype)
@@ -107,7 +112,7 @@ class Neuron(neuron.Neuron):
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
         with self._arithmetic():
-            if any(isinstance(X, Blocks | Views) for X, _ in (train, validation or train)):
+            if any(isinstance(X, Blocks | Views | Weighted) for X, _ in (train, validation or train)):
                 return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every

@@ -52,7 +52,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         tensors |= {f"{name}.memory.{key}": V for key, V in place.memory.items()}
     about = {name: getattr(checkpoint, name) for name in ("settings", "data", "environment")}
     about |= {"epochs": {name: place.epoch for name, place in places.items()}}
-    about |= {"span": state.span, "block": state.block}
+    about |= {name: getattr(state, name) for name in ("optimizer", "span", "block")}
     store.write(run / CHECKPOINT, sealed(tensors, FORMAT, about))
 
 
@@ -71,9 +71,9 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
         history = History(**_under("history", tensors))
         if len({len(column) for column in vars(history).values()}) != 1:
             raise ValueError("columns of the history differ in length")
-        places = {name: _place(_under(name, tensors), epoch) for name, epoch in about.pop("epochs").items()}
-        state = State(history, span=about.pop("span"), block=about.pop("block"), **places)
-        checkpoint = Checkpoint(state, **about)
+        state: dict[str, Any] = {name: about.pop(name) for name in ("optimizer", "span", "block")}
+        state |= {name: _place(_under(name, tensors), epoch) for name, epoch in about.pop("epochs").items()}
+        checkpoint = Checkpoint(State(history, **state), **about)
         if not (isinstance(checkpoint.settings, dict) and isinstance(checkpoint.environment, dict)):
             raise ValueError("settings and environment are no tables")
         return checkpoint

@@ -1,9 +1,12 @@
-"""Arguments that have to be numbers."""
+"""Arguments that have to be numbers, or arrays of them."""
 
 import math
 import operator
+from typing import Any
 
-from handgrad.errors import UsageError
+import numpy as np
+
+from handgrad.errors import DataError, HandgradError, UsageError
 
 
 def number(name: str, value: float, *, zero: bool = False) -> float:
@@ -26,3 +29,24 @@ def count(name: str, value: int, least: int) -> int:
     if found < least:
         raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
     return found
+
+
+def array(name: str, V: Any, error: type[HandgradError]) -> Any:
+    """The value, or an array of it; else an error that names the argument: it is none, or not of numbers."""
+    if not (hasattr(V, "shape") and hasattr(V, "dtype")):
+        try:
+            V = np.asarray(V)
+        except ValueError as reason:
+            raise error(f"{name} is no array: {reason}") from None
+    if isinstance(V, np.ndarray | np.generic) and V.dtype.kind not in "buif":
+        raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
+    return V
+
+
+def examples(X: Any) -> Any:
+    """X as an array (n, m) of at least one feature and one example, or what stands for one; else a DataError."""
+    if hasattr(X, "dtype") or not hasattr(X, "ndim"):
+        X = array("X", X, DataError)
+    if X.ndim != 2 or 0 in X.shape:
+        raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
+    return X

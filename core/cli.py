@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from itertools import chain, count
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +27,7 @@ from handgrad.version import __version__
 if TYPE_CHECKING:
     from handgrad.comparison import Row
     from handgrad.neuron import Neuron
+    from handgrad.training import Settings
     from handgrad.validation import Row as Fold
 
 Command = Callable[..., None]
@@ -315,6 +316,8 @@ def train(
     else:
         click.echo(_table_of_sets(result["sets"]))
         best = "" if result["best_epoch"] is None else f", the best {result['best_epoch']}"
+        if result["ended"] and not result["diverged"]:
+            click.echo(f"\nended after {result['epochs']} of {result['epochs_asked']} epochs: {result['ended']}")
         click.echo(f"\n{result['epochs']} epochs{best}, {_ms(result['seconds_per_epoch'])} ms each; kept in {run}")
     if outcome.diverged:
         raise outcome.diverged
@@ -552,11 +555,21 @@ def cross_validate(
         _print_json({"data": str(data), "folds": folds, "by": by, "chosen": chosen.l2, "rows": found})
         return
     click.echo(_table_of_folds(rows, chosen))
-    flags = [f"--{name}" for name in ("mirror", "standardize") if options[name]]
-    flags += [f"--backend {backend}"] if backend != "numpy" else []
-    train = f"handgrad train {_word(data)} --run RUN --optimizer lbfgs --l2 {chosen.l2:g} --epochs {epochs}"
     click.echo(f"\nchosen: l2 {chosen.l2:g}, the largest within one standard error of the best {by}")
-    click.echo(f"next: {' '.join([train, *flags])}")
+    click.echo(f"next: handgrad train {_word(data)} --run RUN{_given(replace(settings, l2=chosen.l2))}")
+
+
+def _given(settings: Settings) -> str:
+    """The options of `handgrad train` that these settings are, but for those that are its defaults."""
+    said = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        option = {"patience": "--early-stopping"}.get(field.name, f"--{field.name.replace('_', '-')}")
+        if field.name != "data" and value != field.default:
+            said.append(
+                option if value is True else f"{option} {value:g}" if type(value) is float else f"{option} {value}"
+            )
+    return "".join(f" {word}" for word in said)
 
 
 def _penalties(text: str) -> list[float]:
@@ -603,15 +616,17 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
 
     if learning_rate is not None:
         learning_rate = number("learning_rate", learning_rate)
-    found = training.rate(training.Settings(str(data), backend, **options))
+    settings = training.Settings(str(data), backend, **options)
+    found = training.rate(settings)
     verdict = None if learning_rate is None else found.verdict(learning_rate)
     if as_json:
         more = {"bound": found.bound, "proposed": found.proposed, "verdict": verdict}
         _print_json(training.finite(asdict(found) | more))
         return
     click.echo(f"largest eigenvalue  {found.eigenvalue:.6g}, after {found.iterations} iterations")
-    if not found.bound:
-        click.echo(f"no rate is sure for {options['activation']}, whose gradient jumps")
+    if found.proposed is None:
+        click.echo("no rate is sure for a relu, whose gradient jumps")
+        click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate RATE{_given(settings)}")
         return
     click.echo(f"stable below        {found.bound:.4g}")
     click.echo(f"proposed            {found.proposed:.4g}")
@@ -622,7 +637,7 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
             "must diverge": "the cost must diverge",
         }
         click.echo(f"at {learning_rate:g}: {said[str(verdict)]} ({learning_rate / found.bound:.3g} of the bound)")
-    click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate {found.proposed:.4g}")
+    click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate {found.proposed:.4g}{_given(settings)}")
 
 
 @handgrad.command(
@@ -660,7 +675,7 @@ def compare(
     neurons, missing = _neurons(chosen, options)
     dataset = Dataset.open(data)
     if learning_rate is None:
-        learning_rate = curvature(neurons["numpy"], dataset.train.X).proposed
+        learning_rate = training.proposed(curvature(neurons["numpy"], dataset.train.X))
     sets = training.sets(dataset)
     rows = compare(
         neurons,

@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from handgrad.checks import examples
 from handgrad.errors import UsageError
 from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.rounding import SHARPEST
 
 ITERATIONS = 100
 CONVERGED = 1e-4
-"""Relative change of the eigenvalue from one iteration to the next, at which it is taken to be found."""
+"""|M v - lambda v| over lambda, at which v is taken to be the eigenvector: a plateau on the way has more."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,16 @@ class Curvature:
     """How sharply the cost bends, at its sharpest direction, wherever the parameters are.
 
     Attributes:
-        eigenvalue: lambda(M), found from below to about `CONVERGED`.
+        eigenvalue: lambda(M), as it was found, from below.
+        residual: |M v - lambda v|, by how much that may be too low; 1 % of it after `ITERATIONS` is no surprise where
+            many eigenvalues are alike.
         least: the largest eigenvalue of the Hessian is nowhere less.
-        most: it is nowhere more; infinite for the relu, whose gradient jumps.
+        most: it is nowhere more, with the residual counted in; infinite for the relu, whose gradient jumps.
         iterations: that it took to find, of two reads of X each (one, on Numba).
     """
 
     eigenvalue: float
+    residual: float
     least: float
     most: float
     iterations: int
@@ -52,9 +55,9 @@ class Curvature:
         return 2 / self.most
 
     @property
-    def proposed(self) -> float:
-        """Half of the bound, which is right for the sharpest direction: stable, were the eigenvalue twice as large."""
-        return self.bound / 2
+    def proposed(self) -> float | None:
+        """Half of the bound, which is right for the sharpest direction; None where no rate is sure."""
+        return self.bound / 2 or None
 
     def verdict(self, learning_rate: float) -> str:
         """What becomes of gradient descent at that rate: "falls", "may not settle" or "must diverge".
@@ -78,30 +81,31 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
         UsageError: the moments of X overflow the neuron's dtype.
     """
     linear = replace(neuron, activation="identity", loss="squared_error", l2=0.0)
-    n, m = X.shape
+    n, m = examples(X).shape
     rng = np.random.default_rng(0)
     start = Parameters(rng.standard_normal((1, n)), np.asarray(rng.standard_normal()))
     v, X, Y = linear._checked(_unit(start), X, np.zeros((1, m), np.uint8))
-    eigenvalue, iterations = 0.0, 0
+    iterations, eigenvalue, residual = 0, 0.0, math.inf
     with linear._arithmetic(), np.errstate(over="ignore", invalid="ignore"):
-        while iterations < ITERATIONS:
+        while iterations < ITERATIONS and residual > CONVERGED * eigenvalue:
             loss, dW, db, _ = linear._sums_of(v, X, Y)
             iterations += 1
-            found = 2 * float(linear.get(loss)) / m
-            moved = _unit(Parameters(*(linear.get(V).astype(np.float64) for V in (dW, db))))
-            if not all(np.isfinite(V).all() for V in moved):
+            eigenvalue = 2 * float(linear.get(loss)) / m
+            Mv = Parameters(*(linear.get(V).astype(np.float64) / m for V in (dW, db)))
+            residual = _length(Parameters(*(a - eigenvalue * linear.get(b) for a, b in zip(Mv, v, strict=True))))
+            if not math.isfinite(residual):
                 raise UsageError(f"X has moments beyond {neuron.dtype}; scale it down")
-            v = linear._parameters(*moved)
-            settled = abs(found - eigenvalue) <= CONVERGED * found
-            eigenvalue = found
-            if settled:
-                break
+            v = linear._parameters(*_unit(Mv))
     flattest = 1.0 if (neuron.loss, neuron.activation) == ("squared_error", "identity") else 0.0
     sharpest = math.inf if neuron.activation == "relu" else SHARPEST[neuron.loss, neuron.activation]
     least = max(flattest * eigenvalue, neuron.l2)
-    return Curvature(eigenvalue, least, sharpest * eigenvalue + neuron.l2, iterations)
+    return Curvature(eigenvalue, residual, least, sharpest * (eigenvalue + residual) + neuron.l2, iterations)
+
+
+def _length(v: Parameters) -> float:
+    return math.sqrt(float((v.W**2).sum() + v.b**2))
 
 
 def _unit(v: Parameters) -> Parameters:
-    length: Any = math.sqrt(float((v.W**2).sum() + v.b**2)) or 1.0
+    length = _length(v) or 1.0
     return Parameters(v.W / length, v.b / length)

@@ -47,8 +47,7 @@ class History:
     @property
     def best_epoch(self) -> int | None:
         """The first epoch that began with the lowest validation cost; None where none was taken."""
-        taken = np.flatnonzero(~np.isnan(self.validation_cost))
-        return int(taken[np.argmin(self.validation_cost[taken])]) if len(taken) else None
+        return _best(self.validation_cost)
 
 
 class Place(NamedTuple):
@@ -68,6 +67,7 @@ class State(NamedTuple):
         before: an earlier place, to go back to should the next cost not be finite.
         best: a place at or before the epoch with the best validation cost; None where that is not asked for.
         span: whether the coordinates are those of the span of the examples (`handgrad.span`).
+        optimizer: that took it there, and its configuration, in words.
         block: examples in a block of X; 0 where X is whole.
     """
 
@@ -75,6 +75,7 @@ class State(NamedTuple):
     here: Place
     before: Place
     best: Place | None = None
+    optimizer: str = ""
     span: bool = False
     block: int = 0
 
@@ -168,6 +169,8 @@ def train(
                 f"resume has W of shape {found}; expected {tuple(parameters.W.shape)}, "
                 "the state of a training on these data with these settings"
             )
+        if resume.optimizer != str(optimizer):
+            raise UsageError(f"resume is a state of {resume.optimizer}; expected one of {optimizer}")
         for column, values in zip(columns, vars(resume.history).values(), strict=True):
             column += values.tolist()
         here, before = _placed(neuron, resume.here), _placed(neuron, resume.before)
@@ -175,7 +178,7 @@ def train(
 
     def state() -> State:
         places = _on_host(neuron, here), _on_host(neuron, before)
-        return State(_history(columns), *places, best and _on_host(neuron, best))
+        return State(_history(columns), *places, best and _on_host(neuron, best), str(optimizer))
 
     def at(epoch: int, place: Place) -> Place:
         """The place of a later epoch."""
@@ -196,18 +199,17 @@ def train(
             block = range(here.epoch, len(costs))
             seconds += [(time.perf_counter() - start) / len(block)] * len(block)
             bad = _first_bad(costs, block, neuron._host(taken.parameters))
-            if bad is not None:
+            stop = None if patience is None else _lost(validation_costs, patience)
+            if bad is not None and (stop is None or bad <= stop):
                 # The bits are the same again: go back and stop at the last parameters whose cost is finite.
                 good = at(max(bad - 1, 0), here if bad > here.epoch else before)
                 raise DivergedError(_advice(bad, optimizer), bad, neuron._host(good.parameters), _history(columns, bad))
-            if patience is not None:
-                stop = _lost(validation_costs, patience)
-                if stop is not None:
-                    over = True
-                    for column in columns:
-                        del column[stop + 1 :]
-                if _best(validation_costs) in block:
-                    best = here
+            if stop is not None:
+                over = True
+                for column in columns:
+                    del column[stop + 1 :]
+            if best is not None and _best(validation_costs) in block:
+                best = here
             before, here = here, Place(block.stop, taken.parameters, taken.memory)
             over |= taken.done
             bar.set_postfix_str(_shown(costs, validation_costs), refresh=False)
@@ -241,8 +243,9 @@ def _lost(validation_costs: list[float], patience: int) -> int | None:
     return None
 
 
-def _best(validation_costs: list[float]) -> int | None:
-    return _history([validation_costs] * 4).best_epoch
+def _best(validation_costs: npt.ArrayLike) -> int | None:
+    costs = np.asarray(validation_costs)
+    return None if np.isnan(costs).all() else int(np.nanargmin(costs))
 
 
 def _placed(neuron: Neuron, place: Place) -> Place:

@@ -35,11 +35,12 @@ import numpy.typing as npt
 from handgrad import descent, memory
 from handgrad import span as spans
 from handgrad.blocks import VALUES, Blocks, in_a_file
-from handgrad.checks import count, number
+from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
 from handgrad.optimizers import GradientDescent, Optimizer
 from handgrad.views import View, Views
+from handgrad.weights import Weighted
 
 Array: TypeAlias = Any
 """A backend's own array (`numpy.ndarray`, `torch.Tensor`, `jax.Array`); where it is an argument, a NumPy array too."""
@@ -82,12 +83,15 @@ class Gradients(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Loss (), dL/dW (1, n) and dL/db (), summed over m examples. Sums over parts of the examples add."""
+    """Loss (), dL/dW (1, n) and dL/db (), summed over m examples, or over examples whose weights add up to m.
+
+    Sums over parts of the examples add.
+    """
 
     loss: Array
     dW: Array
     db: Array
-    m: int
+    m: float
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]  # a tuple's + would join the two
         """The sums over the examples of both."""
@@ -261,7 +265,8 @@ class Neuron(ABC):
         """Train, by full-batch gradient descent unless told otherwise: W := W - alpha dW, b := b - alpha db.
 
         Args:
-            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such.
+            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such; or,
+                with its Y, what `handgrad.weights` makes of both.
             Y: (1, m), 0 or 1.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
@@ -294,6 +299,8 @@ class Neuron(ABC):
         if (learning_rate is None) == (optimizer is None):
             raise UsageError("expected either a learning_rate, of gradient descent, or an optimizer")
         optimizer = optimizer or GradientDescent(learning_rate)  # type: ignore[arg-type]
+        if not isinstance(optimizer, Optimizer):
+            raise UsageError(f"optimizer is {optimizer!r}; expected one of handgrad.optimizers, as LBFGS()")
         if patience is not None:
             patience = count("patience", patience, 1)
             if validation is None:
@@ -314,8 +321,8 @@ class Neuron(ABC):
                 raise type(error)(f"validation: {error}") from None
         if span is None:
             span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(X, validation, epochs)
-        if span and (block or isinstance(X, Views)):
-            what = "X is a view" if isinstance(X, Views) else f"block is {block}"
+        if span and (block or isinstance(X, Views | Weighted)):
+            what = f"block is {block}" if block else "X is weighted" if isinstance(X, Weighted) else "X is a view"
             raise UsageError(f"span is True and {what}; the span takes X whole and as it is; expected one of the two")
         train = spans.train if span else descent.train
         return train(
@@ -346,7 +353,7 @@ class Neuron(ABC):
     # From sums to means; written with operators only, so that they run on every backend's arrays.
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _cost(self, parameters: Parameters, loss: Array, m: int) -> Array:
+    def _cost(self, parameters: Parameters, loss: Array, m: float) -> Array:
         if self.l2 == 0:
             return loss / m
         return loss / m + self.l2 / 2 * (parameters.W * parameters.W).sum()
@@ -362,12 +369,16 @@ class Neuron(ABC):
     def _parameters(self, W: Array, b: Array) -> Parameters:
         return Parameters(self.put(W), self.put(b))
 
-    # Of X whole, in blocks, or in views.
+    # Of X whole, in blocks, in views, or weighted.
 
     def _cost_on(self, parameters: Parameters, X: Array, Y: Array) -> Array:
-        return self._cost(parameters, self._loss_sum_of(parameters, X, Y), X.shape[1])
+        m = X.total if isinstance(X, Weighted) else X.shape[1]
+        return self._cost(parameters, self._loss_sum_of(parameters, X, Y), m)
 
     def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        if isinstance(X, Weighted):
+            groups = (Sums(*(w * V for V in self._sums_of(parameters, x, Y[:, which]))) for w, x, which in X)
+            return functools.reduce(operator.add, groups)._replace(m=X.total)
         if isinstance(X, Views):
             return functools.reduce(
                 operator.add,
@@ -387,6 +398,8 @@ class Neuron(ABC):
         return total
 
     def _loss_sum_of(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        if isinstance(X, Weighted):
+            return sum(w * self._loss_sum_of(parameters, x, Y[:, which]) for w, x, which in X)
         if isinstance(X, Views):
             return sum(self._loss_sum_of(self._folded(view, parameters), X.X, Y[:, which]) for view, which in X)
         if not isinstance(X, Blocks):
@@ -394,6 +407,8 @@ class Neuron(ABC):
         return sum(self.get(self.loss_sum(parameters, x, Y[:, which])) for x, which in X)
 
     def _activations(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
+        if isinstance(X, Weighted):
+            raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
         if isinstance(X, Views):
             with self._arithmetic():
                 return np.concatenate([self._activations(self._folded(view, parameters), X.X) for view, _ in X], axis=1)
@@ -425,13 +440,17 @@ class Neuron(ABC):
             placed, stored, _ = self._checked(parameters, X.X, None, block)
             Y = None if Y is None else self._labels(Y, X.shape[1])
             return placed, Views(stored, [view.placed(self) for view in X.views]), Y
-        X = _array("X", X, DataError)
-        if X.ndim != 2 or 0 in X.shape:
-            raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
+        if isinstance(X, Weighted):
+            if block:
+                raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
+            checked = [self._checked(parameters, x, None, 0) for _, x, _ in X]
+            groups = [group._replace(X=x) for group, (_, x, _) in zip(X, checked, strict=True)]
+            return checked[0][0], Weighted(groups), None if Y is None else self._labels(Y, X.shape[1])
+        X = examples(X)
         n, m = X.shape
         if not (isinstance(parameters, tuple) and len(parameters) == 2):
             raise UsageError(f"parameters are {type(parameters).__name__}; expected Parameters(W, b)")
-        W, b = (_array(name, V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
+        W, b = (array(name, V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
         if tuple(W.shape) != (1, n) or tuple(b.shape) != ():
             raise UsageError(
                 f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
@@ -444,7 +463,7 @@ class Neuron(ABC):
 
     def _labels(self, Y: Array, m: int) -> Array:
         """Y on the device, after it was found to be (1, m) of 0 and 1."""
-        Y = _array("Y", Y, DataError)
+        Y = array("Y", Y, DataError)
         if tuple(Y.shape) != (1, m):
             raise DataError(
                 f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
@@ -465,17 +484,6 @@ def portable(array: Array, dtype: str) -> Array:
     if changed or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         return np.array(array, dtype, order="C")
     return array
-
-
-def _array(name: str, V: Array, error: type[HandgradError]) -> Array:
-    if not (hasattr(V, "shape") and hasattr(V, "dtype")):
-        try:
-            V = np.asarray(V)
-        except ValueError as reason:
-            raise error(f"{name} is no array: {reason}") from None
-    if isinstance(V, np.ndarray | np.generic) and V.dtype.kind not in "buif":
-        raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
-    return V
 
 
 def _check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError]) -> None:

@@ -121,7 +121,7 @@ class SGD(Optimizer):
             raise UsageError(f"momentum is {self.momentum}; expected less than 1")
         object.__setattr__(self, "batch", count("batch", self.batch, 1))
         object.__setattr__(self, "seed", count("seed", self.seed, 0))
-        if self.schedule not in SCHEDULES:
+        if self.schedule not in list(SCHEDULES):
             raise UsageError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
@@ -177,7 +177,8 @@ class LBFGS(Optimizer):
         x = np.concatenate([np.ravel(task.neuron.get(V)) for V in place.parameters]).astype(np.float64)
         kept = dict(place.memory) or dict(zip(("J", "gradient"), objective(x), strict=True))
         steps, turns = (list(kept.get(name, ())) for name in ("steps", "turns"))  # of x, and of the gradient
-        J, gradient = kept["J"], kept["gradient"]
+        J, gradient = float(kept["J"]), kept["gradient"]
+        objective.last = x, J, gradient
         costs, validation_costs, evaluations, done = [], [], [], False
         for epoch in epochs:
             costs.append(J)
@@ -197,7 +198,7 @@ class LBFGS(Optimizer):
             J, last = objective(after)
             step, turn = after - x, last - gradient
             x, gradient = after, last
-            if step @ turn > np.finfo(task.neuron.dtype).eps * (turn @ turn):
+            if step @ turn > np.finfo(task.neuron.dtype).eps * np.linalg.norm(step) * np.linalg.norm(turn):
                 steps, turns = [*steps, step][-self.memory :], [*turns, turn][-self.memory :]
         memory = {"J": np.asarray(J), "gradient": gradient}
         memory |= {name: np.reshape(V, (-1, x.size)) for name, V in (("steps", steps), ("turns", turns))}

@@ -52,7 +52,12 @@ def roc_area(A: Array, Y: Array) -> float | None:
 
 
 def roc_curve(A: Array, Y: Array) -> tuple[Array, Array]:
-    """Shares of class 0 and of class 1 with A above a threshold, as it falls from above all A to below: (k,) each."""
+    """Shares of class 0 and of class 1 with A above a threshold, as it falls from above all A to below: (k,) each.
+
+    Args:
+        A: (1, m), activations.
+        Y: (1, m), 0 or 1; both are there.
+    """
     order = np.argsort(-A.ravel(), kind="stable")
     A, Y = A.ravel()[order], Y.ravel()[order] == 1
     ends = np.flatnonzero(np.append(A[1:] != A[:-1], True))  # equal ones pass together

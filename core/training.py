@@ -23,7 +23,7 @@ from handgrad import backends, validation
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
 from handgrad.curvature import Curvature, curvature
 from handgrad.data import Dataset, Examples
-from handgrad.descent import DivergedError, State
+from handgrad.descent import DivergedError, History, State
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
 from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
@@ -160,7 +160,17 @@ def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
         settings.activation, settings.loss, settings.l2, scale, settings.dtype, settings.device
     )
     optimizer(settings)  # whose arguments it checks
-    return neuron, Dataset.open(settings.data)
+    if settings.span and (settings.mirror or settings.standardize):
+        raise UsageError(
+            "span: found it beside mirror or standardize; the span takes examples as they are; leave it out"
+        )
+    dataset = Dataset.open(settings.data)
+    if settings.patience is not None and not dataset.valid.Y.size:
+        raise UsageError(
+            f"early stopping: {settings.data} has no photographs to validate on; make some with: "
+            "handgrad prepare --validation 0.2"
+        )
+    return neuron, dataset
 
 
 def optimizer(settings: Settings) -> Optimizer:
@@ -251,12 +261,22 @@ def _rate(settings: Settings, neuron: Neuron, dataset: Dataset, care: Care) -> f
         return rate  # nothing is certain about that
     found = curvature(neuron, learned_from(settings, dataset, dataset.train)[0])
     if rate is None:
-        if not found.proposed:
-            raise UsageError(f"learning_rate: none is sure for {neuron.activation}, whose gradient jumps; name one")
-        return found.proposed
+        return proposed(found)
     if found.verdict(rate) == "must diverge":
-        care.warn(f"learning rate {rate:g} must diverge, above {found.bound:.4g}; try {found.proposed:.4g}")
+        better = f"; try {found.proposed:.4g}" if found.proposed else ""
+        care.warn(f"learning rate {rate:g} must diverge, as any above {2 / found.least:.4g}{better}")
     return rate
+
+
+def proposed(found: Curvature) -> float:
+    """The learning rate that a curvature proposes.
+
+    Raises:
+        UsageError: none is sure.
+    """
+    if found.proposed is None:
+        raise UsageError("learning_rate: none is sure for a relu, whose gradient jumps; expected a number")
+    return found.proposed
 
 
 def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, state: State | None, care: Care) -> Outcome:
@@ -304,6 +324,8 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
     result = asdict(settings) | {
         "run": str(run),
         "epochs": len(history),
+        "epochs_asked": settings.epochs,
+        "ended": _ended(settings, history),
         "best_epoch": history.best_epoch if settings.patience else None,
         "evaluations": float(sum(history.evaluations)),
         "diverged": diverged is not None,
@@ -320,11 +342,22 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
     return Outcome(settings, result, len(history), diverged)
 
 
+def _ended(settings: Settings, history: History) -> str | None:
+    """Why before the last epoch; None where it was taken."""
+    if len(history) == settings.epochs:
+        return None
+    best = history.best_epoch
+    if settings.patience and best is not None and len(history) - 1 - best >= settings.patience:
+        return f"the validation cost was not lower for {settings.patience} epochs"
+    return "the gradient is next to nothing, or rounding hides any way down"
+
+
 def _finished(run: Path) -> Outcome:
     path = run / RUN
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        settings = Settings(**{field.name: result[field.name] for field in fields(Settings)})
+        said = result | {"epochs": result["epochs_asked"]}
+        settings = Settings(**{field.name: said[field.name] for field in fields(Settings)})
         diverged = (
             DivergedBeforeError(f"{run}: diverged after {result['epochs']} epochs") if result["diverged"] else None
         )

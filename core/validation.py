@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from handgrad.checks import count
+from handgrad.checks import array, count, examples
 from handgrad.descent import DivergedError
 from handgrad.errors import DataError, UsageError
-from handgrad.neuron import Array, Neuron
+from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.optimizers import LBFGS, Optimizer
 from handgrad.scores import wilson
 from handgrad.views import Views
@@ -106,8 +106,8 @@ def cross_validate(
 ) -> list[Row]:
     """Train on all folds but one, and measure on that one; for each fold and each penalty.
 
-    With L-BFGS, the default, each penalty begins where the next larger one ended, which saves steps and, since a cost
-    with a penalty has one minimum, changes nothing else.
+    With L-BFGS, the default, each penalty above 0 begins where the next larger one ended. That saves steps; and since a
+    cost with a penalty has one minimum, it changes nothing else where there are epochs enough to get there.
 
     Args:
         neuron: its configuration, but for the penalty.
@@ -125,11 +125,15 @@ def cross_validate(
     Raises:
         DivergedError: of the fold and the penalty that its message names. Other errors are those of `Neuron.fit`.
     """
-    if not l2:
+    if not np.size(l2):
         raise UsageError("l2 is empty; expected one penalty or more")
+    X, Y = examples(X), array("Y", Y, DataError)
+    if not isinstance(X, np.ndarray) or not isinstance(Y, np.ndarray) or Y.shape != (1, X.shape[1]):
+        found = f"X {type(X).__name__} {tuple(X.shape)} and Y {type(Y).__name__} {tuple(Y.shape)}"
+        raise DataError(f"found {found}; expected NumPy arrays (n, m) and (1, m)")
     optimizer = optimizer or LBFGS()
     which = stratified_folds(Y, folds, seed)
-    penalties = sorted({replace(neuron, l2=penalty).l2 for penalty in l2}, reverse=True)
+    penalties = sorted({replace(neuron, l2=penalty).l2 for penalty in np.atleast_1d(l2)}, reverse=True)
     right = dict.fromkeys(penalties, 0)
     accuracies: dict[float, list[float]] = {penalty: [] for penalty in penalties}
     costs: dict[float, list[float]] = {penalty: [] for penalty in penalties}
@@ -146,7 +150,8 @@ def cross_validate(
             for penalty in penalties:
                 penalised = replace(neuron, l2=penalty)
                 try:
-                    parameters, _ = penalised.fit(*train, epochs=epochs, optimizer=optimizer, initial=start)
+                    initial: Parameters | None = start if penalty > 0 else None
+                    parameters, _ = penalised.fit(*train, epochs=epochs, optimizer=optimizer, initial=initial)
                 except DivergedError as error:
                     error.args = (f"fold {fold + 1}, l2 {penalty:g}: {error}",)
                     raise

@@ -15,14 +15,17 @@ A trained neuron is folded once, and is from then on a neuron of raw examples: p
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from handgrad.blocks import VALUES, Blocks
+from handgrad.checks import examples
 from handgrad.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ CONSTANT = 1e-12
 """A feature whose deviation is less of its mean is one that never changes: what is left of it is rounding."""
 
 
-class View(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class View:
     """x' = (x[order] - mean) / deviation.
 
     Attributes:
@@ -45,6 +49,11 @@ class View(NamedTuple):
     mean: Array | None = None
     deviation: Array | None = None
 
+    @functools.cached_property
+    def _back(self) -> npt.NDArray[np.intp]:
+        assert self.order is not None
+        return np.argsort(self.order)
+
     def fold(self, parameters: Parameters, input_scale: float) -> Parameters:
         """W' (1, n) and b' (), which give for x what `parameters` give for x'."""
         W, b = parameters
@@ -52,7 +61,7 @@ class View(NamedTuple):
             W = W / self.deviation
             b = b - input_scale * (W * self.mean).sum()
         if self.order is not None:
-            W = W[:, np.argsort(self.order)]
+            W = W[:, self._back]
         return type(parameters)(W, b)
 
     def unfold(self, sums: Sums, input_scale: float) -> Sums:
@@ -73,7 +82,7 @@ class View(NamedTuple):
         """With its numbers on the device."""
         if self.deviation is None:
             return self
-        return self._replace(mean=neuron.put(self.mean), deviation=neuron.put(self.deviation))
+        return replace(self, mean=neuron.put(self.mean), deviation=neuron.put(self.deviation))
 
 
 class Views:
@@ -81,10 +90,15 @@ class Views:
 
     Args:
         X: (n, m), an array.
-        views: k of them.
+        views: k of them, at least one.
+
+    Raises:
+        UsageError: there is none.
     """
 
     def __init__(self, X: Array, views: Sequence[View]) -> None:
+        if not views:
+            raise UsageError("views is empty; expected one view or more")
         self.X = X
         self.views = tuple(views)
 
@@ -128,17 +142,20 @@ def mirrored(X: Array, size: tuple[int, int, int]) -> Views:
         size: (h, w, c) of an example, n = h w c; what is left becomes right.
 
     Raises:
+        DataError: X is no array (n, m).
         UsageError: the size is not that of an example.
     """
+    X = examples(X)
     n = X.shape[0]
-    if len(size) != 3 or math.prod(size) != n:
-        raise UsageError(f"size is {tuple(size)}; expected (h, w, c) of examples with {n} features")
+    if np.shape(size) != (3,) or min(size) < 1 or math.prod(size) != n:
+        raise UsageError(f"size is {size}; expected (h, w, c) of examples with {n} features")
     order = np.arange(n).reshape(size)[:, ::-1].ravel()
     if not isinstance(X, Views):
         return Views(X, [View(), View(order)])
     return Views(X.X, [*X.views, *(view.mirrored(order) for view in X.views)])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named, in training
 def standardised(X: Array) -> Views:
     """The examples of X with mean 0 and deviation 1 in every feature; a feature that never changes becomes 0.
 
@@ -146,8 +163,10 @@ def standardised(X: Array) -> Views:
         X: (n, m), a NumPy array, which is read in blocks, or `Views` of one, all of which are counted.
 
     Raises:
+        DataError: X is empty, or not (n, m).
         UsageError: X is neither.
     """
+    X = examples(X)
     views = X.views if isinstance(X, Views) else (View(),)
     array = X.X if isinstance(X, Views) else X
     if not isinstance(array, np.ndarray) or any(view.deviation is not None for view in views):
@@ -157,8 +176,8 @@ def standardised(X: Array) -> Views:
     mean = np.mean([of_one[order] for order in orders], axis=0)
     variance = np.mean([spread[order] + (of_one[order] - mean) ** 2 for order in orders], axis=0)
     changes = variance > (CONSTANT * mean) ** 2
-    deviation = np.where(changes, np.sqrt(variance), 1)
-    return Views(array, [view._replace(mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in views])
+    deviation = np.sqrt(np.where(changes, variance, 1))
+    return Views(array, [replace(view, mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in views])
 
 
 def _moments(X: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

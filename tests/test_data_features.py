@@ -68,6 +68,11 @@ def test_the_test_set_is_apart_and_does_not_depend_on_the_share_for_validation(s
     assert len(set.union(*names)) == 12
 
 
+def test_gray_of_the_smallest_photographs_can_be_opened(source, tmp_path):
+    prepare(source, tmp_path / "data", size=2, features="gray")
+    assert Dataset.open(tmp_path / "data").size == (2, 2, 1)
+
+
 def test_without_a_test_set_a_data_set_is_what_it_was(source, tmp_path):
     prepare(source, tmp_path / "data", size=4)
     data = Dataset.open(tmp_path / "data")
@@ -78,7 +83,8 @@ def test_without_a_test_set_a_data_set_is_what_it_was(source, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (dict(test=0.9), "test: found 0.9 beside validation None; expected to keep some to train on"),
+        (dict(test=0.9), "test: found 0.9 beside validation 0.2; expected to keep some to train on"),
+        (dict(test=0.2, npz=True), "npz: found it beside test or features"),
         (dict(test=0.5, validation=0.5), "test: found 0.5 beside validation 0.5"),
         (dict(test=-0.1), "test: found -0.1; expected a share"),
         (dict(features="edges"), "features: found 'edges'; expected one of pixels, gray, hog"),
@@ -100,6 +106,7 @@ def test_what_cannot_be_made_is_one_line(source, tmp_path, options, said):
         {"photograph": "4x4"},
         {"photograph": [4, -4], "features": "gray"},
         {"features": "gray", "photograph": [5, 4]},
+        {"features": "hog", "photograph": [4, 4], "size": [3, 3, 36]},
     ],
 )
 def test_a_data_set_whose_features_contradict_it_is_refused(source, tmp_path, change):

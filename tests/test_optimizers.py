@@ -106,6 +106,56 @@ def test_lbfgs_in_float32_goes_on_until_rounding_hides_the_way(backend, examples
     assert (np.diff(history.train_cost) < 0).all()
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+def test_the_curvature_that_lbfgs_learns_does_not_depend_on_the_scale(backend, dtype, scale, rng):
+    """The same problem, in other units of X: W is smaller, and everything else the same."""
+    X = rng.integers(0, 256, (400, 2000), np.uint8).T
+    Y = (rng.random((1, 400)) < 0.2 + 0.6 * (X[:1] > 128)).astype(np.uint8)
+    found = []
+    for s in 1 / 255, scale:
+        neuron = backend(input_scale=s, dtype=dtype, l2=1e-3 * (255 * s) ** 2)
+        _, history = neuron.fit(X, Y, epochs=40, optimizer=LBFGS(tolerance=0))
+        found.append(history)
+    assert found[1].train_cost[-1] == pytest.approx(found[0].train_cost[-1], rel=0.02)
+    assert found[1].evaluations.sum() < 2 * found[0].evaluations.sum()
+
+
+def test_however_the_epochs_are_divided_as_many_gradients_are_counted(rng):
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X, Y = rng.standard_normal((3, 12)), rng.integers(0, 2, (1, 12))
+        neuron = ByHand(dtype="float32", l2=0.1)
+        counted = []
+        for seconds in 0.0, 10.0:
+            with mock.patch.object(descent, "BLOCK_SECONDS", seconds):
+                counted.append(neuron.fit(X, Y, epochs=60, optimizer=LBFGS(tolerance=0))[1].evaluations)
+        np.testing.assert_array_equal(*counted)
+
+
+def test_an_early_stop_comes_before_a_cost_that_overflows_in_the_same_block(examples):
+    neuron = ByHand("identity", "squared_error")
+    options = dict(epochs=400, learning_rate=1e-4, validation=examples, patience=3)
+    ended = []
+    for seconds in 0.0, 100.0:
+        with mock.patch.object(descent, "BLOCK_SECONDS", seconds):
+            P, history = neuron.fit(*examples, **options)
+            ended.append((len(history), P.W.tobytes()))
+    assert ended[0] == ended[1] == (4, np.zeros((1, 30), np.float32).tobytes())
+
+
+def test_a_state_of_one_optimizer_is_not_gone_on_from_by_another(examples):
+    states = []
+    ByHand().fit(*examples, epochs=9, optimizer=SGD(1e-4), watch=lambda state: states.append(state()) or True)
+    with pytest.raises(UsageError, match=r"resume is a state of SGD\(learning_rate=0.0001.*expected one of LBFGS"):
+        ByHand().fit(*examples, epochs=9, optimizer=LBFGS(), resume=states[0])
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", LBFGS])
+def test_what_is_no_optimizer_is_named(examples, optimizer):
+    with pytest.raises(UsageError, match=r"optimizer is .*; expected one of handgrad.optimizers, as LBFGS\(\)"):
+        ByHand().fit(*examples, epochs=1, optimizer=optimizer)
+
+
 def test_lbfgs_counts_every_gradient(examples):
     counted = []
     real = ByHand.sums
@@ -221,6 +271,7 @@ def test_lbfgs_from_a_cost_that_is_not_finite(backend):
         (lambda: SGD(1, batch=0), "batch is 0"),
         (lambda: SGD(1, seed=-1), "seed is -1"),
         (lambda: SGD(1, schedule="step"), "schedule is 'step'; expected one of constant, linear, cosine"),
+        (lambda: SGD(1, schedule=["linear"]), r"schedule is \['linear'\]"),
         (lambda: LBFGS(memory=0), "memory is 0"),
         (lambda: LBFGS(tolerance=-1), "tolerance is -1"),
     ],

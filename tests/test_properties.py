@@ -48,13 +48,13 @@ def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data
 def test_a_checkpoint_that_is_saved_and_loaded_is_the_same(W, columns, best):
     here = Place(5, Parameters(W, np.zeros(())), {"W": W / 2, "J": np.ones(())})
     before = Place(2, Parameters(-W, np.ones(())), {})
-    state = State(History(*columns), here, before, before if best else None, True, 7)
+    state = State(History(*columns), here, before, before if best else None, "SGD", True, 7)
     kept = Checkpoint(state, {"epochs": 3, "span": None}, "hash", {"cores": "2"})
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), kept)
         found = load_checkpoint(Path(folder))
     assert found[1:] == kept[1:]
-    assert (found.state.span, found.state.block) == (True, 7)
+    assert (found.state.optimizer, found.state.span, found.state.block) == ("SGD", True, 7)
     for place, other in zip(found.state[1:4], state[1:4], strict=True):
         if other is None:
             assert place is None

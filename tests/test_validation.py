@@ -83,8 +83,19 @@ def test_what_cannot_be_dealt_is_one_line(examples):
         cross_validate(Neuron(), X, Y, l2=[0], folds=1)
     with pytest.raises(UsageError, match="l2 is empty"):
         cross_validate(Neuron(), X, Y, l2=[])
+    with pytest.raises(DataError, match=r"Y ndarray \(60,\); expected NumPy arrays"):
+        cross_validate(Neuron(), X, Y[0], l2=[0])
+    with pytest.raises(DataError, match=r"X has shape"):
+        cross_validate(Neuron(), X[0], Y, l2=[0])
     with pytest.raises(DataError, match="class 1 has 0 examples"):
         cross_validate(Neuron(), X, np.zeros_like(Y), l2=[0])
+
+
+def test_a_row_does_not_depend_on_the_others(examples):
+    neuron = Neuron(input_scale=1 / 255, dtype="float64")
+    alone = cross_validate(neuron, *examples, l2=0.0, epochs=30)
+    among = cross_validate(neuron, *examples, l2=[0.0, 1.0], epochs=30)
+    assert among[0] == alone[0]
 
 
 def row(l2, accuracy, cost):

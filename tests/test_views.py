@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handgrad import DataError, Parameters, UsageError, backends
+from handgrad import DataError, HandgradError, Parameters, UsageError, backends
 from handgrad.blocks import Blocks
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.rounding import bounds, gamma
@@ -196,12 +196,35 @@ def test_views_take_no_memory(name, kind):
         (lambda X: mirrored(X, (4, 4, 3)), r"size is \(4, 4, 3\); expected \(h, w, c\) of examples with 60 features"),
         (lambda X: mirrored(X, (60,)), r"size is \(60,\)"),
         (lambda X: standardised(standardised(X)), "expected a NumPy array, or views that only mirror one"),
-        (lambda _: standardised([[1.0]]), "X is list; expected a NumPy array"),
+        (lambda X: mirrored(X, 60), "size is 60; expected"),
+        (lambda X: mirrored(X, (-4, -5, 3)), r"size is \(-4, -5, 3\)"),
+        (lambda X: mirrored(X[0], SIZE), r"X has shape \(40,\); expected \(n, m\)"),
+        (lambda X: standardised(X[:, :0]), r"X has shape \(60, 0\)"),
+        (lambda _: standardised([["a"]]), "X has dtype <U1"),
+        (lambda X: Views(X, []), "views is empty; expected one view or more"),
     ],
 )
 def test_what_cannot_be_seen_so_is_one_line(make, said, pictures):
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(HandgradError, match=said):
         make(pictures[0])
+
+
+def test_what_is_not_finite_is_found_in_training_and_named(pictures):
+    X = pictures[0].astype(float)
+    X[3, 5] = np.inf
+    with pytest.raises(DataError, match=r"X\[3, 5\] is inf"):
+        backends.load("numpy")().fit(standardised(X), pictures[1], epochs=1, learning_rate=0.1)
+
+
+def test_a_batch_of_what_the_fused_step_holds():
+    """On a GPU, JAX holds X as rows."""
+    pytest.importorskip("jax")
+    from handgrad.backends.jax import Inputs
+
+    rows = np.arange(12).reshape(4, 3)
+    found, labels = batch(Inputs(rows), np.arange(4)[np.newaxis], np.array([2, 0]))
+    np.testing.assert_array_equal(found.rows, rows[[2, 0]])
+    assert (found.shape, labels.tolist()) == ((3, 2), [[2, 0]])
 
 
 def test_labels_are_given_for_all_views(pictures):

@@ -71,13 +71,14 @@ class Dataset:
         path = Path(path)
         about = _read_description(path / "dataset.json")
         size = (about["size"][0], about["size"][1], about["size"][2])
+        features = _features(path / "dataset.json", about)
         train, valid = (_read_examples(path / split, size, about["counts"][split]) for split in SPLITS)
         if "test" in about["counts"]:
             test = _read_examples(path / "test", size, about["counts"]["test"])
         else:
             test = Examples(train.X[:, :0], train.Y[:, :0])
         classes = about["classes"][0], about["classes"][1]
-        return cls(path, classes, size, _features(path / "dataset.json", about), about["hash"], train, valid, test)
+        return cls(path, classes, size, features, about["hash"], train, valid, test)
 
     def names(self, split: Split) -> list[str]:
         """Where each example of a split came from, in the order of its columns.

@@ -90,7 +90,13 @@ def prepare(
     """
     started = time.perf_counter()
     source, data = Path(source), Path(data)
+    if validation is None and not holds_arrays(source):
+        validation = DEFAULT_VALIDATION
     _check(source, size, validation, test, seed, limit)
+    if npz and (test or features not in (None, "pixels")):
+        raise UsageError(
+            "npz: found it beside test or features; article 1's files have pixels to train and to validate on"
+        )
     if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     skipped: list[Skipped] = []
@@ -121,7 +127,7 @@ def prepare(
                     raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
             content = writer.finish(**plan.origin)
         if npz:
-            for split in counts:
+            for split in SPLITS:
                 write_npz(folder / split / "pixels.npy", folder / split / "labels.npy", folder / f"{split}.npz")
     height, width = plan.features.photograph
     return Summary(
@@ -160,7 +166,7 @@ def _check(
     for name, share in ("validation", validation), ("test", test):
         if share is not None and not 0 <= share < 1:
             raise UsageError(f"{name}: found {share}; expected a share from 0 to below 1, as 0.2")
-    if (validation or 0) + (test or 0) >= 1 or (validation is None and (test or 0) + DEFAULT_VALIDATION >= 1):
+    if (validation or 0) + (test or 0) >= 1:
         raise UsageError(f"test: found {test} beside validation {validation}; expected to keep some to train on")
     if seed < 0:
         raise UsageError(f"seed: found {seed}; expected 0 or more")
@@ -200,7 +206,7 @@ def _planned(
             photographs,
             _ordered(photographs.classes, positive),
             shown,
-            DEFAULT_VALIDATION if validation is None else validation,
+            validation or 0.0,
             test or 0.0,
             seed,
             limit,
@@ -285,8 +291,8 @@ def _photograph(file: File, features: Features) -> Photograph | Unreadable:
     try:
         with file.open() as opened:
             photograph = decode(opened, features.photograph)
-        return photograph._replace(pixels=features.of(photograph.pixels))
     except Unreadable as fault:
         return fault
     except Exception as error:  # a disk's or a damaged zip's
         return Unreadable(f"cannot be read: {reason_of(error)}")
+    return photograph._replace(pixels=features.of(photograph.pixels))

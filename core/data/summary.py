@@ -47,8 +47,8 @@ class Summary:
         features: what of a photograph an example is.
         sizes: of the photographs before they were resized.
         skipped: files that gave no example.
-        duplicates: pairs of an example of one split and one of another with the same pixels, by name: what is learned
-            from the one is known of the other.
+        duplicates: pairs of an example of one split and one of another that are the same, by name: what is learned from
+            the one is known of the other.
         hash: of the data set's content.
         bytes: that the folder takes.
         seconds: that it took.
