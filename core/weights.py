@@ -48,8 +48,8 @@ class Weighted:
 
     Args:
         groups: one or more, in which each of the m examples is once.
-        mean: weight of the examples; by default, of these. A batch of examples is given that of all, whose share it is
-            an estimate of: then the gradients of batches are right in the mean.
+        mean: weight; by default, of these examples. A batch is given that of all, so that its gradients are in the mean
+            those of all.
     """
 
     def __init__(self, groups: Sequence[Group], mean: float | None = None) -> None:

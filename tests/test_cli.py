@@ -277,9 +277,11 @@ def test_demo_does_the_whole_job_and_never_writes_over_what_is_there(command, mo
     code, out, _ = command("demo")
     assert code == 0
     assert "357 pictures" in out
-    for step in "prepare", "compare", "train", "evaluate", "predict":
+    for step in "prepare", "compare", "train", "evaluate", "predict", "explain":
         assert f"$ handgrad {step} " in out
     assert "agree" in out
+    assert "report: handgrad-demo/run/report.html" in out
+    assert Path("handgrad-demo/run/report.html").stat().st_size > 100_000
     accuracy = json.loads(Path("handgrad-demo/run/run.json").read_text())["sets"][1]["accuracy"]
     assert accuracy > 0.95
     before = sorted(Path("handgrad-demo").rglob("*"))

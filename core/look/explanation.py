@@ -21,6 +21,9 @@ from handgrad.scores import Score
 from handgrad.training import score
 
 Array = npt.NDArray[Any]
+FEW = 3
+"""Features of which numbers are shown."""
+
 SPLITS: dict[str, Split] = {"train": "train", "validation": "valid"}
 
 
@@ -143,10 +146,14 @@ class Explanation:
         return dealt[:k]
 
     def way(self, column: int) -> list[Quantity]:
-        """One photograph of the judged set through X, Z, A, L and back through dA, dZ, dW, db, in figures."""
+        """One photograph of the judged set through X, Z, A, L and back through dA, dZ, dW, db, in figures.
+
+        Of the features, those are shown that add most to Z, or take most from it.
+        """
         model, (X, Y) = self.model, self.examples(self.judged)
         x, y = X[:, column : column + 1], float(Y[0, column])
         s, W, b = model.input_scale, model.parameters.W.astype(np.float64), float(model.parameters.b)
+        most = np.argsort(-abs(W[0] * x[:, 0]), kind="stable")[:FEW]
         Z = logits(model, x)
         A, slope = (float(V[0, 0]) for V in activate(model.activation, Z))
         if model.loss == "cross_entropy":
@@ -159,16 +166,16 @@ class Explanation:
             loss, back = "(A - Y)^2 / 2", "dA f'(Z)"
         function = "1 / (1 + e^-Z)" if self.probabilities else f"{model.activation}(Z)"
         return [
-            Quantity("X", f"{x.size:,} bytes", _few(x[:, 0])),
-            Quantity("s X", f"X times {s:.6g}", _few(s * x[:, 0])),
-            Quantity("W", "learned", _few(W[0])),
+            Quantity("X", f"{x.size:,} bytes", _few(x[most, 0])),
+            Quantity("s X", f"X times {s:.6g}", _few(s * x[most, 0])),
+            Quantity("W", "learned", _few(W[0, most])),
             Quantity("Z", "W (s X) + b", f"{_figures(Z[0, 0] - b)} + {_figures(b)} = {_figures(Z[0, 0])}"),
             Quantity("A", function, _figures(A)),
             Quantity("Y", f"it is {model.classes[int(y)]}", str(int(y))),
             Quantity("L", loss, _figures(L)),
             backward,
             Quantity("dZ", back, _figures(dZ)),
-            Quantity("dW", "dZ (s X)^T", _few(dZ * s * x[:, 0])),
+            Quantity("dW", "dZ (s X)^T", _few(dZ * s * x[most, 0])),
             Quantity("db", "dZ", _figures(dZ)),
         ]
 
@@ -178,5 +185,4 @@ def _figures(value: float) -> str:
 
 
 def _few(values: Array) -> str:
-    middle = len(values) // 2  # the corner of a photograph is often black
-    return ", ".join(f"{value:.4g}" for value in values[middle : middle + 3]) + ", ..."
+    return ", ".join(f"{value:.4g}" for value in values) + ", ..."

@@ -57,7 +57,8 @@ h1{font-size:1.7rem;line-height:1.2;margin:.2rem 0}h2{font-size:1.2rem;margin:2.
 p{max-width:44rem}.soft{color:var(--soft)}
 figure{margin:1rem 0;max-width:34rem}figure svg,figure img{width:100%;height:auto;display:block}
 figure img[hidden]{display:none}
-.light{background:#fff;border-radius:.5rem;padding:.5rem;max-width:none;overflow-x:auto}.wide img{min-width:34rem}
+.light{background:#fff;border-radius:.5rem;padding:.5rem;max-width:none;overflow-x:auto}
+.wide img{min-width:34rem}.small{max-width:13rem}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
@@ -197,8 +198,9 @@ def _svg(figure: Figure) -> str:
 
 
 def _raster(figure: Figure) -> str:
-    wide = " wide" * (figure.display.size[0] > 6)
-    return f'<figure class="light{wide}">{_image(figure.display, figure.alt)}</figure>'
+    width = figure.display.size[0]
+    kind = " wide" if width > 6 else " small" if width < 3 else ""
+    return f'<figure class="light{kind}">{_image(figure.display, figure.alt)}</figure>'
 
 
 def _image(display: Display, alt: str, more: str = "") -> str:
@@ -249,7 +251,8 @@ def _way(e: Explanation) -> str:
     (column, *_) = e.chosen(1)
     name = e.dataset.names("valid" if e.judged == "validation" else "train")[column]
     rows = [[quantity.name, quantity.formula, quantity.value] for quantity in e.way(column)]
-    return f"<p>With the numbers of <code>{html.escape(name)}</code>:</p>" + _table([], rows, "words")
+    said = f"With the numbers of <code>{html.escape(name)}</code>, of the pixels or features that move Z the most:"
+    return f"<p>{said}</p>" + _table([], rows, "words")
 
 
 def _weights(e: Explanation) -> str:
