@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.checks import examples
 from handgrad.errors import DataError, UsageError
 from handgrad.views import Views
 
@@ -75,7 +76,7 @@ class Weighted:
         for number in np.unique(of):
             weight, X, _ = self.groups[number]
             which = np.flatnonzero(of == number)
-            groups.append(Group(weight, X.T[place[which]].T, which))
+            groups.append(Group(weight, _columns(X, place[which]), which))
         return Weighted(groups, self.mean)
 
 
@@ -88,12 +89,12 @@ def weighted(X: Array, Y: Array, weights: npt.ArrayLike) -> tuple[Weighted, Arra
         weights: (m,), finite and at least 0, and not all 0.
 
     Raises:
-        DataError: the weights are not that, or not as many as the columns of X and of Y.
+        DataError: the weights are not that, or not as many as the columns of X and of Y; or X is not (n, m).
         UsageError: X is `Views`.
     """
     if isinstance(X, Views):
         raise UsageError("X is Views; expected an array: weigh the examples of a copy")
-    w = np.asarray(weights, np.float64)
+    X, w = examples(X), np.asarray(weights, np.float64)
     m = X.shape[1]
     if w.shape != (m,) or np.shape(Y) != (1, m):
         raise DataError(
@@ -109,6 +110,10 @@ def weighted(X: Array, Y: Array, weights: npt.ArrayLike) -> tuple[Weighted, Arra
     groups = np.split(np.argsort(of, kind="stable"), np.cumsum(sizes)[:-1])
     shares = distinct / distinct[-1]  # of the largest, so that no sum overflows
     return (
-        Weighted([Group(float(w), X.T[counted[g]].T, g) for w, g in zip(shares, groups, strict=True)]),
+        Weighted([Group(float(w), _columns(X, counted[g]), g) for w, g in zip(shares, groups, strict=True)]),
         Y[:, counted],
     )
+
+
+def _columns(X: Array, which: npt.NDArray[np.intp]) -> Array:
+    return X.T[which].T if isinstance(X, np.ndarray) else X[:, which]  # examples stay contiguous

@@ -24,10 +24,12 @@ PLACES = {"core": "", "backends": "backends", "benchmarks": "benchmarks"}
 NUMPY, OTHERS = ["-k", "numpy"], ["-k", "not torch and not jax and not numba"]
 TESTS = {
     "core/neuron.py": [
-        ["test_neuron.py", *NUMPY],
         ["test_span.py", *OTHERS],
         ["test_blocks.py", *OTHERS],
-        ["test_training.py", "-k", "numpy or another_training or goes_on or cli"],
+        ["test_neuron.py", *NUMPY],
+        ["test_views.py", "-k", "numpy and not memory"],
+        ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
+        ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
     ],
     "backends/numpy.py": [["test_neuron.py", *NUMPY], ["test_gradients.py", *NUMPY]],
     "core/store.py": [

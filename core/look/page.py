@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import matplotlib.figure
 from PIL import Image
 
 from handgrad import store
@@ -159,11 +160,11 @@ def figures_of(explanation: Explanation) -> Iterator[Figure]:
         yield Figure("mistakes", alt, MistakesDisplay(pictures, titles))
 
 
-def contributions(e: Explanation, columns: list[int], interpolation: str = "nearest") -> ContributionsDisplay:
+def contributions(e: Explanation, columns: list[int]) -> ContributionsDisplay:
     """W * x of some photographs of the judged set, below them."""
     A, Y = e.activations[e.judged][0], e.examples(e.judged)[1][0]
     titles = [f"{e.model.classes[int(Y[i])]}, A = {A[i]:.2f}" for i in columns]
-    return ContributionsDisplay.from_model(e.model, e.examples(e.judged)[0][:, columns], titles, interpolation)
+    return ContributionsDisplay.from_model(e.model, e.examples(e.judged)[0][:, columns], titles)
 
 
 def write_images(explanation: Explanation, folder: Path) -> list[Path]:
@@ -200,12 +201,12 @@ def _svg(figure: Figure) -> str:
 def _raster(figure: Figure) -> str:
     width = figure.display.size[0]
     kind = " wide" if width > 6 else " small" if width < 3 else ""
-    return f'<figure class="light{kind}">{_image(figure.display, figure.alt)}</figure>'
+    return f'<figure class="light{kind}">{_image(figure_of(figure.display), figure.alt)}</figure>'
 
 
-def _image(display: Display, alt: str, more: str = "") -> str:
+def _image(figure: mpl.figure.Figure, alt: str, more: str = "") -> str:
     webp = io.BytesIO()
-    Image.open(io.BytesIO(drawn(figure_of(display), "png", 100))).convert("RGB").save(webp, "WEBP", quality=80)
+    Image.open(io.BytesIO(drawn(figure, "png", 100))).convert("RGB").save(webp, "WEBP", quality=80)
     content = base64.b64encode(webp.getvalue()).decode()
     return f'<img alt="{html.escape(alt, quote=True)}"{more} src="data:image/webp;base64,{content}">'
 
@@ -271,14 +272,14 @@ def _looking(e: Explanation) -> str:
 
 def _switch(e: Explanation) -> list[str]:
     options = "".join(f"<option{' selected' * (name == 'nearest')}>{name}</option>" for name in INTERPOLATIONS)
-    images = "".join(
-        _image(
-            contributions(e, e.chosen(), name),
-            f"{_looking(e)}; interpolation {name}",
-            f' data-interpolation="{name}"{" hidden" * (name != "nearest")}',
-        )
-        for name in INTERPOLATIONS
-    )
+    figure = figure_of(contributions(e, e.chosen()))
+    images = ""
+    for name in INTERPOLATIONS:
+        for image in (image for ax in figure.axes for image in ax.images):
+            image.set_interpolation(name)
+        more = f' data-interpolation="{name}"{" hidden" * (name != "nearest")}'
+        images += _image(figure, f"{_looking(e)}; interpolation {name}", more)
+        figure.set_layout_engine("none")  # it lies as it is to lie
     return [
         "<p>W * x: what each pixel adds to Z, in one scale for all; of photographs that it is surest of, of both "
         "classes, and of its mistakes.</p>",
