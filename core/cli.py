@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import signal
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handgrad import tables
 from handgrad.checks import number
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES
@@ -25,10 +25,8 @@ from handgrad.table import table
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
-    from handgrad.comparison import Row
     from handgrad.neuron import Neuron
     from handgrad.training import Settings
-    from handgrad.validation import Row as Fold
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
@@ -314,11 +312,13 @@ def train(
     if as_json:
         _print_json(result)
     else:
-        click.echo(_table_of_sets(result["sets"]))
+        click.echo(tables.table_of_sets(result["sets"]))
         best = "" if result["best_epoch"] is None else f", the best {result['best_epoch']}"
         if result["ended"] and not result["diverged"]:
             click.echo(f"\nended after {result['epochs']} of {result['epochs_asked']} epochs: {result['ended']}")
-        click.echo(f"\n{result['epochs']} epochs{best}, {_ms(result['seconds_per_epoch'])} ms each; kept in {run}")
+        click.echo(
+            f"\n{result['epochs']} epochs{best}, {tables.ms(result['seconds_per_epoch'])} ms each; kept in {run}"
+        )
     if outcome.diverged:
         raise outcome.diverged
     if not as_json:
@@ -396,11 +396,11 @@ def evaluate(
     if as_json:
         _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
-        click.echo(_table_of_sets(sets))
+        click.echo(tables.table_of_sets(sets))
         for s in sets:
-            click.echo(f"\n{s['set']}\n\n{_table_of_confusion(s, model.classes)}")
+            click.echo(f"\n{s['set']}\n\n{tables.table_of_confusion(s, model.classes)}")
         if sets[-1]["reliability"]:
-            click.echo(f"\nreliability, {sets[-1]['set']}\n\n{_table_of_reliability(sets[-1])}")
+            click.echo(f"\nreliability, {sets[-1]['set']}\n\n{tables.table_of_reliability(sets[-1])}")
         click.echo(f"\nnext: handgrad explain {_word(run_folder)} {_word(data)}")
 
 
@@ -554,7 +554,7 @@ def cross_validate(
         found = [asdict(row) | {"interval": row.interval, "chosen": row is chosen} for row in rows]
         _print_json({"data": str(data), "folds": folds, "by": by, "chosen": chosen.l2, "rows": found})
         return
-    click.echo(_table_of_folds(rows, chosen))
+    click.echo(tables.table_of_folds(rows, chosen))
     click.echo(f"\nchosen: l2 {chosen.l2:g}, the largest within one standard error of the best {by}")
     click.echo(f"next: handgrad train {_word(data)} --run RUN{_given(replace(settings, l2=chosen.l2))}")
 
@@ -577,24 +577,6 @@ def _penalties(text: str) -> list[float]:
         return [float(word) for word in text.split(",")]
     except ValueError:
         raise UsageError(f"l2 is {text!r}; expected numbers with commas between them, as 0,1e-3,1e-2") from None
-
-
-def _table_of_folds(rows: list[Fold], chosen: Fold) -> str:
-    return table(
-        ["l2", "accuracy", "std. error", "95 % interval", "cost", "std. error", ""],
-        *(
-            [
-                f"{row.l2:g}",
-                _percent(row.accuracy.mean),
-                _percent(row.accuracy.error),
-                _interval(row.interval),
-                f"{row.cost.mean:.4f}",
-                f"{row.cost.error:.4f}",
-                "chosen" if row is chosen else "",
-            ]
-            for row in rows
-        ),
-    )
 
 
 @handgrad.command(
@@ -689,12 +671,12 @@ def compare(
     if as_json:
         _print_json(training.finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
     else:
-        click.echo(_table_of_backends(rows))
+        click.echo(tables.table_of_backends(rows))
         accuracies = dict(
             zip(("train", "validation"), (rows[0].train_accuracy, rows[0].validation_accuracy), strict=True)
         )
         intervals = {name: wilson(round(accuracies[name] * Y.size), Y.size) for name, (_, Y) in sets.items()}
-        said = ", ".join(f"{name} {_interval(interval)}" for name, interval in intervals.items())
+        said = ", ".join(f"{name} {tables.interval(interval)}" for name, interval in intervals.items())
         click.echo(f"accuracies of {rows[0].backend}, 95 % intervals: {said}")
         for error in missing:
             click.echo(f"left out: {error}")
@@ -928,85 +910,9 @@ def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str
     return neurons, missing
 
 
-def _table_of_sets(sets: list[dict[str, Any]]) -> str:
-    rows = [
-        [
-            s["set"],
-            f"{s['examples']:,}",
-            _cost(s["cost"]),
-            _percent(s["accuracy"]),
-            _interval(s["accuracy_interval"]),
-            "-" if s["roc_area"] is None else f"{s['roc_area']:.3f}",
-        ]
-        for s in sets
-    ]
-    return table(["set", "examples", "cost", "accuracy", "95 % interval", "ROC area"], *rows)
-
-
-def _table_of_confusion(s: dict[str, Any], classes: tuple[str, str]) -> str:
-    rows = [
-        [name, *(f"{count:,}" for count in counts), _interval(wilson(counts[i], sum(counts)))]
-        for i, (name, counts) in enumerate(zip(classes, s["confusion"], strict=True))
-    ]
-    return table(["true class", *(f"taken for {name}" for name in classes), "right, 95 %"], *rows)
-
-
-def _table_of_reliability(s: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"{found['low']:.1f} to {found['high']:.1f}",
-            f"{found['examples']:,}",
-            f"{found['predicted']:.3f}",
-            f"{found['observed']:.3f}",
-            f"{found['interval'][0]:.3f} to {found['interval'][1]:.3f}",
-        ]
-        for found in s["reliability"]
-    ]
-    return table(["probability", "examples", "predicted", "observed", "95 % interval"], *rows)
-
-
-def _table_of_backends(rows: list[Row]) -> str:
-    header = ["backend", "train cost", "valid. cost", "train acc.", "valid. acc."]
-    return table(
-        [*header, "W differs", "A differs", "ms/epoch", "of the bound"],
-        *(
-            [
-                row.backend,
-                _cost(row.train_cost),
-                _cost(row.validation_cost),
-                _percent(row.train_accuracy),
-                _percent(row.validation_accuracy),
-                f"{row.W_difference:.1e}",
-                f"{row.A_difference:.1e}",
-                _ms(row.seconds_per_epoch),
-                f"{max(row.ratios.values()):.1e}",
-            ]
-            for row in rows
-        ),
-    )
-
-
 def _word(path: Path) -> str:
     """A path as a word of the shell, and no option."""
     return shlex.quote(str(path) if not str(path).startswith("-") else f"./{path}")
-
-
-def _cost(cost: float | None) -> str:
-    if cost is None or math.isnan(cost):
-        return "-"
-    return f"{cost:.6f}" if cost < 1e6 else f"{cost:.6g}"
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{share:.2%}"
-
-
-def _interval(shares: tuple[float, float]) -> str:
-    return f"{shares[0]:.1%} to {shares[1]:.1%}"
-
-
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None or math.isnan(seconds) else f"{1000 * seconds:.3g}"
 
 
 def _print_json(value: Any) -> None:

@@ -1,0 +1,115 @@
+"""The tables that the commands print, and the numbers in them, for people."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from handgrad.scores import wilson
+from handgrad.table import table
+
+if TYPE_CHECKING:
+    from handgrad import comparison, validation
+
+
+def table_of_sets(sets: list[dict[str, Any]]) -> str:
+    """Of each set the cost, the accuracy with its interval, and the ROC area; as `training.measured` gives them."""
+    rows = [
+        [
+            s["set"],
+            f"{s['examples']:,}",
+            cost(s["cost"]),
+            percent(s["accuracy"]),
+            interval(s["accuracy_interval"]),
+            "-" if s["roc_area"] is None else f"{s['roc_area']:.3f}",
+        ]
+        for s in sets
+    ]
+    return table(["set", "examples", "cost", "accuracy", "95 % interval", "ROC area"], *rows)
+
+
+def table_of_confusion(s: dict[str, Any], classes: tuple[str, str]) -> str:
+    """What each class was taken for, on one of these sets, and how rightly."""
+    rows = [
+        [name, *(f"{count:,}" for count in counts), interval(wilson(counts[i], sum(counts)))]
+        for i, (name, counts) in enumerate(zip(classes, s["confusion"], strict=True))
+    ]
+    return table(["true class", *(f"taken for {name}" for name in classes), "right, 95 %"], *rows)
+
+
+def table_of_reliability(s: dict[str, Any]) -> str:
+    """Of one of these sets, tenth by tenth, what was predicted and what came."""
+    rows = [
+        [
+            f"{found['low']:.1f} to {found['high']:.1f}",
+            f"{found['examples']:,}",
+            f"{found['predicted']:.3f}",
+            f"{found['observed']:.3f}",
+            f"{found['interval'][0]:.3f} to {found['interval'][1]:.3f}",
+        ]
+        for found in s["reliability"]
+    ]
+    return table(["probability", "examples", "predicted", "observed", "95 % interval"], *rows)
+
+
+def table_of_backends(rows: list[comparison.Row]) -> str:
+    """One backend a row, as `comparison.compare` gives them."""
+    header = ["backend", "train cost", "valid. cost", "train acc.", "valid. acc."]
+    return table(
+        [*header, "W differs", "A differs", "ms/epoch", "of the bound"],
+        *(
+            [
+                row.backend,
+                cost(row.train_cost),
+                cost(row.validation_cost),
+                percent(row.train_accuracy),
+                percent(row.validation_accuracy),
+                f"{row.W_difference:.1e}",
+                f"{row.A_difference:.1e}",
+                ms(row.seconds_per_epoch),
+                f"{max(row.ratios.values()):.1e}",
+            ]
+            for row in rows
+        ),
+    )
+
+
+def table_of_folds(rows: list[validation.Row], chosen: validation.Row) -> str:
+    """One penalty a row, as `validation.cross_validate` gives them."""
+    return table(
+        ["l2", "accuracy", "std. error", "95 % interval", "cost", "std. error", ""],
+        *(
+            [
+                f"{row.l2:g}",
+                percent(row.accuracy.mean),
+                percent(row.accuracy.error),
+                interval(row.interval),
+                f"{row.cost.mean:.4f}",
+                f"{row.cost.error:.4f}",
+                "chosen" if row is chosen else "",
+            ]
+            for row in rows
+        ),
+    )
+
+
+def cost(cost: float | None) -> str:
+    """Six digits; a dash for none."""
+    if cost is None or math.isnan(cost):
+        return "-"
+    return f"{cost:.6f}" if cost < 1e6 else f"{cost:.6g}"
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, in percent; a dash for none."""
+    return "-" if math.isnan(share) else f"{share:.2%}"
+
+
+def interval(shares: tuple[float, float]) -> str:
+    """Two shares, in percent."""
+    return f"{shares[0]:.1%} to {shares[1]:.1%}"
+
+
+def ms(seconds: float | None) -> str:
+    """Seconds, in milliseconds; a dash for none."""
+    return "-" if seconds is None or math.isnan(seconds) else f"{1000 * seconds:.3g}"
