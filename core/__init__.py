@@ -2,7 +2,7 @@
 
 Change one word to change the implementation::
 
-    from handgrad.backends.numpy import Neuron  # numpy | torch | jax
+    from handgrad.backends.numpy import Neuron  # numpy | numba | torch | jax
 """
 
 from handgrad.descent import DivergedError, History

@@ -93,6 +93,11 @@ class HistoryDisplay(Display):
         self.history = history
 
     @classmethod
+    def from_history(cls, history: History) -> Self:
+        """Of what `Neuron.fit` returned."""
+        return cls(history)
+
+    @classmethod
     def from_run(cls, run: str | Path) -> Self:
         """Of a run's folder."""
         return cls(load_history(run))
