@@ -1,0 +1,179 @@
+"""The neuron as a scikit-learn estimator, to clone, to search, and to put at the end of a pipeline.
+
+scikit-learn's X (m, n) has one row per example: the transpose of the neuron's, a view of the same memory.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import backends
+from handgrad.checks import count, number
+from handgrad.errors import DataError, MissingExtraError, UsageError
+from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
+from handgrad.weights import weighted
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import Tags, check_random_state
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise MissingExtraError("scikit-learn", "sklearn") from error
+
+OPTIMIZERS = ("lbfgs", "gd", "sgd")
+
+
+class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Logistic regression: two classes told apart by one neuron, on any backend.
+
+    ::
+
+        Z = s X W^T + b      P(classes_[1]) = 1 / (1 + e^-Z)
+        J = sum_i w_i L_i / sum_i w_i + (l2 / 2) W W^T      L the cross-entropy, w the sample weights, 1 by default
+
+    This is the optimum of `sklearn.linear_model.LogisticRegression` with C = 1 / (l2 sum_i w_i). Training starts from
+    zeros. X of bytes stays bytes wherever the backend reads them: give ``input_scale`` 1 / 255 for pixels.
+
+    Args:
+        backend: "numpy", "numba", "torch" or "jax".
+        l2: weight of the penalty, >= 0. Without it, J of two classes that a plane can part has no minimum.
+        optimizer: "lbfgs", which stops where the cost has its minimum; "gd" or "sgd", which take all of ``max_iter``
+            epochs at a constant learning rate; or one of `handgrad.optimizers`, which has settings of its own in place
+            of ``learning_rate``, ``tol`` and ``random_state``.
+        learning_rate: of "gd" and "sgd", above 0.
+        max_iter: epochs at most, at least 1.
+        tol: "lbfgs" stops where no entry of the gradient of J is larger, >= 0.
+        random_state: a seed or `numpy.random.RandomState`, for the order in which "sgd" takes the examples.
+        input_scale: s, which multiplies the inputs.
+        dtype: "float64" or "float32", in which everything is computed.
+        device: "cpu", or what the backend calls its accelerator: "cuda", "cuda:1".
+
+    Attributes:
+        classes_: (2,), sorted, of whatever type the labels have.
+        coef_, intercept_: (1, n), s W, and (1,), b: Z is X coef_^T + intercept_.
+        neuron_, parameters_: the `handgrad.Neuron` that was trained, and its own W (1, n) and b ().
+        n_iter_: epochs taken.
+        loss_curve_: (n_iter_,), J before each epoch's update.
+        n_features_in_, feature_names_in_: of X; names where it has some.
+    """
+
+    def __init__(
+        self,
+        backend: str = "numpy",
+        *,
+        l2: float = 1e-4,
+        optimizer: str | Optimizer = "lbfgs",
+        learning_rate: float = 0.1,
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        random_state: int | np.random.RandomState | None = None,
+        input_scale: float = 1.0,
+        dtype: str = "float64",
+        device: str = "cpu",
+    ) -> None:
+        self.backend = backend
+        self.l2 = l2
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.input_scale = input_scale
+        self.dtype = dtype
+        self.device = device
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NeuronClassifier:
+        """Train from zeros.
+
+        Args:
+            X: (m, n), dense, of bytes, integers or floats.
+            y: (m,), labels of two classes, of any type that can be sorted.
+            sample_weight: (m,), at least 0. Each distinct weight is summed by a call of its own (`handgrad.weights`),
+                which is slow where there are many.
+
+        Raises:
+            ValueError: X, y, a weight or an argument is not as above; DataError and UsageError are kinds of it.
+            TypeError: X is sparse.
+            MissingExtraError: the backend is not installed.
+            DivergedError: the learning rate is too high.
+
+        Warns:
+            ConvergenceWarning: "lbfgs" needs more than ``max_iter`` epochs.
+        """
+        neuron = backends.load(self.backend)(
+            l2=self.l2, input_scale=self.input_scale, dtype=self.dtype, device=self.device
+        )
+        max_iter, optimizer = count("max_iter", self.max_iter, 1), self._optimizer()
+        X, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind != "binary":
+            raise DataError(f"Only binary classification is supported. The type of the target is {kind}.")
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        X, Y = X.T, codes.astype(np.uint8)[np.newaxis]
+        if sample_weight is not None:
+            X, Y = weighted(X, Y, sample_weight)
+        if Y.min() == Y.max():
+            raise DataError(
+                f"y has one class, {self.classes_.tolist()[Y[0, 0]]!r}, in the examples that count; expected two"
+            )
+        P, history = neuron.fit(X, Y, epochs=max_iter, optimizer=optimizer)
+        if isinstance(optimizer, LBFGS) and len(history) == max_iter:
+            steepest = max(abs(V).max() for V in neuron.gradients(P, X, Y))
+            if steepest > optimizer.tolerance:
+                warnings.warn(
+                    f"not converged: after max_iter {max_iter} epochs the gradient has an entry of {steepest:.1g}, "
+                    f"above tol {optimizer.tolerance:g}; raise max_iter, or scale X",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+        self.neuron_, self.parameters_ = neuron, P
+        self.coef_, self.intercept_ = neuron.input_scale * P.W, P.b[np.newaxis]
+        self.n_iter_, self.loss_curve_ = len(history), history.train_cost
+        return self
+
+    def decision_function(self, X: Any) -> npt.NDArray[Any]:
+        """Z (m,), the logit of classes_[1], for X (m, n)."""
+        return self._activations(X, "identity", "squared_error")
+
+    def predict_proba(self, X: Any) -> npt.NDArray[Any]:
+        """The probabilities (m, 2) of both classes, for X (m, n)."""
+        A = self._activations(X, "sigmoid", "cross_entropy")
+        return np.stack([1 - A, A], axis=1)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The labels (m,), for X (m, n): classes_[1] where Z > 0."""
+        Z = self.decision_function(X)
+        return self.classes_[(Z > 0).astype(np.intp)]
+
+    def _activations(self, X: Any, activation: str, loss: str) -> npt.NDArray[Any]:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        neuron = replace(self.neuron_, activation=activation, loss=loss)
+        A: npt.NDArray[Any] = neuron.predict_proba(self.parameters_, X.T)[0]
+        return A
+
+    def _optimizer(self) -> Optimizer:
+        if isinstance(self.optimizer, Optimizer):
+            return self.optimizer
+        match self.optimizer:
+            case "lbfgs":
+                return LBFGS(tolerance=number("tol", self.tol, zero=True))
+            case "gd":
+                return GradientDescent(self.learning_rate)
+            case "sgd":
+                seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+                return SGD(self.learning_rate, seed=seed)
+        raise UsageError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}, or an Optimizer")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
