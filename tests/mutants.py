@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 PLACES = {"core": "", "backends": "backends", "benchmarks": "benchmarks"}
@@ -127,7 +128,7 @@ def survives(package: Path, file: str, source: str) -> bool:
             ]
             try:
                 done = subprocess.run(
-                    command, cwd=ROOT / "tests", env=environment, capture_output=True, timeout=300, check=False
+                    command, cwd=ROOT / "tests", env=environment, capture_output=True, timeout=180, check=False
                 )
             except subprocess.TimeoutExpired:
                 return False
@@ -153,12 +154,14 @@ def main(file: str, every: int, lines: str | None) -> None:
             raise click.ClickException("the tests fail without any mutant")
         chosen = {int(line) for line in lines.split(",")} if lines else None
         found = [mutant for mutant in mutants(source) if chosen is None or mutant[0] in chosen][::every]
-        with ThreadPoolExecutor(2) as pool:
-            lived = list(pool.map(lambda mutant: survives(package, file, mutant[2]), found))
-    survivors = [mutant for mutant, alive in zip(found, lived, strict=True) if alive]
-    for line, said, _ in survivors:
-        click.echo(f"{file}:{line}: {said}")
-    killed = len(found) - len(survivors)
+        killed = 0
+        with ThreadPoolExecutor(2) as pool, tqdm(total=len(found), unit="mutant", disable=None) as bar:
+            lived = pool.map(lambda mutant: survives(package, file, mutant[2]), found)
+            for (line, said, _), alive in zip(found, lived, strict=True):
+                killed += not alive
+                bar.update()
+                if alive:
+                    tqdm.write(f"{file}:{line}: {said}")
     click.echo(f"{file}: {killed} of {len(found)} mutants killed ({killed / len(found):.1%})")
 
 
