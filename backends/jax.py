@@ -143,7 +143,7 @@ class Neuron(neuron.Neuron):
                 costs = jax.lax.cond(
                     i % validation_every == 0,
                     lambda: costs.at[1, i - start].set(
-                        self._cost(parameters, self._loss_sum(parameters, *validation), validation[0].shape[1])
+                        self._loss_sum(parameters, *validation) / validation[0].shape[1]
                     ),
                     lambda: costs,
                 )

@@ -254,7 +254,7 @@ def _descend(
         if len(watched) and (start + k) % validation_every == 0:
             totals[:] = 0
             _read(watched, labels, sW, b, s, activation, loss, False, 0, watched_blocks, A, parts, totals)
-            costs[1, k] = totals[:, 0].sum() / len(watched) + penalty
+            costs[1, k] = totals[:, 0].sum() / len(watched)
         totals[:] = 0
         parts[:] = 0
         _read(X, Y, sW, b, s, activation, loss, True, 0, blocks, A, parts, totals)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from itertools import chain, count
 from operator import attrgetter
 from pathlib import Path
@@ -26,7 +27,6 @@ from handgrad.version import __version__
 
 if TYPE_CHECKING:
     from handgrad.neuron import Neuron
-    from handgrad.training import Settings
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
@@ -34,6 +34,7 @@ Command = Callable[..., None]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted, 141 pipe."""
+    os.environ["MPLBACKEND"] = "agg"  # no command shows a window
     sys.exit(run(arguments))
 
 
@@ -383,6 +384,10 @@ def evaluate(
 
     model, dataset = load_model(run_folder), Dataset.open(data)
     model.check_fits(dataset)
+    if not model.knows(dataset):
+        click.echo(
+            f"warning: {run_folder} was trained on another data set; it may know photographs of {data}", err=True
+        )
     if test and not dataset.test.Y.size:
         raise UsageError(f"test: {data} has no test set; make one with: handgrad prepare --test 0.2")
     neuron = model.neuron(backends.load(backend), device)
@@ -426,7 +431,12 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
     if page_file is None:
         page_file = _not_there_yet(run_folder / "report.html")
     must_be_new(page_file)
+    page_file.parent.mkdir(parents=True, exist_ok=True)
     explanation = Explanation.of(run_folder, data)
+    if not explanation.model.knows(explanation.dataset):
+        click.echo(
+            f"warning: {run_folder} was trained on another data set; it may know photographs of {data}", err=True
+        )
     if images is not None:
         page.write_images(explanation, images)
         click.echo(f"figures: {images}")
@@ -556,20 +566,7 @@ def cross_validate(
         return
     click.echo(tables.table_of_folds(rows, chosen))
     click.echo(f"\nchosen: l2 {chosen.l2:g}, the largest within one standard error of the best {by}")
-    click.echo(f"next: handgrad train {_word(data)} --run RUN{_given(replace(settings, l2=chosen.l2))}")
-
-
-def _given(settings: Settings) -> str:
-    """The options of `handgrad train` that these settings are, but for those that are its defaults."""
-    said = []
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        option = {"patience": "--early-stopping"}.get(field.name, f"--{field.name.replace('_', '-')}")
-        if field.name != "data" and value != field.default:
-            said.append(
-                option if value is True else f"{option} {value:g}" if type(value) is float else f"{option} {value}"
-            )
-    return "".join(f" {word}" for word in said)
+    click.echo(f"next: handgrad train {_word(data)} --run RUN{replace(settings, l2=chosen.l2).options()}")
 
 
 def _penalties(text: str) -> list[float]:
@@ -608,7 +605,7 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
     click.echo(f"largest eigenvalue  {found.eigenvalue:.6g}, after {found.iterations} iterations")
     if found.proposed is None:
         click.echo("no rate is sure for a relu, whose gradient jumps")
-        click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate RATE{_given(settings)}")
+        click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate RATE{settings.options()}")
         return
     click.echo(f"stable below        {found.bound:.4g}")
     click.echo(f"proposed            {found.proposed:.4g}")
@@ -619,7 +616,9 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
             "must diverge": "the cost must diverge",
         }
         click.echo(f"at {learning_rate:g}: {said[str(verdict)]} ({learning_rate / found.bound:.3g} of the bound)")
-    click.echo(f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate {found.proposed:.4g}{_given(settings)}")
+    click.echo(
+        f"\nnext: handgrad train {_word(data)} --run RUN --learning-rate {found.proposed:.4g}{settings.options()}"
+    )
 
 
 @handgrad.command(

@@ -31,7 +31,8 @@ class History:
 
     Attributes:
         train_cost: the cost *before* the epoch's update, so that the first one at zero weights is log 2.
-        validation_cost: the same on the validation set; NaN in epochs in which it was not taken.
+        validation_cost: the mean loss on the validation set, before the update too, and without the penalty, which is
+            there to help in training and says nothing of new examples; NaN in epochs in which it was not taken.
         seconds: how long the epoch took. The first one includes a backend's compilation.
         evaluations: gradients over all examples that the epoch took: one, or as many as L-BFGS searched a line for.
     """
@@ -103,10 +104,10 @@ class Task:
         return self.neuron._cost_on(parameters, *self.train)
 
     def validation_cost(self, parameters: Parameters, epoch: int) -> Array:
-        """J on the validation set, on the device; NaN where it is not to be taken."""
+        """The mean loss on the validation set, on the device; NaN where it is not to be taken."""
         if self.validation is None or epoch % self.validation_every:
             return math.nan
-        return self.neuron._cost_on(parameters, *self.validation)
+        return self.neuron._mean_loss(parameters, *self.validation)
 
     def value_and_gradients(self, parameters: Parameters) -> tuple[float, Gradients]:
         """J and its gradients on the training set, on the host."""
@@ -261,7 +262,9 @@ def _advice(epoch: int, optimizer: Optimizer) -> str:
     if epoch == 0:
         return "the cost of the initial parameters is not finite (epoch 0); start from smaller ones or scale X down"
     rate = getattr(optimizer, "learning_rate", None)
-    why = f"the learning rate {rate:g} is too high for these data, try {rate / 10:g}" if rate else "scale X down"
+    why = (
+        f"the learning rate {rate:g} is too high for these data; handgrad rate proposes one" if rate else "scale X down"
+    )
     return f"training diverged: not finite from epoch {epoch} on; {why}"
 
 

@@ -193,8 +193,8 @@ class Neuron(ABC):
             validation_every: the validation cost is taken at epochs that this divides.
 
         Returns:
-            The parameters after the last one, and the costs on train and on validation before each epoch's update
-            (NaN where not taken). Costs are scalars of the backend, not yet waited for.
+            The parameters after the last one, and the cost on train and the mean loss on validation before each epoch's
+            update (NaN where not taken). Costs are scalars of the backend, not yet waited for.
         """
         task = Task(self, train, validation, epochs.stop, validation_every)
         costs, validation_costs = [], []
@@ -272,7 +272,7 @@ class Neuron(ABC):
             learning_rate: alpha, above 0.
             optimizer: what to train with instead, of `handgrad.optimizers`: SGD(learning_rate), LBFGS().
             initial: the parameters to start from; zeros by default.
-            validation: X and Y on which to take the cost as well.
+            validation: X and Y on which to take the mean loss as well.
             validation_every: take it in every k-th epoch, counted from 0.
             patience: end when the lowest validation cost is so many epochs old, and return the parameters that had it;
                 by default, the last ones after all epochs are returned.
@@ -374,6 +374,10 @@ class Neuron(ABC):
     def _cost_on(self, parameters: Parameters, X: Array, Y: Array) -> Array:
         m = X.total if isinstance(X, Weighted) else X.shape[1]
         return self._cost(parameters, self._loss_sum_of(parameters, X, Y), m)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _mean_loss(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        return self._loss_sum_of(parameters, X, Y) / (X.total if isinstance(X, Weighted) else X.shape[1])
 
     def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
         if isinstance(X, Weighted):

@@ -80,6 +80,10 @@ class Model:
         configuration = neuron.activation, neuron.loss, neuron.l2, neuron.input_scale, neuron.dtype
         return cls(parameters, *configuration, classes, size, features, data, versions)
 
+    def knows(self, dataset: Dataset) -> bool:
+        """Whether it was trained on this very data set: else examples to validate on may be some that it learned."""
+        return self.data == dataset.hash
+
     def check_fits(self, dataset: Dataset) -> None:
         """Raise a DataError where the examples of a data set are not such as it was trained on."""
         mine, others = ((of.classes, of.size, of.features) for of in (self, dataset))
@@ -163,11 +167,13 @@ def load_history(run: str | PathLike[str]) -> History:
     names = [field.name for field in fields(History)]
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        columns = [[float(row[name] or "nan") for row in rows] for name in names]
+            header, *rows = csv.reader(file)
+        if header != ["epoch", *names] or [row[0] for row in rows] != [str(epoch) for epoch in range(len(rows))]:
+            raise ValueError(f"its columns are {', '.join(header)}, or epochs are missing")
+        columns = [[float(row[i] or "nan") for row in rows] for i in range(1, len(header))]
     except FileNotFoundError:
         raise DataError(f"{path}: not found; expected a finished run's folder; make one with: handgrad train") from None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, IndexError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {reason_of(error)}; expected what handgrad train wrote") from None
     return History(*(np.array(column, np.float64) for column in columns))
 

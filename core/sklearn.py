@@ -15,6 +15,7 @@ import numpy.typing as npt
 from handgrad import backends
 from handgrad.checks import count, number
 from handgrad.errors import DataError, MissingExtraError, UsageError
+from handgrad.neuron import Parameters
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
 from handgrad.weights import weighted
 
@@ -26,6 +27,9 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError as error:
     raise MissingExtraError("scikit-learn", "sklearn") from error
+
+STUCK = 1e-3
+"""Of the gradient at the start: where more of it is left as L-BFGS finds no way down, it is not at a minimum."""
 
 OPTIMIZERS = ("lbfgs", "gd", "sgd")
 
@@ -105,7 +109,7 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             DivergedError: the learning rate is too high.
 
         Warns:
-            ConvergenceWarning: "lbfgs" needs more than ``max_iter`` epochs.
+            ConvergenceWarning: "lbfgs" needs more than ``max_iter`` epochs, or finds no way down far from a minimum.
         """
         neuron = backends.load(self.backend)(
             l2=self.l2, input_scale=self.input_scale, dtype=self.dtype, device=self.device
@@ -125,12 +129,14 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 f"y has one class, {self.classes_.tolist()[Y[0, 0]]!r}, in the examples that count; expected two"
             )
         P, history = neuron.fit(X, Y, epochs=max_iter, optimizer=optimizer)
-        if isinstance(optimizer, LBFGS) and len(history) == max_iter:
-            steepest = max(abs(V).max() for V in neuron.gradients(P, X, Y))
-            if steepest > optimizer.tolerance:
+        if isinstance(optimizer, LBFGS):
+            zeros = Parameters.zeros(len(P.W[0]))
+            first, steepest = (max(abs(V).max() for V in neuron.gradients(at, X, Y)) for at in (zeros, P))
+            early = len(history) < max_iter  # where rounding hid the way down, near a minimum, or far from it
+            if steepest > (max(optimizer.tolerance, STUCK * first) if early else optimizer.tolerance):
                 warnings.warn(
-                    f"not converged: after max_iter {max_iter} epochs the gradient has an entry of {steepest:.1g}, "
-                    f"above tol {optimizer.tolerance:g}; raise max_iter, or scale X",
+                    f"not converged: after {len(history)} epochs the gradient has an entry of {steepest:.1g}, "
+                    f"above tol {optimizer.tolerance:g}; {'scale X' if early else 'raise max_iter, or scale X'}",
                     ConvergenceWarning,
                     stacklevel=2,
                 )

@@ -62,6 +62,20 @@ class Settings:
     span: bool | None = None
     block: int | None = None
 
+    def options(self) -> str:
+        """Those of `handgrad train`, but for the ones that are its defaults: " --l2 0.1 --mirror"."""
+        said = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            option = {"patience": "--early-stopping"}.get(field.name, f"--{field.name.replace('_', '-')}")
+            if field.name == "data" or value == field.default:
+                continue
+            if isinstance(value, bool):
+                said.append(option if value else option.replace("--", "--no-"))
+            else:
+                said.append(f"{option} {'auto' if value is None else f'{value:g}' if type(value) is float else value}")
+        return "".join(f" {word}" for word in said)
+
 
 class DivergedBeforeError(HandgradError):
     """Of a run that ended so before."""
@@ -136,7 +150,7 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
     with locked(run):
         checkpoint = load_checkpoint(run)
         if checkpoint is None:
-            return _finished(run)
+            return finished(run)
         try:
             settings = Settings(**checkpoint.settings)
         except TypeError as error:
@@ -352,7 +366,12 @@ def _ended(settings: Settings, history: History) -> str | None:
     return "the gradient is next to nothing, or rounding hides any way down"
 
 
-def _finished(run: Path) -> Outcome:
+def finished(run: Path) -> Outcome:
+    """What a run was, that is over.
+
+    Raises:
+        DataError: run.json is missing or damaged.
+    """
     path = run / RUN
     try:
         result = json.loads(path.read_text(encoding="utf-8"))

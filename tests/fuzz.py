@@ -95,6 +95,8 @@ def beginnings(target):
         about = dict(activation="sigmoid", loss="cross_entropy", l2=0.0, input_scale=1.0, dtype="float32",
                      classes=["a", "b"], size=[1, 1, 3], data="", versions={})  # fmt: skip
         yield "model", sealed.sealed({"W": np.zeros((1, 3), np.float32), "b": np.zeros((), np.float32)}, 1, about)
+        about |= dict(size=[1, 1, 1], features=["gray", [1, 1]])
+        yield "gray", sealed.sealed({"W": np.zeros((1, 1), np.float32), "b": np.zeros((), np.float32)}, 1, about)
 
 
 def main():

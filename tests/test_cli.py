@@ -248,7 +248,7 @@ def test_training_that_diverges_exits_4_and_keeps_the_last_good_parameters(comma
     assert code == 4
     warning, error = err.splitlines()
     assert re.fullmatch("warning: learning rate 1e\\+06 must diverge, as any above 0\\.\\d+; try 0\\.\\d+", warning)
-    assert "the learning rate 1e+06 is too high for these data, try 100000" in error
+    assert "the learning rate 1e+06 is too high for these data; handgrad rate proposes one" in error
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about == json.loads(out)
     assert about["diverged"] is True

@@ -182,11 +182,20 @@ def test_the_history_is_read_back_to_the_last_bit(made):
 
 
 def test_a_history_that_is_damaged_is_refused(made, tmp_path):
-    for content in "epoch,train_cost\n0,1\n", "epoch,train_cost,validation_cost,seconds,evaluations\n0,a,,1,1\n", "\0":
+    header = "epoch,train_cost,validation_cost,seconds,evaluations\n"
+    for content in (
+        "",
+        "a,b\n",
+        "epoch,train_cost\n0,1\n",
+        f"{header}0,a,,1,1\n",
+        f"{header}0,1\n",
+        f"{header}1,1,,1,1\n",
+    ):
         (tmp_path / "history.csv").write_text(content)
-        if content != "\0":
-            with pytest.raises(DataError, match=r"history\.csv: cannot be read"):
-                load_history(tmp_path)
+        with pytest.raises(DataError, match=r"history\.csv: cannot be read"):
+            load_history(tmp_path)
+    (tmp_path / "history.csv").write_text(header)
+    assert len(load_history(tmp_path)) == 0
 
 
 def displays(rng):
@@ -272,7 +281,7 @@ def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
             {"one", "contributions", "mistakes"},
         ),
         (["--features", "gray"], ["--activation", "tanh", "--loss", "squared_error"], {"sigmoid", "reliability"}),
-        (["--validation", "0"], ["--epochs", "0"], set()),
+        (["--validation", "0"], ["--epochs", "0"], {"history"}),
     ],
 )
 def test_other_features_activations_and_sets_have_what_there_is_of_it(tmp_path, rng, prepared, trained, without):
@@ -288,6 +297,52 @@ def test_other_features_activations_and_sets_have_what_there_is_of_it(tmp_path, 
     assert found == set(FIGURES) - without
     explanation = Explanation.of(tmp_path / "run", tmp_path / "data")
     assert explanation.judged == ("train" if "--validation" in prepared else "validation")
+
+
+def test_the_page_says_how_it_was_trained_and_what_is_the_matter_with_it(made, tmp_path, rng, capsys):
+    run_folder, data = made
+    text = page.page(Explanation.of(*made), "run")
+    assert "handgrad train DATA --run RUN --learning-rate 0.02 --epochs 30 --validation-every 3" in text
+    assert "<strong>" not in text
+    words = ["--loss", "squared_error", "--activation", "identity", "--learning-rate", "1e9"]
+    assert run(["train", str(data), "--run", str(tmp_path / "diverged"), *words]) == 4
+    assert "<strong>Training diverged after" in page.page(Explanation.of(tmp_path / "diverged", data), "run")
+    assert run(["train", str(data), "--run", str(tmp_path / "none"), "--epochs", "0"]) == 0
+    assert "<strong>It was not trained" in page.page(Explanation.of(tmp_path / "none", data), "run")
+    other = tmp_path / "other"
+    assert run(["prepare", str(pictures(tmp_path / "pictures", rng)), str(other), "--size", "5"]) == 0
+    assert "<strong>It was trained on another data set" in page.page(Explanation.of(run_folder, other), "run")
+    capsys.readouterr()
+    for words in (["evaluate", str(run_folder), str(other)], ["explain", str(run_folder), str(other), "--html"]):
+        assert run([*words, str(tmp_path / "in" / "p.html")] if words[0] == "explain" else words) == 0
+        assert "was trained on another data set; it may know photographs of" in capsys.readouterr().err
+
+
+def test_names_are_no_formulas_and_may_have_letters_that_a_font_has_not(tmp_path, rng):
+    source = pictures(tmp_path / "pictures", rng, ("$\\frac{a$", "\u72d7"), m=12)
+    assert run(["prepare", str(source), str(tmp_path / "data"), "--size", "4"]) == 0
+    assert run(["train", str(tmp_path / "data"), "--run", str(tmp_path / "run"), "--epochs", "1"]) == 0
+    words = ["explain", str(tmp_path / "run"), str(tmp_path / "data"), "--images", str(tmp_path / "images")]
+    assert run(words) == 0
+
+
+def test_no_window_is_asked_for_whatever_the_environment_says(made, tmp_path):
+    import os
+    import sys
+
+    words = ["explain", *map(str, made), "--html", str(tmp_path / "p.html")]
+    program = f"from handgrad.cli import main; main({words!r})"
+    environment = os.environ | {"MPLBACKEND": "nonsense"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_sigmoid_is_drawn_for_a_sigmoid(made):
+    from dataclasses import replace
+
+    model = replace(load_model(made[0]), activation="tanh", loss="squared_error")
+    with pytest.raises(UsageError, match="the model's activation is tanh; expected a sigmoid"):
+        look.SigmoidDisplay.from_model(model, np.zeros((75, 1)), np.zeros((1, 1)))
 
 
 def test_a_neuron_that_makes_no_mistake_has_none_to_show(tmp_path, rng):

@@ -221,9 +221,7 @@ def test_an_optimizer_of_ones_own(pixels):
 
 
 def test_what_did_not_converge_says_so(pixels):
-    with pytest.warns(
-        ConvergenceWarning, match=r"after max_iter 2 epochs the gradient has an entry of .*raise max_iter"
-    ):
+    with pytest.warns(ConvergenceWarning, match=r"after 2 epochs the gradient has an entry of .*raise max_iter"):
         model = NeuronClassifier(max_iter=2, input_scale=1 / 255).fit(*pixels)
     assert (model.n_iter_, len(model.loss_curve_)) == (2, 2)
     enough = NeuronClassifier(input_scale=1 / 255).fit(*pixels).n_iter_
@@ -329,12 +327,13 @@ def test_equal_weights_change_nothing_and_those_of_weight_0_are_not_there(backen
     neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.1)
     options = dict(epochs=6, optimizer=optimizer)
     P, history = neuron.fit(*weighted(X, Y, 0.3 * there), validation=weighted(X, Y, 7.0 * there), **options)
-    Q, expected = neuron.fit(X[:, there], Y[:, there], **options)
+    X, Y = X[:, there], Y[:, there]
+    Q, expected = neuron.fit(X, Y, validation=(X, Y), **options)
     atol = 1e2 * np.finfo(dtype).eps
     np.testing.assert_allclose(P.W, Q.W, atol=atol)
     np.testing.assert_allclose(P.b, Q.b, atol=atol)
     np.testing.assert_allclose(history.train_cost, expected.train_cost, atol=atol)
-    np.testing.assert_allclose(history.validation_cost, expected.train_cost, atol=atol)
+    np.testing.assert_allclose(history.validation_cost, expected.validation_cost, atol=atol)
 
 
 def test_whole_weights_are_repetitions(classifier, pixels, rng):
@@ -423,3 +422,11 @@ def test_a_batch_of_what_jax_holds_for_its_fused_step(rng):
     for weight, X, which in data[:, order]:
         np.testing.assert_array_equal(X.rows, rows[order[which]])
         np.testing.assert_array_equal(weights[order[which]], 2 * weight)
+
+
+def test_one_that_is_stuck_far_from_a_minimum_says_so(rng):
+    X = rng.standard_normal((200, 3))
+    y = (X[:, 0] > 0).astype(int)
+    X[:, 2] = 1.7e9 + 1e6 * X[:, 2]
+    with pytest.warns(ConvergenceWarning, match=r"not converged: after \d+ epochs the gradient .*; scale X"):
+        NeuronClassifier().fit(X, y)

@@ -21,6 +21,7 @@ from handgrad.run import Model, load_history
 from handgrad.scores import reliability, roc_area, roc_curve
 
 try:
+    import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.image import interpolations_names
 except ModuleNotFoundError as error:
@@ -60,6 +61,10 @@ class Display(ABC):
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw, on the axes that are given, which are divided where there are several panels, or on a new figure."""
+        with mpl.rc_context({"text.parse_math": False}):  # names of files and classes are no formulas
+            return self._plot(ax)
+
+    def _plot(self, ax: Axes | None) -> Self:
         rows, columns = self.panels
         if ax is None:
             import matplotlib.pyplot as plt
@@ -108,7 +113,7 @@ class HistoryDisplay(Display):
         taken = ~np.isnan(history.validation_cost)
         if taken.any():
             self.ax_.plot(epochs[taken], history.validation_cost[taken], label="validation")
-        self.ax_.set(xlabel="epoch", ylabel="cost")
+        self.ax_.set(xlabel="epoch", ylabel="train: cost, validation: mean loss")
         self.ax_.legend()
 
 
@@ -126,7 +131,9 @@ class SigmoidDisplay(Display):
 
     @classmethod
     def from_model(cls, model: Model, X: Array, Y: Array) -> Self:
-        """Of a model with a sigmoid."""
+        """Of a model with a sigmoid; else a UsageError."""
+        if model.activation != "sigmoid":
+            raise UsageError(f"the model's activation is {model.activation}; expected a sigmoid")
         return cls(logits(model, X), np.asarray(Y), model.classes)
 
     def _draw(self) -> None:
@@ -239,6 +246,8 @@ class ProbabilitiesDisplay(Display):
         Y: (1, m), 0 or 1.
         classes: names of class 0 and class 1.
     """
+
+    size = (4.0, 3.8)
 
     def __init__(self, A: Array, Y: Array, classes: tuple[str, str] = ("0", "1")) -> None:
         self.A, self.Y, self.classes = A, Y, classes

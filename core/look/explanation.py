@@ -18,7 +18,7 @@ from handgrad.descent import History
 from handgrad.look.displays import logits
 from handgrad.run import Model, load_history, load_model
 from handgrad.scores import Score
-from handgrad.training import score
+from handgrad.training import Outcome, finished, score
 
 Array = npt.NDArray[Any]
 FEW = 3
@@ -66,6 +66,7 @@ class Explanation:
 
     Attributes:
         model, history, dataset: what was read.
+        outcome: how the training ended.
         activations: A (1, m) of each set that has examples, by name.
         scores: of the same.
     """
@@ -73,6 +74,7 @@ class Explanation:
     model: Model
     history: History
     dataset: Dataset
+    outcome: Outcome
     activations: dict[str, Array]
     scores: dict[str, Score]
 
@@ -89,7 +91,7 @@ class Explanation:
         sets = {name: getattr(dataset, split) for name, split in SPLITS.items() if getattr(dataset, split).Y.size}
         activations = {name: neuron.predict_proba(model.parameters, X) for name, (X, _) in sets.items()}
         scores = {name: score(neuron, model.parameters, X, Y) for name, (X, Y) in sets.items()}
-        return cls(model, history, dataset, activations, scores)
+        return cls(model, history, dataset, finished(run), activations, scores)
 
     @property
     def judged(self) -> str:
@@ -177,6 +179,7 @@ class Explanation:
             Quantity("dZ", back, _figures(dZ)),
             Quantity("dW", "dZ (s X)^T", _few(dZ * s * x[most, 0])),
             Quantity("db", "dZ", _figures(dZ)),
+            *([Quantity("l2 W", "added to dW by the penalty", _few(model.l2 * W[0, most]))] if model.l2 else []),
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def drawn(figure: Figure, kind: str, dpi: int = 150) -> bytes:
     """A figure as "svg", "png" or "pdf", the same each time."""
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
-    figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # that a font has not, in names of files
+        figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
     return content.getvalue()
 
 

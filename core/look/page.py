@@ -64,6 +64,7 @@ figure img[hidden]{display:none}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);white-space:nowrap}
 .words td{white-space:normal;overflow-wrap:anywhere}
+td:first-child{white-space:nowrap!important}
 th:first-child,td:first-child,.words td{text-align:left}th{color:var(--soft);font-weight:500}
 select{font:inherit;padding:.2rem}code{font-size:.92em}a{color:inherit}
 """
@@ -96,8 +97,9 @@ def page(explanation: Explanation, name: str) -> str:
     zero, one = (html.escape(name) for name in e.model.classes)
     parts = [
         f"<p class=soft>{html.escape(name)}</p><h1>One neuron: {zero} or {one}?</h1>",
+        _warnings(e),
         _facts(e),
-        _section("What it learned from", _svg(figures["history"]), _learned(e)),
+        _section("How it learned", _svg(figures["history"]) if "history" in figures else "", _learned(e)),
         _section(
             "One photograph, there and back",
             _beside(*(draw(figures[name]) for name, draw in (("sigmoid", _svg), ("one", _raster)) if name in figures)),
@@ -128,9 +130,9 @@ def figures_of(explanation: Explanation) -> Iterator[Figure]:
     """All figures that there are for it, but for the interpolations of the contributions."""
     e, judged = explanation, explanation.judged
     (X, Y), A, classes = e.examples(judged), e.activations[judged], e.model.classes
-    yield Figure(
-        "history", "The cost over the epochs, on the training and the validation set", HistoryDisplay(e.history)
-    )
+    if len(e.history):
+        alt = "The cost over the epochs, on the training and the validation set"
+        yield Figure("history", alt, HistoryDisplay.from_history(e.history))
     if e.probabilities:
         shown = X[:, :EXAMPLES], Y[:, :EXAMPLES]
         yield Figure("sigmoid", "The sigmoid, and where examples lie on it", SigmoidDisplay.from_model(e.model, *shown))
@@ -218,16 +220,28 @@ def _table(header: list[str], rows: list[list[str]], kind: str = "") -> str:
     return f'<div class="scroll"><table class="{kind}">{head}<tbody>{lines}</tbody></table></div>'
 
 
+def _warnings(e: Explanation) -> str:
+    said = []
+    if e.outcome.diverged:
+        said.append(f"Training diverged after {len(e.history):,} epochs; these are its last good parameters.")
+    elif not len(e.history):
+        said.append("It was not trained: these are the parameters that it would have begun with.")
+    if not e.model.knows(e.dataset):
+        said.append("It was trained on another data set, and may know photographs of these sets.")
+    return "".join(f"<p><strong>{line}</strong></p>" for line in said)
+
+
 def _facts(e: Explanation) -> str:
     rows = [
-        [name, f"{s.examples:,}", f"{s.cost:.4f}", f"{s.accuracy:.1%}", _interval(s), _area(s)]
+        [name, f"{s.examples:,}", f"{s.cost:.4g}", f"{s.accuracy:.1%}", _interval(s), _area(s)]
         for name, s in e.scores.items()
     ]
     kind = {"pixels": "pixels", "gray": "brightnesses", "hog": "numbers for directions of edges"}[e.model.features.kind]
     size = " x ".join(map(str, e.model.size))
     return (
         f"<p>It has {e.model.parameters.W.size:,} weights, one for each of {size} {kind} of a photograph, and a bias. "
-        f"Accuracies are shown with the 95 % interval in which that among all such photographs lies.</p>"
+        "Beside each accuracy is its 95 % interval: how far chance may have led it astray on so few photographs. That "
+        "of the photographs that it learned from promises nothing for others.</p>"
         + _table(["set", "examples", "mean loss", "accuracy", "95 % interval", "ROC area"], rows)
     )
 
@@ -241,11 +255,18 @@ def _area(s: Score) -> str:
 
 
 def _learned(e: Explanation) -> str:
-    best = e.history.best_epoch
-    if best is None:
-        return f"<p>{len(e.history):,} epochs.</p>"
-    lowest = e.history.validation_cost[best]
-    return f"<p>{len(e.history):,} epochs; the validation cost was lowest, {lowest:.4f}, before epoch {best:,}.</p>"
+    best, settings, epochs = e.history.best_epoch, e.outcome.settings, len(e.history)
+    said = f"{epochs:,} epoch{'s' * (epochs != 1)}"
+    if best is not None:
+        said += (
+            f"; the mean loss of validation was lowest, {e.history.validation_cost[best]:.4g}, before epoch {best:,}"
+        )
+    if e.model.l2:
+        said += f"; the cost of training has the penalty in it, {e.model.l2:g} / 2 W W^T"
+    command = html.escape(f"handgrad train DATA --run RUN{settings.options()}")
+    versions = ", ".join(f"{name} {version}" for name, version in e.model.versions.items())
+    rows = [["command", command], ["loss", e.model.loss], ["data set", e.model.data[:12]], ["by", versions]]
+    return f"<p>{said}.</p>" + _table([], rows, "words")
 
 
 def _way(e: Explanation) -> str:
@@ -262,7 +283,8 @@ def _weights(e: Explanation) -> str:
         f"<p>Red weights speak for {one}, blue ones for {zero}: where a photograph is bright there, Z rises or falls. "
         f"Beside it are both parts by themselves, in the colours of the pixels that they weigh.</p>"
         if e.shows_pixels
-        else f"<p>Each square is a block of the photograph; red ones speak for {one}, blue ones for {zero}.</p>"
+        else f"<p>Each square is a block of the photograph, with the sum of its {e.model.size[2]} weights; beside it "
+        f"are the sums of those that speak for {one} and of those for {zero}.</p>"
     )
 
 

@@ -65,7 +65,7 @@ def counterexample(context: Any, name: str, findings: Any) -> Counterexample:
         import hypothesis
         from hypothesis import strategies
     except ImportError as error:
-        raise MissingExtraError("Hypothesis", "test") from error
+        raise MissingExtraError("Hypothesis", "counterexample") from error
     shrinking = _Shrinking(context, name[1:])
     settings = hypothesis.settings(
         max_examples=SHAPES_TRIED,
