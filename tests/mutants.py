@@ -36,6 +36,7 @@ TESTS = {
     "core/store.py": [
         ["test_training.py", "-k", "disk or share or begin or lock"],
         ["test_run.py", "-k", "permissions or written or synced"],
+        ["test_cli.py", "-k", "figures_are"],
         ["test_data_prepare.py", "-k", "exist or fail or made or filled or ctrl"],
     ],
 }
