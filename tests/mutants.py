@@ -27,7 +27,9 @@ TESTS = {
     "core/neuron.py": [
         ["test_span.py", *OTHERS],
         ["test_blocks.py", *OTHERS],
-        ["test_neuron.py", *NUMPY],
+        ["test_neuron.py", "-k", "numpy or four_methods or memory_mapped or accelerator"],
+        ["test_blocks.py", "-k", "numba"],
+        ["test_sklearn.py", "-k", "weight and numpy and not check_estimator"],
         ["test_views.py", "-k", "numpy and not memory"],
         ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
         ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
