@@ -14,12 +14,10 @@ import numpy.typing as npt
 
 from handgrad import neuron
 from handgrad.backends import fused
-from handgrad.blocks import Blocks
+from handgrad.blocks import Parts
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
-from handgrad.views import Views
-from handgrad.weights import Weighted
 
 try:
     import jax
@@ -87,18 +85,18 @@ class Neuron(neuron.Neuron):
 
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
         with self._arithmetic():
-            A: jax.Array = self._forward(self._put(parameters), self.put(X))
+            A: jax.Array = self._forward(self._parameters(*parameters), self.put(X))
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         with self._arithmetic():
-            loss: jax.Array = self._loss_sum(self._put(parameters), self.put_inputs(X), self.put(Y))
+            loss: jax.Array = self._loss_sum(self._parameters(*parameters), self.put_inputs(X), self.put(Y))
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
         with self._arithmetic():
-            loss, (dW, db) = self._loss_and_gradients(self._put(parameters), X, self.put(Y))
+            loss, (dW, db) = self._loss_and_gradients(self._parameters(*parameters), X, self.put(Y))
         return Sums(loss, dW, db, X.shape[1])
 
     def descend(
@@ -112,7 +110,7 @@ class Neuron(neuron.Neuron):
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
         with self._arithmetic():
-            if any(isinstance(X, Blocks | Views | Weighted) for X, _ in (train, validation or train)):
+            if any(isinstance(X, Parts) for X, _ in (train, validation or train)):
                 return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
@@ -182,9 +180,6 @@ class Neuron(neuron.Neuron):
         sW = self.input_scale * parameters.W
         Z: jax.Array = jnp.matmul(sW, X, precision=jax.lax.Precision.HIGHEST) + parameters.b
         return Z
-
-    def _put(self, parameters: Parameters) -> Parameters:
-        return Parameters(self.put(parameters.W), self.put(parameters.b))
 
     def _fuses(self, n: int) -> bool:
         """Whether n features are read by the fused step: on a CUDA device, in float32."""

@@ -19,11 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
-from handgrad.blocks import Blocks
+from handgrad.blocks import Parts
 from handgrad.errors import MissingExtraError
 from handgrad.neuron import ACTIVATIONS, LOSSES, Parameters, Sums
-from handgrad.views import Views
-from handgrad.weights import Weighted
 
 try:
     import numba
@@ -81,7 +79,7 @@ class Neuron(neuron.Neuron):
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one call where a step is so short that calling it would take longer."""
         inputs = [X for X, _ in (train, validation or train)]
-        if any(isinstance(X, Blocks | Views | Weighted) or X.size > LEAST for X in inputs):
+        if any(isinstance(X, Parts) or X.size > LEAST for X in inputs):
             return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
         (X, Y), (watched, labels) = train, validation or (train[0][:, :0], train[1][:, :0])
         costs = np.full((2, len(epochs)), np.nan, self.dtype)

@@ -62,23 +62,20 @@ class Neuron(neuron.Neuron):
 
     @torch.no_grad()
     def forward(self, parameters: Parameters, X: Any) -> torch.Tensor:
-        return ACTIVATIONS[self.activation](self._logits(self._put(parameters), self.put(X)))
+        return ACTIVATIONS[self.activation](self._logits(self._parameters(*parameters), self.put(X)))
 
     @torch.no_grad()
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
-        return self._loss(self._put(parameters), self.put_inputs(X), self.put(Y))
+        return self._loss(self._parameters(*parameters), self.put_inputs(X), self.put(Y))
 
     @torch.inference_mode(False)
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X, Y = self.put_inputs(X), self.put(Y)
-        leaves = Parameters(*(V.detach().requires_grad_() for V in self._put(parameters)))
+        leaves = Parameters(*(V.detach().requires_grad_() for V in self._parameters(*parameters)))
         with torch.enable_grad(), full_precision(X.device.type):
             loss = self._loss(leaves, X, Y)
             dW, db = torch.autograd.grad(loss, leaves)
         return Sums(loss.detach(), dW, db, X.shape[1])
-
-    def _put(self, parameters: Parameters) -> Parameters:
-        return Parameters(self.put(parameters.W), self.put(parameters.b))
 
     def _logits(self, parameters: Parameters, X: torch.Tensor) -> torch.Tensor:
         with full_precision(X.device.type):

@@ -13,7 +13,19 @@ VALUES = 2**26
 """Of X in a block, unless its width is given: 64 MB of bytes, 256 MB as float32."""
 
 
-class Blocks:
+class Parts:
+    """X (n, m) that is not one array: `Neuron` gives its parts to a backend, one at a time, and adds."""
+
+    shape: tuple[int, int]
+    ndim = 2
+
+    @property
+    def total(self) -> float:
+        """By what sums over the examples are divided to be means: m, unless examples have weights."""
+        return self.shape[1]
+
+
+class Blocks(Parts):
     """X (n, m) on the host, in blocks of consecutive examples.
 
     The sums over all examples are those over the blocks, added. Of a memory-mapped X, the block after the one that is
@@ -25,14 +37,9 @@ class Blocks:
     """
 
     def __init__(self, X: npt.NDArray[Any], width: int | None = None) -> None:
-        self.X = X
+        self.X, self.shape = X, (X.shape[0], X.shape[1])
         self.width = width or max(1, VALUES // X.shape[0])
         self.mapping = _mapping(X)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, m)."""
-        return self.X.shape[0], self.X.shape[1]
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], slice]]:
         """Each block (n, width), a view, and which examples it holds."""

@@ -26,7 +26,9 @@ from handgrad.table import table
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
+    from handgrad.data import Dataset
     from handgrad.neuron import Neuron
+    from handgrad.run import Model
 
 Command = Callable[..., None]
 """A command before or after click has decorated it."""
@@ -296,8 +298,7 @@ def train(
         if resumed is not None:
             given = [name for name in ("run_folder", *options) if _was_given(name)]
             if given:
-                names = {"run_folder": "--run", "patience": "--early-stopping"}
-                option = names.get(given[0], f"--{given[0].replace('_', '-')}")
+                option = "--run" if given[0] == "run_folder" else training.option_of(given[0])
                 raise UsageError(f"{option}: found it beside --resume; a run goes on as it was begun; leave it out")
             run, outcome = resumed, training.resume(resumed, data, care)
         elif data is None or run_folder is None:
@@ -328,12 +329,15 @@ def train(
 
 def _of_the_optimizer_only(optimizer: str) -> None:
     """Raise a UsageError for an option that another optimizer has."""
+    from handgrad.training import option_of
+
     of_sgd = ["momentum", "batch", "schedule"]
     others = {"gd": of_sgd, "sgd": [], "lbfgs": ["learning_rate", *of_sgd]}
     for name in others[optimizer]:
         if _was_given(name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option}: found it beside --optimizer {optimizer}, which has none; leave it out")
+            raise UsageError(
+                f"{option_of(name)}: found it beside --optimizer {optimizer}, which has none; leave it out"
+            )
 
 
 def _was_given(name: str) -> bool:
@@ -379,25 +383,23 @@ def evaluate(
     from handgrad import backends
     from handgrad.data import Dataset
     from handgrad.run import load_model
-    from handgrad.training import finite, measured
+    from handgrad.training import finite, measured, scored
     from handgrad.training import sets as sets_of
 
     model, dataset = load_model(run_folder), Dataset.open(data)
     model.check_fits(dataset)
-    if not model.knows(dataset):
-        click.echo(
-            f"warning: {run_folder} was trained on another data set; it may know photographs of {data}", err=True
-        )
+    _warn_unless_known(model, dataset, run_folder)
     if test and not dataset.test.Y.size:
         raise UsageError(f"test: {data} has no test set; make one with: handgrad prepare --test 0.2")
     neuron = model.neuron(backends.load(backend), device)
+    shown = sets_of(dataset, test=test)
+    found = scored(neuron, model.parameters, shown)
     if figure is not None:
         from handgrad import look
 
-        shown = sets_of(dataset, test=test).items()
-        pairs = {name: (neuron.predict_proba(model.parameters, X), Y) for name, (X, Y) in shown}
+        pairs = {name: (A, shown[name].Y) for name, (A, _) in found.items()}
         look.save(look.scores(pairs, probabilities=neuron.activation == "sigmoid"), figure)
-    sets = finite(measured(neuron, model.parameters, dataset, test=test))
+    sets = finite(measured(found))
     if as_json:
         _print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
@@ -433,10 +435,7 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
     must_be_new(page_file)
     page_file.parent.mkdir(parents=True, exist_ok=True)
     explanation = Explanation.of(run_folder, data)
-    if not explanation.model.knows(explanation.dataset):
-        click.echo(
-            f"warning: {run_folder} was trained on another data set; it may know photographs of {data}", err=True
-        )
+    _warn_unless_known(explanation.model, explanation.dataset, run_folder)
     if images is not None:
         page.write_images(explanation, images)
         click.echo(f"figures: {images}")
@@ -885,6 +884,13 @@ def demo(folder: Path) -> None:
             click.get_current_context().exit(code)
         click.echo()
     click.echo("next: handgrad prepare YOUR-PHOTOGRAPHS data/")
+
+
+def _warn_unless_known(model: Model, dataset: Dataset, run: Path) -> None:
+    if not model.knows(dataset):
+        click.echo(
+            f"warning: {run} was trained on another data set; it may know photographs of {dataset.path}", err=True
+        )
 
 
 def _not_there_yet(path: Path) -> Path:

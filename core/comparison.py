@@ -126,7 +126,7 @@ def compare(
 def _at(neuron: Neuron, point: Parameters, train: tuple[Array, Array], learning_rate: float) -> dict[str, Any]:
     """What is compared, computed from the same parameters."""
     dW, db = neuron.gradients(point, *train)
-    on_device = Parameters(neuron.put(point.W), neuron.put(point.b))
+    on_device = neuron._parameters(*point)
     W, b = neuron.descend(on_device, train, None, learning_rate, range(EPOCHS_TOGETHER), 1)[0]
     A = neuron.predict_proba(point, train[0])
     return {"cost": neuron.cost(point, *train), "dW": dW, "db": db, "A": A, "W": neuron.get(W), "b": neuron.get(b)}
@@ -143,7 +143,7 @@ def _allowed(
     first = bounds(neuron, point, *train)
     u = np.finfo(neuron.dtype).eps / 2
     off = Parameters.zeros(len(train[0]))
-    on_device = Parameters(neuron.put(point.W), neuron.put(point.b))
+    on_device = neuron._parameters(*point)
     for _ in range(EPOCHS_TOGETHER):
         before = Parameters(neuron.get(on_device.W), neuron.get(on_device.b))
         on_device = neuron.descend(on_device, placed, None, learning_rate, range(1), 1)[0]

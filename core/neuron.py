@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from handgrad import descent, memory
 from handgrad import span as spans
-from handgrad.blocks import VALUES, Blocks, in_a_file
+from handgrad.blocks import VALUES, Blocks, Parts, in_a_file
 from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
@@ -372,12 +372,11 @@ class Neuron(ABC):
     # Of X whole, in blocks, in views, or weighted.
 
     def _cost_on(self, parameters: Parameters, X: Array, Y: Array) -> Array:
-        m = X.total if isinstance(X, Weighted) else X.shape[1]
-        return self._cost(parameters, self._loss_sum_of(parameters, X, Y), m)
+        return self._cost(parameters, self._loss_sum_of(parameters, X, Y), _total(X))
 
     @np.errstate(over="ignore", invalid="ignore")
     def _mean_loss(self, parameters: Parameters, X: Array, Y: Array) -> Array:
-        return self._loss_sum_of(parameters, X, Y) / (X.total if isinstance(X, Weighted) else X.shape[1])
+        return self._loss_sum_of(parameters, X, Y) / _total(X)
 
     def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
         if isinstance(X, Weighted):
@@ -463,7 +462,7 @@ class Neuron(ABC):
         for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
             if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
                 _check_values(name, self.get(V), self.dtype, error)
-        return Parameters(self.put(W), self.put(b)), self._placed(X, block), labels
+        return self._parameters(W, b), self._placed(X, block), labels
 
     def _labels(self, Y: Array, m: int) -> Array:
         """Y on the device, after it was found to be (1, m) of 0 and 1."""
@@ -474,6 +473,10 @@ class Neuron(ABC):
             )
         _check_labels(self.get(Y))
         return self.put(Y)
+
+
+def _total(X: Array) -> float:
+    return X.total if isinstance(X, Parts) else int(X.shape[1])
 
 
 def portable(array: Array, dtype: str) -> Array:

@@ -23,10 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import descent, memory
-from handgrad.blocks import Blocks
+from handgrad.blocks import Parts
 from handgrad.descent import DivergedError, History, Task
-from handgrad.views import Views
-from handgrad.weights import Weighted
 
 if TYPE_CHECKING:
     from handgrad.neuron import Parameters
@@ -43,7 +41,7 @@ def pays(X: Any, validation: tuple[Any, Any] | None, epochs: int) -> bool:
 
     And whether there is room for it: three copies of the examples in float64, in half of the memory.
     """
-    if any(isinstance(inputs, Blocks | Views | Weighted) for inputs in (X, validation and validation[0])):
+    if any(isinstance(inputs, Parts) for inputs in (X, validation and validation[0])):
         return False
     n, m = (int(k) for k in X.shape)
     r, watched = m + 1, 0 if validation is None else int(validation[0].shape[1])

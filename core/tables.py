@@ -21,7 +21,7 @@ def table_of_sets(sets: list[dict[str, Any]]) -> str:
             cost(s["cost"]),
             percent(s["accuracy"]),
             interval(s["accuracy_interval"]),
-            "-" if s["roc_area"] is None else f"{s['roc_area']:.3f}",
+            area(s["roc_area"]),
         ]
         for s in sets
     ]
@@ -108,6 +108,11 @@ def percent(share: float) -> str:
 def interval(shares: tuple[float, float]) -> str:
     """Two shares, in percent."""
     return f"{shares[0]:.1%} to {shares[1]:.1%}"
+
+
+def area(share: float | None) -> str:
+    """Under the ROC curve; a dash for none."""
+    return "-" if share is None else f"{share:.3f}"
 
 
 def ms(seconds: float | None) -> str:

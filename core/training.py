@@ -11,7 +11,7 @@ import math
 import shlex
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -67,14 +67,19 @@ class Settings:
         said = []
         for field in fields(self):
             value = getattr(self, field.name)
-            option = {"patience": "--early-stopping"}.get(field.name, f"--{field.name.replace('_', '-')}")
             if field.name == "data" or value == field.default:
                 continue
+            option = option_of(field.name)
             if isinstance(value, bool):
                 said.append(option if value else option.replace("--", "--no-"))
             else:
                 said.append(f"{option} {'auto' if value is None else f'{value:g}' if type(value) is float else value}")
         return "".join(f" {word}" for word in said)
+
+
+def option_of(name: str) -> str:
+    """What `handgrad train` calls a setting."""
+    return {"patience": "--early-stopping"}.get(name, f"--{name.replace('_', '-')}")
 
 
 class DivergedBeforeError(HandgradError):
@@ -125,11 +130,12 @@ def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
         DataError: the data set cannot be read.
     """
     neuron, dataset = _opened(settings)
+    X, Y = learned_from(settings, dataset, dataset.train)
     care = care or Care()
     if settings.optimizer == "gd":
-        settings = replace(settings, learning_rate=_rate(settings, neuron, dataset, care))
+        settings = replace(settings, learning_rate=_rate(settings, neuron, X, care))
     with _new(run):
-        return _train(run, settings, neuron, dataset, None, care)
+        return _train(run, settings, neuron, dataset, (X, Y), None, care)
 
 
 def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Outcome:
@@ -165,7 +171,8 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
         care = care or Care()
         for difference in _differences(checkpoint.environment, environment(settings.backend)):
             care.warn(difference)
-        return _train(run, settings, neuron, dataset, checkpoint.state, care)
+        learned = learned_from(settings, dataset, dataset.train)
+        return _train(run, settings, neuron, dataset, learned, checkpoint.state, care)
 
 
 def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
@@ -268,12 +275,12 @@ def cross_validate(
     return rows, validation.one_standard_error(rows, by)
 
 
-def _rate(settings: Settings, neuron: Neuron, dataset: Dataset, care: Care) -> float:
+def _rate(settings: Settings, neuron: Neuron, X: Array, care: Care) -> float:
     """The learning rate, proposed if it is to be; a warning where it cannot go well."""
     rate = settings.learning_rate
     if rate is not None and neuron.activation != "identity" and rate * neuron.l2 <= 2:
         return rate  # nothing is certain about that
-    found = curvature(neuron, learned_from(settings, dataset, dataset.train)[0])
+    found = curvature(neuron, X)
     if rate is None:
         return proposed(found)
     if found.verdict(rate) == "must diverge":
@@ -293,7 +300,15 @@ def proposed(found: Curvature) -> float:
     return found.proposed
 
 
-def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, state: State | None, care: Care) -> Outcome:
+def _train(
+    run: Path,
+    settings: Settings,
+    neuron: Neuron,
+    dataset: Dataset,
+    learned: tuple[Array, Array],
+    state: State | None,
+    care: Care,
+) -> Outcome:
     here = environment(settings.backend)
     lasting = asdict(replace(settings, data=str(Path(settings.data).absolute())))
     kept = -math.inf
@@ -308,7 +323,7 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         return stopping
 
     diverged = None
-    X, Y = learned_from(settings, dataset, dataset.train)
+    X, Y = learned
     watched: tuple[Array, Array] | None = sets(dataset).get("validation")
     if watched is not None and isinstance(X, Views):
         watched = X.of(watched[0]), watched[1]
@@ -343,7 +358,7 @@ def _train(run: Path, settings: Settings, neuron: Neuron, dataset: Dataset, stat
         "best_epoch": history.best_epoch if settings.patience else None,
         "evaluations": float(sum(history.evaluations)),
         "diverged": diverged is not None,
-        "sets": measured(neuron, parameters, dataset),
+        "sets": measured(scored(neuron, parameters, sets(dataset))),
         "seconds": float(sum(history.seconds)),
         "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
         "versions": used,
@@ -433,18 +448,21 @@ def sets(dataset: Dataset, *, test: bool = False) -> dict[str, Examples]:
     return {name: examples for name, examples in named.items() if examples.Y.shape[1]}
 
 
-def measured(neuron: Neuron, parameters: Parameters, dataset: Dataset, *, test: bool = False) -> list[dict[str, Any]]:
-    """The `Score` of parameters, folded if need be, on each set, and its name."""
-    return [
-        {"set": name} | score(neuron, parameters, X, Y).to_json() for name, (X, Y) in sets(dataset, test=test).items()
-    ]
+def scored(neuron: Neuron, parameters: Parameters, sets: Mapping[str, Examples]) -> dict[str, tuple[Array, Score]]:
+    """Of each set the activations A (1, m) and the `Score` of parameters, folded if need be.
+
+    The cost is the mean loss, without the penalty.
+    """
+    plain, probabilities, found = replace(neuron, l2=0.0), neuron.activation == "sigmoid", {}
+    for name, (X, Y) in sets.items():
+        A = neuron.predict_proba(parameters, X)
+        found[name] = A, Score.of(plain.cost(parameters, X, Y), A, Y, probabilities=probabilities)
+    return found
 
 
-def score(neuron: Neuron, parameters: Parameters, X: Array, Y: Array) -> Score:
-    """How good the parameters are on X (n, m) and Y (1, m); the cost is the mean loss, without the penalty."""
-    cost = replace(neuron, l2=0.0).cost(parameters, X, Y)
-    A = neuron.predict_proba(parameters, X)
-    return Score.of(cost, A, np.asarray(Y), probabilities=neuron.activation == "sigmoid")
+def measured(found: Mapping[str, tuple[Array, Score]]) -> list[dict[str, Any]]:
+    """The name and the score of each set, as values that ``json.dumps`` takes."""
+    return [{"set": name} | score.to_json() for name, (_, score) in found.items()]
 
 
 def finite(value: Any) -> Any:

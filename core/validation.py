@@ -17,7 +17,7 @@ from handgrad.errors import DataError, UsageError
 from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.optimizers import LBFGS, Optimizer
 from handgrad.scores import wilson
-from handgrad.views import Views
+from handgrad.views import Views, columns
 
 See = Callable[[npt.NDArray[Any], npt.NDArray[Any]], tuple[Array, Array]]
 
@@ -141,8 +141,8 @@ def cross_validate(
     with tqdm(total=total, unit="training", disable=None if progress else True) as bar:
         for fold in range(folds):
             inside, held = np.flatnonzero(which != fold), np.flatnonzero(which == fold)
-            train = see(X.T[inside].T, Y[:, inside])
-            out: Array = X.T[held].T
+            train = see(columns(X, inside), Y[:, inside])
+            out: Array = columns(X, held)
             labels = Y[:, held]
             if isinstance(train[0], Views):
                 out = train[0].of(out)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.blocks import VALUES, Blocks
+from handgrad.blocks import VALUES, Blocks, Parts
 from handgrad.checks import examples
 from handgrad.errors import UsageError
 
@@ -85,7 +85,7 @@ class View:
         return replace(self, mean=neuron.put(self.mean), deviation=neuron.put(self.deviation))
 
 
-class Views:
+class Views(Parts):
     """X (n, k m): some views of the m examples of an array, one view after the other, as if they had been copied.
 
     Args:
@@ -101,14 +101,8 @@ class Views:
             raise UsageError("views is empty; expected one view or more")
         self.X = X
         self.views = tuple(views)
-
-    ndim = 2
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, k m)."""
-        n, m = self.X.shape
-        return n, m * len(self.views)
+        n, m = X.shape
+        self.shape = n, m * len(self.views)
 
     def __iter__(self) -> Iterator[tuple[View, slice]]:
         """Each view, and which columns it is."""
@@ -196,8 +190,11 @@ def batch(X: Array, Y: Array, which: npt.NDArray[np.intp]) -> tuple[Array, Array
     """Of X and Y the examples of these numbers, which of `Views` are those of the array: each in all of its views."""
     if isinstance(X, Views):
         m, k = X.X.shape[1], len(X.views)
-        columns = (np.arange(k)[:, np.newaxis] * m + which).ravel()
-        return Views(batch(X.X, Y[:, :m], which)[0], X.views), Y[:, columns]
-    if isinstance(X, Blocks):
-        X = X.X
-    return (X.T[which].T if isinstance(X, np.ndarray) else X[:, which]), Y[:, which]
+        in_all = (np.arange(k)[:, np.newaxis] * m + which).ravel()
+        return Views(batch(X.X, Y[:, :m], which)[0], X.views), Y[:, in_all]
+    return columns(X.X if isinstance(X, Blocks) else X, which), Y[:, which]
+
+
+def columns(X: Array, which: npt.NDArray[np.intp]) -> Array:
+    """X[:, which], some examples of an array; of NumPy's, each stays contiguous."""
+    return X.T[which].T if isinstance(X, np.ndarray) else X[:, which]

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.blocks import Parts
 from handgrad.checks import examples
 from handgrad.errors import DataError, UsageError
-from handgrad.views import Views
+from handgrad.views import Views, columns
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array
@@ -44,7 +45,7 @@ class Group(NamedTuple):
     which: npt.NDArray[np.intp]
 
 
-class Weighted:
+class Weighted(Parts):
     """X (n, m), of which each example has a weight; made by `weighted`.
 
     Args:
@@ -58,25 +59,27 @@ class Weighted:
         m = sum(len(group.which) for group in self.groups)
         self.shape = int(self.groups[0].X.shape[0]), m
         self.mean = sum(group.weight * len(group.which) for group in self.groups) / m if mean is None else mean
-        self.total = m * self.mean
         self.group, self.place = np.empty((2, m), np.intp)  # of each example
         for number, group in enumerate(self.groups):
             self.group[group.which] = number
             self.place[group.which] = np.arange(len(group.which))
 
-    ndim = 2
+    @property
+    def total(self) -> float:
+        """The sum of the weights; of a batch, were they on average those of all."""
+        return self.shape[1] * self.mean
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
 
-    def __getitem__(self, columns: tuple[slice, npt.NDArray[np.intp]]) -> Weighted:
+    def __getitem__(self, key: tuple[slice, npt.NDArray[np.intp]]) -> Weighted:
         """The examples of these numbers, ``X[:, which]``."""
-        of, place = self.group[columns[1]], self.place[columns[1]]
+        of, place = self.group[key[1]], self.place[key[1]]
         groups = []
         for number in np.unique(of):
             weight, X, _ = self.groups[number]
             which = np.flatnonzero(of == number)
-            groups.append(Group(weight, _columns(X, place[which]), which))
+            groups.append(Group(weight, columns(X, place[which]), which))
         return Weighted(groups, self.mean)
 
 
@@ -110,10 +113,6 @@ def weighted(X: Array, Y: Array, weights: npt.ArrayLike) -> tuple[Weighted, Arra
     groups = np.split(np.argsort(of, kind="stable"), np.cumsum(sizes)[:-1])
     shares = distinct / distinct[-1]  # of the largest, so that no sum overflows
     return (
-        Weighted([Group(float(w), _columns(X, counted[g]), g) for w, g in zip(shares, groups, strict=True)]),
+        Weighted([Group(float(w), columns(X, counted[g]), g) for w, g in zip(shares, groups, strict=True)]),
         Y[:, counted],
     )
-
-
-def _columns(X: Array, which: npt.NDArray[np.intp]) -> Array:
-    return X.T[which].T if isinstance(X, np.ndarray) else X[:, which]  # examples stay contiguous

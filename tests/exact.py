@@ -4,6 +4,15 @@ import numpy as np
 
 from handgrad import Gradients
 
+CONFIGURATIONS = [
+    ("cross_entropy", "sigmoid"),
+    ("squared_error", "sigmoid"),
+    ("squared_error", "tanh"),
+    ("squared_error", "relu"),
+    ("squared_error", "identity"),
+]
+"""Every loss with every activation that goes with it."""
+
 
 def exact(neuron, parameters, X, Y):
     """Cost, gradients and activations of a neuron's configuration in numpy.longdouble, by the textbook's formulas.

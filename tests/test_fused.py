@@ -9,18 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from exact import CONFIGURATIONS
 from handgrad import Parameters
 from handgrad.backends.fused import LARGEST, PROGRAMS, fits, tiling
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.rounding import bounds
-
-CONFIGURATIONS = [
-    ("cross_entropy", "sigmoid"),
-    ("squared_error", "sigmoid"),
-    ("squared_error", "tanh"),
-    ("squared_error", "relu"),
-    ("squared_error", "identity"),
-]
 
 
 @pytest.fixture(scope="module")

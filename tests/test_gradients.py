@@ -8,18 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exact import exact
+from exact import CONFIGURATIONS, exact
 from handgrad import MissingExtraError, Neuron, Parameters, Sums, backends
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.rounding import ELEMENTARY, bounds, gamma
-
-CONFIGURATIONS = [
-    ("cross_entropy", "sigmoid"),
-    ("squared_error", "sigmoid"),
-    ("squared_error", "tanh"),
-    ("squared_error", "relu"),
-    ("squared_error", "identity"),
-]
 
 # Few shapes, because XLA compiles for each; the extremes m = 1 and n = 1 among them.
 SHAPES = [(1, 1), (1, 4), (3, 1), (2, 3), (5, 17), (12, 6)]

@@ -18,13 +18,14 @@ from handgrad.descent import History
 from handgrad.look.displays import logits
 from handgrad.run import Model, load_history, load_model
 from handgrad.scores import Score
-from handgrad.training import Outcome, finished, score
+from handgrad.training import Outcome, finished, scored, sets
 
 Array = npt.NDArray[Any]
 FEW = 3
 """Features of which numbers are shown."""
 
 SPLITS: dict[str, Split] = {"train": "train", "validation": "valid"}
+"""What the data set calls the sets."""
 
 
 class Mistake(NamedTuple):
@@ -88,9 +89,8 @@ class Explanation:
         model, history, dataset = load_model(run), load_history(run), Dataset.open(data)
         model.check_fits(dataset)
         neuron = model.neuron(Neuron)
-        sets = {name: getattr(dataset, split) for name, split in SPLITS.items() if getattr(dataset, split).Y.size}
-        activations = {name: neuron.predict_proba(model.parameters, X) for name, (X, _) in sets.items()}
-        scores = {name: score(neuron, model.parameters, X, Y) for name, (X, Y) in sets.items()}
+        found = scored(neuron, model.parameters, sets(dataset))
+        activations, scores = {name: A for name, (A, _) in found.items()}, {name: s for name, (_, s) in found.items()}
         return cls(model, history, dataset, finished(run), activations, scores)
 
     @property
@@ -110,8 +110,12 @@ class Explanation:
 
     def examples(self, name: str) -> tuple[Array, Array]:
         """X (n, m) and Y (1, m) of a set."""
-        X, Y = getattr(self.dataset, SPLITS[name])
+        X, Y = sets(self.dataset)[name]
         return X, Y
+
+    def names(self, name: str) -> list[str]:
+        """The files of a set."""
+        return self.dataset.names(SPLITS[name])
 
     def pictures(self, name: str, columns: list[int]) -> Array:
         """Examples (k, h, w, c) of a set."""
@@ -120,7 +124,7 @@ class Explanation:
     def mistakes(self, name: str) -> list[Mistake]:
         """Of a set, the surest first."""
         A, Y = self.activations[name], self.examples(name)[1]
-        names, classes = self.dataset.names(SPLITS[name]), self.model.classes
+        names, classes = self.names(name), self.model.classes
         wrong = np.flatnonzero((A[0] > 0.5) != (Y[0] == 1))
         surest = wrong[np.argsort(-abs(A[0, wrong] - 0.5), kind="stable")]
         return [

@@ -28,7 +28,7 @@ from handgrad.look.displays import (
 )
 from handgrad.look.explanation import Explanation
 from handgrad.look.figures import drawn, figure_of
-from handgrad.scores import Score
+from handgrad.tables import area, interval
 
 WORST = 12
 """Mistakes that are shown; all of them are in the table of the CSV file."""
@@ -169,7 +169,7 @@ def contributions(e: Explanation, columns: list[int]) -> ContributionsDisplay:
     return ContributionsDisplay.from_model(e.model, e.examples(e.judged)[0][:, columns], titles)
 
 
-def write_images(explanation: Explanation, folder: Path) -> list[Path]:
+def write_images(explanation: Explanation, folder: Path) -> None:
     """The figures as PNG files, and all mistakes as a table, in a new or empty folder.
 
     Raises:
@@ -179,8 +179,6 @@ def write_images(explanation: Explanation, folder: Path) -> list[Path]:
         for figure in figures_of(explanation):
             (temporary / f"{figure.name}.png").write_bytes(drawn(figure_of(figure.display), "png"))
         (temporary / "mistakes.csv").write_text(explanation.mistakes_csv(), encoding="utf-8")
-        names = sorted(path.name for path in temporary.iterdir())
-    return [folder / name for name in names]
 
 
 def _section(title: str, *parts: str) -> str:
@@ -233,7 +231,7 @@ def _warnings(e: Explanation) -> str:
 
 def _facts(e: Explanation) -> str:
     rows = [
-        [name, f"{s.examples:,}", f"{s.cost:.4g}", f"{s.accuracy:.1%}", _interval(s), _area(s)]
+        [name, f"{s.examples:,}", f"{s.cost:.4g}", f"{s.accuracy:.1%}", interval(s.accuracy_interval), area(s.roc_area)]
         for name, s in e.scores.items()
     ]
     kind = {"pixels": "pixels", "gray": "brightnesses", "hog": "numbers for directions of edges"}[e.model.features.kind]
@@ -244,14 +242,6 @@ def _facts(e: Explanation) -> str:
         "of the photographs that it learned from promises nothing for others.</p>"
         + _table(["set", "examples", "mean loss", "accuracy", "95 % interval", "ROC area"], rows)
     )
-
-
-def _interval(s: Score) -> str:
-    return f"{s.accuracy_interval[0]:.1%} to {s.accuracy_interval[1]:.1%}"
-
-
-def _area(s: Score) -> str:
-    return "-" if s.roc_area is None else f"{s.roc_area:.3f}"
 
 
 def _learned(e: Explanation) -> str:
@@ -271,7 +261,7 @@ def _learned(e: Explanation) -> str:
 
 def _way(e: Explanation) -> str:
     (column, *_) = e.chosen(1)
-    name = e.dataset.names("valid" if e.judged == "validation" else "train")[column]
+    name = e.names(e.judged)[column]
     rows = [[quantity.name, quantity.formula, quantity.value] for quantity in e.way(column)]
     said = f"With the numbers of <code>{html.escape(name)}</code>, of the pixels or features that move Z the most:"
     return f"<p>{said}</p>" + _table([], rows, "words")
