@@ -89,11 +89,12 @@ def _place(tensors: dict[str, Any], epoch: int) -> Place:
     return Place(epoch, Parameters(tensors["W"], tensors["b"]), _under("memory", tensors))
 
 
-def environment(backend: str) -> dict[str, str]:
+def environment(backend: str, processes: int = 1) -> dict[str, str]:
     """What the last bits of a training may depend on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
-    return versions(backend) | {"machine": platform.machine(), "processor": _processor(), "cores": str(cores)} | threads
+    here = {"machine": platform.machine(), "processor": _processor(), "cores": str(cores), "processes": str(processes)}
+    return versions(backend) | here | threads
 
 
 def _processor() -> str:

@@ -21,6 +21,7 @@ from handgrad import tables
 from handgrad.checks import number
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES
+from handgrad.processes import FailedElsewhereError
 from handgrad.scores import wilson
 from handgrad.table import table
 from handgrad.version import __version__
@@ -52,6 +53,8 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return 130
+    except FailedElsewhereError as error:
+        return error.exit_code
     except HandgradError as error:
         click.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
         return error.exit_code
@@ -290,11 +293,16 @@ def train(
     the data set was moved.
     """
     from handgrad import training
+    from handgrad.processes import joined
 
-    with _stopping() as stop:
-        care = training.Care(
-            checkpoint_every, stop, lambda line: click.echo(f"warning: {line}", err=True), progress=True
-        )
+    with joined() as processes, _stopping() as stop:
+        first = processes.rank == 0
+
+        def warn(line: str) -> None:
+            if first:
+                click.echo(f"warning: {line}", err=True)
+
+        care = training.Care(checkpoint_every, stop, warn, first, processes)
         if resumed is not None:
             given = [name for name in ("run_folder", *options) if _was_given(name)]
             if given:
@@ -306,10 +314,12 @@ def train(
         else:
             _of_the_optimizer_only(options["optimizer"])
             run, outcome = run_folder, training.train(run_folder, training.Settings(str(data), **options), care)
+    if not first:
+        click.get_current_context().exit(outcome.exit_code)
     if outcome.result is None:
         resume = f"handgrad train --resume {_word(run)}"
         click.echo(f"stopped after {outcome.epochs} epochs; go on with: {resume}", err=True)
-        click.get_current_context().exit(130)
+        click.get_current_context().exit(outcome.exit_code)
     result = outcome.result
     if as_json:
         _print_json(result)

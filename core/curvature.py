@@ -81,14 +81,14 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
         UsageError: the moments of X overflow the neuron's dtype.
     """
     linear = replace(neuron, activation="identity", loss="squared_error", l2=0.0)
-    n, m = examples(X).shape
+    n, k = examples(X).shape
     rng = np.random.default_rng(0)
     start = Parameters(rng.standard_normal((1, n)), np.asarray(rng.standard_normal()))
-    v, X, Y = linear._checked(_unit(start), X, np.zeros((1, m), np.uint8))
+    v, X, Y = linear._checked(_unit(start), X, np.zeros((1, k), np.uint8))
     iterations, eigenvalue, residual = 0, 0.0, math.inf
     with linear._arithmetic(), np.errstate(over="ignore", invalid="ignore"):
         while iterations < ITERATIONS and residual > CONVERGED * eigenvalue:
-            loss, dW, db, _ = linear._sums_of(v, X, Y)
+            loss, dW, db, m = linear._sums_of(v, X, Y)
             iterations += 1
             eigenvalue = 2 * float(linear.get(loss)) / m
             Mv = Parameters(*(linear.get(V).astype(np.float64) / m for V in (dW, db)))

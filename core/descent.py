@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad.errors import HandgradError, UsageError
+from handgrad.processes import LostError
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array, Gradients, Neuron, Parameters
@@ -198,8 +200,9 @@ def train(
             validation_costs += [float(neuron.get(cost)) for cost in taken.validation_costs]
             evaluations += taken.evaluations
             block = range(here.epoch, len(costs))
-            seconds += [(time.perf_counter() - start) / len(block)] * len(block)
-            bad = _first_bad(costs, block, neuron._host(taken.parameters))
+            after = neuron._host(taken.parameters)
+            seconds += [_agreed(task, after, time.perf_counter() - start, len(costs)) / len(block)] * len(block)
+            bad = _first_bad(costs, block, after)
             stop = None if patience is None else _lost(validation_costs, patience)
             if bad is not None and (stop is None or bad <= stop):
                 # The bits are the same again: go back and stop at the last parameters whose cost is finite.
@@ -220,6 +223,18 @@ def train(
         if best is not None and (epoch := _best(validation_costs)) is not None:
             here = at(epoch, best)
     return neuron._host(here.parameters), _history(columns)
+
+
+def _agreed(task: Task, after: Parameters, seconds: float, epochs: int) -> float:
+    """The time that the slowest of the processes took, if there are several, which all have to be at the same bits."""
+    bits = float(zlib.crc32(after.W.tobytes() + after.b.tobytes()))
+    seconds, most, least = task.neuron._largest(task.train[0], [seconds, bits, -bits])
+    if most != -least:
+        raise LostError(
+            f"the processes disagree on W and b after {epochs} epochs: their machines or libraries round differently; "
+            "expected machines of a kind, with the same versions"
+        )
+    return seconds
 
 
 def _block_epochs(seconds: list[float]) -> int:

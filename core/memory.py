@@ -8,8 +8,11 @@ from pathlib import Path
 
 
 def total() -> float:
-    """Bytes that this process may use at most, on this machine and in its container; infinite if nobody says."""
-    return min(_of_the_machine(), _of_the_container())
+    """Bytes that this process may use at most, on this machine and in its container; infinite if nobody says.
+
+    Processes that torchrun started here, beside this one, have as much each.
+    """
+    return min(_of_the_machine(), _of_the_container()) / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def _of_the_machine() -> float:

@@ -39,6 +39,7 @@ from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
 from handgrad.optimizers import GradientDescent, Optimizer
+from handgrad.share import Share
 from handgrad.views import View, Views
 from handgrad.weights import Weighted
 
@@ -206,6 +207,10 @@ class Neuron(ABC):
             parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
         return parameters, costs, validation_costs
 
+    def _largest(self, X: Array, values: list[float]) -> list[float]:
+        """Of each number the largest that any process has which takes part in the sums over X."""
+        return X.processes.largest(values) if isinstance(X, Share) else values
+
     def _arithmetic(self) -> AbstractContextManager[Any]:
         """Within it, the backend's arrays are computed with, by operators, in the neuron's dtype."""
         return nullcontext()
@@ -266,7 +271,8 @@ class Neuron(ABC):
 
         Args:
             X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such; or,
-                with its Y, what `handgrad.weights` makes of both.
+                with its Y, what `handgrad.weights` makes of both; or this process' `handgrad.share` of such, in which
+                case all processes train together and return the same.
             Y: (1, m), 0 or 1.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
@@ -312,8 +318,7 @@ class Neuron(ABC):
         if block is not None:
             block = count("block", block, 0)
         parameters, X, Y = self._checked(initial, X, Y, block)
-        stored = X.X if isinstance(X, Views) else X
-        block = stored.width if isinstance(stored, Blocks) else 0
+        block = _block(X)
         if validation is not None:
             try:
                 validation = self._checked(parameters, *validation, block)[1:]
@@ -321,8 +326,9 @@ class Neuron(ABC):
                 raise type(error)(f"validation: {error}") from None
         if span is None:
             span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(X, validation, epochs)
-        if span and (block or isinstance(X, Views | Weighted)):
-            what = f"block is {block}" if block else "X is weighted" if isinstance(X, Weighted) else "X is a view"
+        if span and isinstance(X, Parts):
+            kinds = {Blocks: f"in blocks of {block}", Views: "a view", Weighted: "weighted", Share: "a share"}
+            what = f"X is {kinds.get(type(X), 'in parts')}"
             raise UsageError(f"span is True and {what}; the span takes X whole and as it is; expected one of the two")
         train = spans.train if span else descent.train
         return train(
@@ -369,7 +375,7 @@ class Neuron(ABC):
     def _parameters(self, W: Array, b: Array) -> Parameters:
         return Parameters(self.put(W), self.put(b))
 
-    # Of X whole, in blocks, in views, or weighted.
+    # Of X whole, in blocks, in views, weighted, or shared among processes.
 
     def _cost_on(self, parameters: Parameters, X: Array, Y: Array) -> Array:
         return self._cost(parameters, self._loss_sum_of(parameters, X, Y), _total(X))
@@ -379,6 +385,10 @@ class Neuron(ABC):
         return self._loss_sum_of(parameters, X, Y) / _total(X)
 
     def _sums_of(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
+        if isinstance(X, Share):
+            here = self._sums_of(parameters, X.X, Y)[:3] if X.shape[1] else (0, self.put(np.zeros((1, X.shape[0]))), 0)
+            loss, dW, db = map(self.put, X.processes.add(*here))
+            return Sums(loss, dW, db, X.total)
         if isinstance(X, Weighted):
             groups = (Sums(*(w * V for V in self._sums_of(parameters, x, Y[:, which]))) for w, x, which in X)
             return functools.reduce(operator.add, groups)._replace(m=X.total)
@@ -401,6 +411,8 @@ class Neuron(ABC):
         return total
 
     def _loss_sum_of(self, parameters: Parameters, X: Array, Y: Array) -> Array:
+        if isinstance(X, Share):
+            return self.put(X.processes.add(self._loss_sum_of(parameters, X.X, Y))[0])
         if isinstance(X, Weighted):
             return sum(w * self._loss_sum_of(parameters, x, Y[:, which]) for w, x, which in X)
         if isinstance(X, Views):
@@ -412,6 +424,8 @@ class Neuron(ABC):
     def _activations(self, parameters: Parameters, X: Array) -> npt.NDArray[Any]:
         if isinstance(X, Weighted):
             raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
+        if isinstance(X, Share):
+            raise UsageError("X is a share; expected an array: predict the examples that are here, X.X")
         if isinstance(X, Views):
             with self._arithmetic():
                 return np.concatenate([self._activations(self._folded(view, parameters), X.X) for view, _ in X], axis=1)
@@ -439,6 +453,12 @@ class Neuron(ABC):
 
         Values of X that lie on an accelerator already are taken as they are, since looking would cost a transfer.
         """
+        if isinstance(X, Share):
+            placed, stored, labels = self._checked(parameters, X.X, Y, block)
+            width = int(X.processes.largest([_block(stored)])[0])
+            if width != _block(stored):  # shares differ by one example, and memories may differ too
+                placed, stored, labels = self._checked(parameters, X.X, Y, width)
+            return placed, X.holding(stored), labels
         if isinstance(X, Views):
             placed, stored, _ = self._checked(parameters, X.X, None, block)
             Y = None if Y is None else self._labels(Y, X.shape[1])
@@ -477,6 +497,13 @@ class Neuron(ABC):
 
 def _total(X: Array) -> float:
     return X.total if isinstance(X, Parts) else int(X.shape[1])
+
+
+def _block(X: Array) -> int:
+    """Examples in a block of X; 0 where it is whole."""
+    if isinstance(X, Share | Views):
+        return _block(X.X)
+    return X.width if isinstance(X, Blocks) else 0
 
 
 def portable(array: Array, dtype: str) -> Array:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from handgrad.checks import count, number
 from handgrad.errors import MissingExtraError, UsageError
-from handgrad.views import Views, batch
+from handgrad.share import batch, before_views
 
 if TYPE_CHECKING:
     from handgrad.descent import Place, Task
@@ -127,7 +127,7 @@ class SGD(Optimizer):
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
         neuron, (X, Y) = task.neuron, task.train
         parameters = place.parameters
-        m = (X.X if isinstance(X, Views) else X).shape[1]
+        m = before_views(X)
         V = [neuron.put(place.memory.get(name, np.zeros(np.shape(P)))) for name, P in parameters._asdict().items()]
         costs, validation_costs = [], []
         for epoch in epochs:

@@ -12,7 +12,7 @@ import shlex
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ from handgrad.descent import DivergedError, History, State
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
 from handgrad.neuron import Array, Neuron, Parameters
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
+from handgrad.processes import ALONE, Processes
 from handgrad.run import CHECKPOINT, RUN, Model, save_run, versions
 from handgrad.scores import Score
+from handgrad.share import Share, shared
 from handgrad.store import LOCK, locked, partly
 from handgrad.validation import Row
 from handgrad.views import Views, mirrored, standardised
@@ -104,6 +106,13 @@ class Outcome:
     epochs: int
     diverged: HandgradError | None = None
 
+    @property
+    def exit_code(self) -> int:
+        """Of a command: 0 for a training that came to its end."""
+        if self.result is None:
+            return 130
+        return self.diverged.exit_code if self.diverged else 0
+
 
 @dataclass(frozen=True)
 class Care:
@@ -114,28 +123,34 @@ class Care:
         stop: asked between epochs; where it says so, the state is kept and the training is over for now.
         warn: told, in a line, what the last bits may differ by.
         progress: whether a bar is shown.
+        processes: among which the examples are shared; the first of them keeps the run and speaks.
     """
 
     every: float = 30.0
     stop: Callable[[], bool] = lambda: False
     warn: Callable[[str], None] = lambda _: None
     progress: bool = False
+    processes: Processes = ALONE
 
 
 def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
-    """Train, in a new or empty folder.
+    """Train, in a new or empty folder; or, in one of several processes, in one where this very training was begun.
+
+    For so ``torchrun`` starts them again, when one has died.
 
     Raises:
         UsageError: a setting is out of its range, the folder is taken or cannot be written.
         DataError: the data set cannot be read.
     """
-    neuron, dataset = _opened(settings)
-    X, Y = learned_from(settings, dataset, dataset.train)
     care = care or Care()
+    if care.processes.everyones(care.processes.count > 1 and care.processes.rank == 0 and _begun(run, settings))[0]:
+        return resume(run, None, care)
+    neuron, dataset = _opened(settings, care.processes)
+    learned = _shared(settings, dataset, dataset.train, care.processes)
     if settings.optimizer == "gd":
-        settings = replace(settings, learning_rate=_rate(settings, neuron, X, care))
-    with _new(run):
-        return _train(run, settings, neuron, dataset, (X, Y), None, care)
+        settings = replace(settings, learning_rate=_rate(settings, neuron, learned[0], care))
+    with _new(run) if care.processes.rank == 0 else nullcontext():
+        return _train(run, settings, neuron, dataset, learned, None, care)
 
 
 def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Outcome:
@@ -150,13 +165,16 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
         UsageError: there is nothing to go on from, or another training is at work.
         DataError: what there is, is damaged, or the data set is another one.
     """
-    if not ((run / CHECKPOINT).exists() or (run / RUN).exists()):
+    care = care or Care()
+    processes = care.processes
+    if processes.rank == 0 and not ((run / CHECKPOINT).exists() or (run / RUN).exists()):
         again = f"handgrad train DATA --run {shlex.quote(str(run))}"
         raise UsageError(f"{run}: holds no checkpoint; begin with: {again}")
-    with locked(run):
-        checkpoint = load_checkpoint(run)
+    with locked(run) if processes.rank == 0 else nullcontext():
+        checkpoint = processes.everyones(load_checkpoint(run) if processes.rank == 0 else None)[0]
         if checkpoint is None:
-            return finished(run)
+            outcome: Outcome = processes.everyones(finished(run) if processes.rank == 0 else None)[0]
+            return outcome
         try:
             settings = Settings(**checkpoint.settings)
         except TypeError as error:
@@ -165,20 +183,29 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
             ) from None
         if data is not None:
             settings = replace(settings, data=str(data))
-        neuron, dataset = _opened(settings)
+        neuron, dataset = _opened(settings, processes)
         if checkpoint.data != dataset.hash:
             raise DataError(f"{settings.data}: is not the data set that {run} was begun with; name that one")
-        care = care or Care()
-        for difference in _differences(checkpoint.environment, environment(settings.backend)):
+        for difference in _differences(checkpoint.environment, environment(settings.backend, processes.count)):
             care.warn(difference)
-        learned = learned_from(settings, dataset, dataset.train)
+        learned = _shared(settings, dataset, dataset.train, processes)
         return _train(run, settings, neuron, dataset, learned, checkpoint.state, care)
 
 
-def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
+def _begun(run: Path, settings: Settings) -> bool:
+    checkpoint = load_checkpoint(run)
+    if checkpoint is None:
+        return False
+    asked = _lasting(settings)
+    if settings.learning_rate is None:  # which was proposed, then
+        asked["learning_rate"] = checkpoint.settings.get("learning_rate")
+    return checkpoint.settings == asked
+
+
+def _opened(settings: Settings, processes: Processes = ALONE) -> tuple[Neuron, Dataset]:
     scale = 1.0 if settings.standardize else PIXEL_SCALE
     neuron = backends.load(settings.backend)(
-        settings.activation, settings.loss, settings.l2, scale, settings.dtype, settings.device
+        settings.activation, settings.loss, settings.l2, scale, settings.dtype, processes.device(settings.device)
     )
     optimizer(settings)  # whose arguments it checks
     if settings.span and (settings.mirror or settings.standardize):
@@ -186,6 +213,10 @@ def _opened(settings: Settings) -> tuple[Neuron, Dataset]:
             "span: found it beside mirror or standardize; the span takes examples as they are; leave it out"
         )
     dataset = Dataset.open(settings.data)
+    hashes = processes.everyones(dataset.hash)
+    if len(set(hashes)) > 1:
+        other = next(rank for rank, found in enumerate(hashes) if found != hashes[0])
+        raise DataError(f"{settings.data}: is another data set for rank {other} than for rank 0; expected the same")
     if settings.patience is not None and not dataset.valid.Y.size:
         raise UsageError(
             f"early stopping: {settings.data} has no photographs to validate on; make some with: "
@@ -215,7 +246,20 @@ def optimizer(settings: Settings) -> Optimizer:
             raise UsageError(f"optimizer is {other!r}; expected gd, sgd or lbfgs")
 
 
-def learned_from(settings: Settings, dataset: Dataset, examples: Examples) -> tuple[Array, Array]:
+def _shared(settings: Settings, dataset: Dataset, examples: Examples, processes: Processes) -> tuple[Array, Array]:
+    """X and Y as training sees them, of which each process reads its own share; alone, of all."""
+    X, Y = learned_from(settings, dataset, _mine(examples, processes), processes)
+    return shared(X, processes), Y
+
+
+def _mine(examples: Examples, processes: Processes) -> Examples:
+    mine = processes.share(examples.Y.shape[1])
+    return Examples(examples.X[:, mine], examples.Y[:, mine])
+
+
+def learned_from(
+    settings: Settings, dataset: Dataset, examples: Examples, processes: Processes = ALONE
+) -> tuple[Array, Array]:
     """X and Y as training sees them: mirrored and standardised, where that is asked for, without a copy.
 
     Raises:
@@ -227,7 +271,7 @@ def learned_from(settings: Settings, dataset: Dataset, examples: Examples) -> tu
         if dataset.features.kind == "hog":
             raise UsageError(f"mirror: found it for {settings.data}, of hog features; expected pixels or gray")
         X, Y = mirrored(X, dataset.size), np.tile(Y, 2)
-    return (standardised(X) if settings.standardize else X), Y
+    return (standardised(X, processes) if settings.standardize else X), Y
 
 
 def rate(settings: Settings) -> Curvature:
@@ -309,24 +353,27 @@ def _train(
     state: State | None,
     care: Care,
 ) -> Outcome:
-    here = environment(settings.backend)
-    lasting = asdict(replace(settings, data=str(Path(settings.data).absolute())))
+    processes = care.processes
+    here = environment(settings.backend, processes.count)
+    lasting = _lasting(settings)
     kept = -math.inf
     stopping = False
 
     def watch(state: Callable[[], State]) -> bool:
         nonlocal kept, stopping
-        stopping = care.stop()
-        if stopping or time.monotonic() - kept >= care.every:
+        stopping = bool(processes.largest([float(care.stop())])[0])
+        if processes.rank == 0 and (stopping or time.monotonic() - kept >= care.every):
             save_checkpoint(run, Checkpoint(state(), lasting, dataset.hash, here))
             kept = time.monotonic()
         return stopping
 
     diverged = None
     X, Y = learned
-    watched: tuple[Array, Array] | None = sets(dataset).get("validation")
-    if watched is not None and isinstance(X, Views):
-        watched = X.of(watched[0]), watched[1]
+    seen = X.X if isinstance(X, Share) else X
+    watched: tuple[Array, Array] | None = None
+    if dataset.valid.Y.size:
+        x, y = _mine(dataset.valid, processes)
+        watched = shared(seen.of(x) if isinstance(seen, Views) else x, processes), y
     try:
         parameters, history = neuron.fit(
             X,
@@ -347,8 +394,8 @@ def _train(
         diverged, parameters, history = error, error.parameters, error.history
     if diverged is None and stopping and len(history) < settings.epochs:
         return Outcome(settings, None, len(history))
-    if isinstance(X, Views):
-        parameters = X.folded(parameters, neuron.input_scale)
+    if isinstance(seen, Views):
+        parameters = seen.folded(parameters, neuron.input_scale)
     used = versions(settings.backend)
     result = asdict(settings) | {
         "run": str(run),
@@ -358,17 +405,23 @@ def _train(
         "best_epoch": history.best_epoch if settings.patience else None,
         "evaluations": float(sum(history.evaluations)),
         "diverged": diverged is not None,
-        "sets": measured(scored(neuron, parameters, sets(dataset))),
+        "sets": measured(scored(neuron, parameters, sets(dataset), processes)),
         "seconds": float(sum(history.seconds)),
         "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
         "versions": used,
     }
     result = finite(result)
-    about = dataset.classes, dataset.size, dataset.features, dataset.hash
-    save_run(run, Model.of(neuron, parameters, *about, used), history, result)
-    for path in run / CHECKPOINT, partly(run / CHECKPOINT):
-        path.unlink(missing_ok=True)
+    if processes.rank == 0:
+        about = dataset.classes, dataset.size, dataset.features, dataset.hash
+        save_run(run, Model.of(neuron, parameters, *about, used), history, result)
+        for path in run / CHECKPOINT, partly(run / CHECKPOINT):
+            path.unlink(missing_ok=True)
     return Outcome(settings, result, len(history), diverged)
+
+
+def _lasting(settings: Settings) -> dict[str, Any]:
+    """As they are kept, to be found from anywhere."""
+    return asdict(replace(settings, data=str(Path(settings.data).absolute())))
 
 
 def _ended(settings: Settings, history: History) -> str | None:
@@ -448,15 +501,19 @@ def sets(dataset: Dataset, *, test: bool = False) -> dict[str, Examples]:
     return {name: examples for name, examples in named.items() if examples.Y.shape[1]}
 
 
-def scored(neuron: Neuron, parameters: Parameters, sets: Mapping[str, Examples]) -> dict[str, tuple[Array, Score]]:
+def scored(
+    neuron: Neuron, parameters: Parameters, sets: Mapping[str, Examples], processes: Processes = ALONE
+) -> dict[str, tuple[Array, Score]]:
     """Of each set the activations A (1, m) and the `Score` of parameters, folded if need be.
 
-    The cost is the mean loss, without the penalty.
+    The cost is the mean loss, without the penalty. Each process reads its share of the examples.
     """
     plain, probabilities, found = replace(neuron, l2=0.0), neuron.activation == "sigmoid", {}
-    for name, (X, Y) in sets.items():
-        A = neuron.predict_proba(parameters, X)
-        found[name] = A, Score.of(plain.cost(parameters, X, Y), A, Y, probabilities=probabilities)
+    for name, examples in sets.items():
+        X, Y = _mine(examples, processes)
+        cost = plain.cost(parameters, shared(X, processes), Y)
+        A = np.concatenate(processes.everyones(neuron.predict_proba(parameters, X)), axis=1)
+        found[name] = A, Score.of(cost, A, examples.Y, probabilities=probabilities)
     return found
 
 

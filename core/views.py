@@ -27,6 +27,7 @@ import numpy.typing as npt
 from handgrad.blocks import VALUES, Blocks, Parts
 from handgrad.checks import examples
 from handgrad.errors import UsageError
+from handgrad.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array, Neuron, Parameters, Sums
@@ -150,11 +151,12 @@ def mirrored(X: Array, size: tuple[int, int, int]) -> Views:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named, in training
-def standardised(X: Array) -> Views:
+def standardised(X: Array, processes: Processes = ALONE) -> Views:
     """The examples of X with mean 0 and deviation 1 in every feature; a feature that never changes becomes 0.
 
     Args:
         X: (n, m), a NumPy array, which is read in blocks, or `Views` of one, all of which are counted.
+        processes: that have the other examples, if X is but a share of them.
 
     Raises:
         DataError: X is empty, or not (n, m).
@@ -166,7 +168,7 @@ def standardised(X: Array) -> Views:
     if not isinstance(array, np.ndarray) or any(view.deviation is not None for view in views):
         raise UsageError(f"X is {type(array).__name__}; expected a NumPy array, or views that only mirror one")
     orders = [slice(None) if view.order is None else view.order for view in views]
-    of_one, spread = _moments(array)
+    of_one, spread = _moments(array, processes)
     mean = np.mean([of_one[order] for order in orders], axis=0)
     variance = np.mean([spread[order] + (of_one[order] - mean) ** 2 for order in orders], axis=0)
     changes = variance > (CONSTANT * mean) ** 2
@@ -174,16 +176,17 @@ def standardised(X: Array) -> Views:
     return Views(array, [replace(view, mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in views])
 
 
-def _moments(X: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(X: npt.NDArray[Any], processes: Processes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mean and the variance of each feature, (n,), by two reads."""
     n, m = X.shape
     blocks = Blocks(X, max(1, VALUES // (16 * n)))
-    mean = sum(block.sum(axis=1, dtype=np.float64) for block, _ in blocks) / m
+    total, m = processes.add(sum(block.sum(axis=1, dtype=np.float64) for block, _ in blocks), m)
+    mean = total / m
     variance = np.zeros(n)
     for block, _ in blocks:
         off = block - mean[:, np.newaxis]
         variance += np.einsum("ij,ij->i", off, off)
-    return mean, variance / m
+    return mean, processes.add(variance)[0] / m
 
 
 def batch(X: Array, Y: Array, which: npt.NDArray[np.intp]) -> tuple[Array, Array]:

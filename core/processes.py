@@ -1,0 +1,266 @@
+"""Several processes, on one machine or on many, that train one neuron: how they add, agree, and end together.
+
+Each process has a share of the examples (`handgrad.share`). After an exchange all have the same numbers, to the bit,
+and go on as if each were alone: same parameters, same decisions. What is decided by a clock or a signal is agreed upon.
+
+PyTorch's ``torchrun`` starts the processes, tells each which one it is, and starts them again where one died. They talk
+through ``torch.distributed``: gloo between CPUs, NCCL between GPUs. Each process leaves a beat in torchrun's key-value
+store twice a second; so one that has died or hangs is known by name, whatever it was that the others waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from handgrad.errors import HandgradError, MissingExtraError, UsageError, reason_of
+
+if TYPE_CHECKING:
+    from handgrad.neuron import Array
+
+BEAT = 0.5
+"""Seconds from one beat to the next."""
+
+SILENCE = 10.0
+"""Seconds without a beat after which a process is taken to have died, or to hang."""
+
+BROKEN = 3.0
+"""The same, once an exchange with the others has failed."""
+
+
+class LostError(HandgradError):
+    """Another process died or hangs, or the processes do not agree."""
+
+    exit_code = 1
+
+
+class FailedElsewhereError(HandgradError):
+    """Another process failed, and said why.
+
+    Args:
+        exit_code: of its error.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process failed, and said why")
+        self.exit_code = exit_code
+
+
+class Processes:
+    """One process, alone: what several do together, it does by itself.
+
+    Attributes:
+        rank: the number of this process, from 0.
+        count: how many there are.
+    """
+
+    rank = 0
+    count = 1
+
+    def share(self, m: int) -> slice:
+        """Which of m examples are this process': consecutive ones, and as many in each as can be alike."""
+        return slice(m * self.rank // self.count, m * (self.rank + 1) // self.count)
+
+    def add(self, *arrays: Array) -> list[Array]:
+        """Each array, or number, summed over the processes, in float64 and by one exchange.
+
+        Tensors of PyTorch stay where they are; all else becomes NumPy's.
+        """
+        return [np.asarray(V, np.float64) for V in arrays]
+
+    def largest(self, values: list[float]) -> list[float]:
+        """Of each number the largest that any process has; each waits here for all."""
+        return values
+
+    def everyones(self, value: Any) -> list[Any]:
+        """What each process has, by rank; anything that can be pickled."""
+        return [value]
+
+    def device(self, name: str) -> str:
+        """The device of that name which is this process': of a machine's GPUs, "cuda", each takes one.
+
+        Raises:
+            UsageError: there are fewer GPUs than processes on this machine.
+        """
+        return name
+
+
+ALONE = Processes()
+
+
+def launched() -> bool:
+    """Whether this is one of several processes that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun started, this one among them; or this one alone, where it did not.
+
+    An error within it, in any of them, ends all: it is raised where it came first, and says which rank that was; the
+    others raise a `FailedElsewhereError` or, where they hang in an exchange, exit.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+    """
+    if not launched():
+        yield ALONE
+        return
+    together = _Together()
+    try:
+        yield together
+        together.largest([0.0])  # nobody leaves, and is missed, while another is at work
+    except BaseException as error:
+        code = getattr(error, "exit_code", 1)
+        if not together.watch.first_to_fail(code):
+            raise FailedElsewhereError(code) from error
+        if isinstance(error, HandgradError):
+            error.args = (f"{error} ({together})",)
+        raise
+    finally:
+        together.leave()
+
+
+class _Together(Processes):
+    def __init__(self) -> None:
+        try:
+            import torch
+            import torch.distributed
+        except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
+            raise MissingExtraError("PyTorch", "torch") from error
+        self.torch = torch
+        self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        if "OMP_NUM_THREADS" in os.environ:  # by torchrun, so that the processes of a machine do not crowd its cores
+            os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        name = self.everyones(secrets.token_hex(8))[0]
+        self.watch = _Watch(name, self.rank, self.everyones(socket.gethostname()))
+        self.largest([0.0])  # all have left their first beat
+        self.watch.start()
+
+    def __str__(self) -> str:
+        return self.watch.named(self.rank)
+
+    def add(self, *arrays: Array) -> list[Array]:
+        tensors = [V if isinstance(V, self.torch.Tensor) else self.torch.as_tensor(np.asarray(V)) for V in arrays]
+        device = next((V.device for V in tensors if V.is_cuda), "cpu")
+        packed = self.torch.cat([V.detach().reshape(-1).to(device, self.torch.float64) for V in tensors])
+        self._exchange(self.torch.distributed.all_reduce, packed)
+        parts = self.torch.split(packed, [V.numel() for V in tensors])
+        return [
+            part.reshape(V.shape) if V is given else part.reshape(V.shape).cpu().numpy()
+            for part, V, given in zip(parts, tensors, arrays, strict=True)
+        ]
+
+    def largest(self, values: list[float]) -> list[float]:
+        packed = self.torch.tensor(values, dtype=self.torch.float64)
+        self._exchange(self.torch.distributed.all_reduce, packed, self.torch.distributed.ReduceOp.MAX)
+        return packed.tolist()
+
+    def everyones(self, value: Any) -> list[Any]:
+        values = [None] * self.count
+        self._exchange(self.torch.distributed.all_gather_object, values, value)
+        return values
+
+    def device(self, name: str) -> str:
+        if name != "cuda":
+            return name
+        found, mine = self.torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+        if mine >= found:
+            raise UsageError(
+                f"device is 'cuda', and this machine has {found} GPUs for {os.environ['LOCAL_WORLD_SIZE']} processes; "
+                "start one for each GPU"
+            )
+        self.torch.cuda.set_device(mine)
+        return f"cuda:{mine}"
+
+    def _exchange(self, collective: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            collective(*arguments)
+        except RuntimeError as error:
+            self.watch.broken.set()
+            time.sleep(2 * BROKEN)  # by then the watch has seen who is missing, and has ended this process
+            raise LostError(f"the exchange with the other processes failed: {reason_of(error)}") from error
+
+    def leave(self) -> None:
+        """Go, without being missed."""
+        self.watch.over.set()
+        self.watch.join()
+        self.torch.distributed.destroy_process_group()
+
+
+class _Watch(threading.Thread):
+    """Leaves this process' beats, and ends it when another has failed, died, or hangs.
+
+    Rank 0 listens to all, the others to rank 0. The first to know of a failure leaves its rank and exit code, and says
+    it; the others follow without a word.
+
+    Args:
+        name: of these processes, different from those of an earlier start.
+        rank: of this process.
+        hosts: on which they run, by rank.
+    """
+
+    def __init__(self, name: str, rank: int, hosts: list[str]) -> None:
+        super().__init__(name="handgrad-watch", daemon=True)
+        from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented there
+
+        self.rank, self.hosts = rank, hosts
+        # A connection of its own: that of the process group is taken while that waits.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        self.store = PrefixStore(f"handgrad/{name}", TCPStore(address, port, is_master=False))
+        self.broken, self.over = threading.Event(), threading.Event()
+        self.beats = 0
+        self._beat()
+
+    def named(self, rank: int) -> str:
+        """A rank, as people look for it."""
+        return f"rank {rank} of {len(self.hosts)}, on {self.hosts[rank]}"
+
+    def first_to_fail(self, exit_code: int) -> bool:
+        """Whether no other process has failed before; from now on, this one has."""
+        mine = f"{self.rank} {exit_code}"
+        return bool(self.store.compare_set("failed", "", mine).decode() == mine)
+
+    def run(self) -> None:
+        """Until the end of the process, or `over`."""
+        listened = [rank for rank in (range(len(self.hosts)) if self.rank == 0 else [0]) if rank != self.rank]
+        heard = dict.fromkeys(listened, (b"", time.monotonic()))
+        while not self.over.wait(BEAT):
+            try:
+                self._beat()
+                if self.store.check(["failed"]):
+                    self._end(int(self.store.get("failed").split()[1]))
+                beats = self.store.multi_get([f"beat {rank}" for rank in listened])
+            except RuntimeError as error:
+                self._end(LostError.exit_code, f"the store of torchrun is gone: {reason_of(error)}")
+            now = time.monotonic()
+            for rank, beat in zip(listened, beats, strict=True):
+                if heard[rank][0] != beat:
+                    heard[rank] = beat, now
+            silence = BROKEN if self.broken.is_set() else SILENCE
+            lost = [rank for rank, (_, last) in heard.items() if now - last > silence]
+            if lost and self.first_to_fail(LostError.exit_code):
+                names = "; ".join(map(self.named, lost))
+                self._end(LostError.exit_code, f"{names}: died or hangs; what was kept last is there to go on from")
+
+    def _beat(self) -> None:
+        self.beats += 1
+        self.store.set(f"beat {self.rank}", str(self.beats))
+
+    def _end(self, exit_code: int, message: str | None = None) -> None:
+        """At once: the process may wait in an exchange, for ever."""
+        if self.over.is_set():
+            return
+        if message is not None:
+            print(f"error: {message}", file=sys.stderr, flush=True)  # noqa: T201  # there is nobody to raise it to
+        os._exit(exit_code)
