@@ -21,7 +21,7 @@ from handgrad import tables
 from handgrad.checks import number
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES
-from handgrad.processes import FailedElsewhereError
+from handgrad.processes import FailedElsewhereError, launched
 from handgrad.scores import wilson
 from handgrad.table import table
 from handgrad.version import __version__
@@ -48,7 +48,8 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit:  # so ends click where whoever reads the output has closed it
         return 141
     except click.ClickException as error:
-        error.show()
+        if not (launched() and int(os.environ["RANK"])):  # all have the same arguments
+            error.show()
         return error.exit_code
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)

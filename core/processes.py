@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,9 @@ BEAT = 0.5
 
 SILENCE = 10.0
 """Seconds without a beat after which a process is taken to have died, or to hang."""
+
+SOON = 0.02
+"""Seconds from one look at the store to the next, where something is about to come."""
 
 BROKEN = 3.0
 """The same, once an exchange with the others has failed."""
@@ -134,16 +137,22 @@ class _Together(Processes):
     def __init__(self) -> None:
         try:
             import torch
-            import torch.distributed
+            from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented there
         except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
             raise MissingExtraError("PyTorch", "torch") from error
         self.torch = torch
         self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         if "OMP_NUM_THREADS" in os.environ:  # by torchrun, so that the processes of a machine do not crowd its cores
             os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        name = self.everyones(secrets.token_hex(8))[0]
-        self.watch = _Watch(name, self.rank, self.everyones(socket.gethostname()))
+        store = _store()
+        start = _meet(store, self.rank, self.count)
+        torch.distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=PrefixStore(start, store),
+            rank=self.rank,
+            world_size=self.count,
+        )
+        self.watch = _Watch(start, self.rank, self.everyones(socket.gethostname()))
         self.largest([0.0])  # all have left their first beat
         self.watch.start()
 
@@ -187,8 +196,8 @@ class _Together(Processes):
         try:
             collective(*arguments)
         except RuntimeError as error:
-            self.watch.broken.set()
-            time.sleep(2 * BROKEN)  # by then the watch has seen who is missing, and has ended this process
+            self.watch.alarm()
+            time.sleep(3 * BROKEN)  # by then the watch knows who is missing, and has ended this process
             raise LostError(f"the exchange with the other processes failed: {reason_of(error)}") from error
 
     def leave(self) -> None:
@@ -198,6 +207,38 @@ class _Together(Processes):
         self.torch.distributed.destroy_process_group()
 
 
+def _store() -> Any:
+    """A connection to torchrun's key-value store."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented there
+
+    return TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+
+
+def _meet(store: Any, rank: int, count: int) -> str:
+    """A name for this start of the processes, the same in each, and different from any earlier one.
+
+    The store may hold what an earlier start left. So rank 0 offers a new name, and answers who comes to that name with
+    a number of its own; who gets that number back has met a rank 0 that lives.
+    """
+    number = secrets.token_hex(8)
+    if rank == 0:
+        store.set("handgrad", number)
+        missing = set(range(1, count))
+        while missing:
+            for other in [other for other in missing if store.check([f"{number}/{other}"])]:
+                store.set(f"{number}/{other}/met", store.get(f"{number}/{other}"))
+                missing.remove(other)
+            time.sleep(SOON)
+        return number
+    while True:
+        start = store.get("handgrad").decode()
+        store.set(f"{start}/{rank}", number)
+        answer = f"{start}/{rank}/met"
+        if store.check([answer]) and store.get(answer).decode() == number:
+            return str(start)
+        time.sleep(SOON)
+
+
 class _Watch(threading.Thread):
     """Leaves this process' beats, and ends it when another has failed, died, or hangs.
 
@@ -205,20 +246,18 @@ class _Watch(threading.Thread):
     it; the others follow without a word.
 
     Args:
-        name: of these processes, different from those of an earlier start.
+        start: its name.
         rank: of this process.
         hosts: on which they run, by rank.
     """
 
-    def __init__(self, name: str, rank: int, hosts: list[str]) -> None:
+    def __init__(self, start: str, rank: int, hosts: list[str]) -> None:
         super().__init__(name="handgrad-watch", daemon=True)
-        from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # documented there
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented there
 
         self.rank, self.hosts = rank, hosts
-        # A connection of its own: that of the process group is taken while that waits.
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        self.store = PrefixStore(f"handgrad/{name}", TCPStore(address, port, is_master=False))
-        self.broken, self.over = threading.Event(), threading.Event()
+        self.store = PrefixStore(f"{start}/watch", _store())  # its own: that of the process group may be taken
+        self.over = threading.Event()
         self.beats = 0
         self._beat()
 
@@ -231,6 +270,11 @@ class _Watch(threading.Thread):
         mine = f"{self.rank} {exit_code}"
         return bool(self.store.compare_set("failed", "", mine).decode() == mine)
 
+    def alarm(self) -> None:
+        """Let all know that an exchange has failed."""
+        with suppress(RuntimeError):  # the store is gone, too
+            self.store.set("alarm", "")
+
     def run(self) -> None:
         """Until the end of the process, or `over`."""
         listened = [rank for rank in (range(len(self.hosts)) if self.rank == 0 else [0]) if rank != self.rank]
@@ -240,6 +284,7 @@ class _Watch(threading.Thread):
                 self._beat()
                 if self.store.check(["failed"]):
                     self._end(int(self.store.get("failed").split()[1]))
+                alarmed = self.store.check(["alarm"])
                 beats = self.store.multi_get([f"beat {rank}" for rank in listened])
             except RuntimeError as error:
                 self._end(LostError.exit_code, f"the store of torchrun is gone: {reason_of(error)}")
@@ -247,11 +292,13 @@ class _Watch(threading.Thread):
             for rank, beat in zip(listened, beats, strict=True):
                 if heard[rank][0] != beat:
                     heard[rank] = beat, now
-            silence = BROKEN if self.broken.is_set() else SILENCE
+            silence = BROKEN if alarmed else SILENCE
             lost = [rank for rank, (_, last) in heard.items() if now - last > silence]
             if lost and self.first_to_fail(LostError.exit_code):
                 names = "; ".join(map(self.named, lost))
-                self._end(LostError.exit_code, f"{names}: died or hangs; what was kept last is there to go on from")
+                self._end(
+                    LostError.exit_code, f"{names}: died or hangs; the same command goes on from the last checkpoint"
+                )
 
     def _beat(self) -> None:
         self.beats += 1
