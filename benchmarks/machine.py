@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.checkpoint import processor
 from handgrad.errors import UsageError
 
 READ = 2**29
@@ -82,7 +83,7 @@ def _on_cuda(size: int) -> dict[str, float]:
 def environment(threads: int) -> dict[str, Any]:
     """Processor, caches, memory, versions, threads, GPU, revision and command line."""
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "caches": caches(),
@@ -123,16 +124,6 @@ def _memory() -> int | None:
     except OSError:
         pass
     return None
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpu() -> str | None:

@@ -93,13 +93,14 @@ def environment(backend: str, processes: int = 1) -> dict[str, str]:
     """What the last bits of a training may depend on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
-    here = {"machine": platform.machine(), "processor": _processor(), "cores": str(cores), "processes": str(processes)}
+    here = {"machine": platform.machine(), "processor": processor(), "cores": str(cores), "processes": str(processes)}
     return versions(backend) | here | threads
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the processor of this machine is called."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor()
+        return platform.processor() or platform.machine()

@@ -1,0 +1,351 @@
+"""Several processes train as one: same numbers, same files, and one message when one of them fails."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sharing
+
+from handgrad import DataError, UsageError, backends
+from handgrad.cli import run as command
+from handgrad.processes import ALONE, Processes
+from handgrad.rounding import descent_bounds
+from handgrad.run import load_model
+from handgrad.share import Share, batch, before_views, shared
+from handgrad.views import mirrored
+from handgrad.weights import weighted
+
+pytest.importorskip("torch", reason="torchrun is PyTorch's")
+
+SHARED = [(2, 101), (3, 10)]
+"""Processes, and examples that they cannot share evenly."""
+
+TIMEOUT = 300
+"""Seconds after which something hangs."""
+
+PATIENCE = 15
+"""Seconds in which all have to end when one dies."""
+
+
+def torchrun(processes, *arguments, script=("-m", "--", "handgrad"), restarts=0, **environment):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [*command, f"--max-restarts={restarts}", *script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )
+
+
+def ended(process):
+    """The exit code and what was printed, of a process that is given the time that it needs, and no more."""
+    try:
+        out, err = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, out, err
+
+
+def said(err):
+    """What handgrad said, of all that torchrun did."""
+    return [line for line in err.splitlines() if re.match(r"error|warning|stopped|Error|Usage", line)]
+
+
+@pytest.fixture(scope="module", params=SHARED, ids=lambda shared: f"{shared[0]} processes")
+def shares(request, tmp_path_factory):
+    """What each process of two starts got, by rank; and the examples that they shared."""
+    processes, m = request.param
+    folders = [tmp_path_factory.mktemp("shares") for _ in range(2)]
+    script = ("--", str(Path(sharing.__file__)))
+    for process in [torchrun(processes, folder, m, script=script) for folder in folders]:
+        code, _, err = ended(process)
+        assert code == 0, err
+    starts = [[dict(np.load(folder / f"{rank}.npz")) for rank in range(processes)] for folder in folders]
+    return starts, m
+
+
+def test_every_process_has_the_same_bits_and_so_has_every_start(shares):
+    (first, *others), again = shares[0]
+    assert len(first) == 3 * (len(sharing.DESCENTS) + len(sharing.OTHERS)) + 3
+    for other in (*others, *again):
+        assert first.keys() == other.keys()
+        for name, V in first.items():
+            np.testing.assert_array_equal(V, other[name], name)
+
+
+@pytest.mark.parametrize("name", sharing.DESCENTS)
+def test_a_descent_ends_where_that_of_one_process_does_but_for_rounding(shares, name):
+    (starts, m), neuron = shares, sharing.neuron_of(*sharing.DESCENTS[name])
+    found = starts[0][0]
+    X, Y = sharing.examples(m)
+    parameters, history = sharing.reference(neuron, m)
+    path = [sharing.Parameters.random(18, seed=1)]
+    for _ in range(sharing.EPOCHS):
+        path.append(neuron._host(neuron.step(path[-1], X, Y, sharing.RATE)))
+    bound = descent_bounds(neuron, path, X, Y, sharing.RATE)
+    assert np.all(abs(found[f"{name}: W"].astype(float) - parameters.W) <= bound.W)
+    assert abs(float(found[f"{name}: b"]) - parameters.b) <= bound.b
+    assert found[f"{name}: W"].dtype == neuron.dtype
+    if neuron.activation != "relu":  # whose gradient jumps, so that no bound on it is of use
+        assert bound.W.max() < 1e-3 if neuron.dtype == "float32" else bound.W.max() < 1e-12
+    costs = found[f"{name}: history"][0]
+    np.testing.assert_allclose(costs, history.train_cost, rtol=1e-4 if neuron.dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("name", sharing.OTHERS)
+def test_views_blocks_optimizers_and_stopping_are_those_of_one_process(shares, name):
+    starts, m = shares
+    parameters, history = sharing.reference(sharing.neuron_of("numpy"), m, **sharing.OTHERS[name])
+    expected = sharing.kept(name, parameters, history)
+    for key, V in expected.items():
+        np.testing.assert_allclose(starts[0][0][key], V, rtol=1e-6, atol=1e-9, err_msg=key)
+
+
+def test_cost_and_gradients_of_a_share_are_those_of_all_examples(shares):
+    starts, m = shares
+    neuron, start = sharing.neuron_of("numpy"), sharing.Parameters.random(18, seed=1)
+    X, Y = sharing.examples(m)
+    dW, db = neuron.gradients(start, X, Y)
+    found = starts[0][-1]
+    np.testing.assert_allclose(found["cost"], neuron.cost(start, X, Y), rtol=1e-14)
+    np.testing.assert_allclose(found["dW"], dW, rtol=1e-11)
+    np.testing.assert_allclose(found["db"], db, rtol=1e-11)
+
+
+class Pretended(Processes):
+    """One of several, of which the others are known without asking."""
+
+    def __init__(self, rank, shapes):
+        self.rank, self.count, self.shapes = rank, len(shapes), shapes
+
+    def everyones(self, value):
+        return self.shapes
+
+
+def test_shares_cover_all_examples_once_and_are_alike():
+    for count in range(1, 9):
+        for m in range(30):
+            shares = [Pretended(rank, [None] * count).share(m) for rank in range(count)]
+            assert [share.start for share in shares] == [0, *(share.stop for share in shares[:-1])]
+            assert shares[-1].stop == m
+            sizes = [share.stop - share.start for share in shares]
+            assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_batch_of_a_share_is_what_of_the_batch_is_here():
+    X, Y = sharing.examples(10)
+    share = Share(X[:, 3:7], Pretended(1, [(18, 3), (18, 4), (18, 3)]))
+    x, y = batch(share, Y[:, 3:7], np.array([9, 5, 0, 3]))
+    np.testing.assert_array_equal(x.X, X[:, [5, 3]])
+    np.testing.assert_array_equal(y, Y[:, [5, 3]])
+    assert (before_views(share), share.total, x.total) == (10, 10, 4)
+    nothing, none = batch(share, Y[:, 3:7], np.array([0, 8]))
+    assert nothing.shape == (18, 0)
+    assert none.shape == (1, 0)
+    both = Share(mirrored(X[:, 3:7], sharing.SIZE), Pretended(1, [(18, 3), (18, 4), (18, 3)]))
+    assert (both.shape, both.total, before_views(both)) == ((18, 8), 20, 10)
+
+
+def test_a_share_that_cannot_be_added_is_refused():
+    X, Y = sharing.examples(4)
+    with pytest.raises(DataError, match="4 examples for 3 processes"):
+        Share(X, Pretended(0, [(18, 4), (18, 0), (18, 0)]))
+    with pytest.raises(DataError, match="18, 17 features"):
+        Share(X, Pretended(0, [(18, 4), (17, 4)]))
+    with pytest.raises(UsageError, match="X is weighted"):
+        Share(weighted(X, Y, np.ones(4))[0], Pretended(0, [(18, 4)]))
+    neuron = backends.load("numpy")()
+    share = Share(X, ALONE)
+    with pytest.raises(UsageError, match="a share; the span takes X whole"):
+        neuron.fit(share, Y, epochs=1, learning_rate=0.1, span=True)
+    with pytest.raises(UsageError, match="X is a share"):
+        neuron.predict(sharing.Parameters.zeros(18), share)
+    assert shared(X, ALONE) is X
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Enough to train on for a while: 101 photographs of noise, 41 of them to validate on."""
+    folder = tmp_path_factory.mktemp("processes")
+    rng = np.random.default_rng(0)
+    for split, m in ("train", 60), ("valid", 41):
+        (folder / "arrays").mkdir(exist_ok=True)
+        X = rng.integers(0, 256, (m, 8, 8, 3), np.uint8)
+        np.savez(folder / "arrays" / f"{split}.npz", X=X, Y=(X[:, 0, 0, 0] > 127).astype(np.uint8))
+    assert command(["prepare", str(folder / "arrays"), str(folder / "data")]) == 0
+    return folder / "data"
+
+
+def history_of(run):
+    with (run / "history.csv").open(newline="") as file:
+        return [row[:3] for row in csv.reader(file)]
+
+
+def rank_of(process):
+    """The rank of a process, from its environment; None for torchrun."""
+    environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    return next((int(entry[5:]) for entry in environment if entry.startswith(b"RANK=")), None)
+
+
+def children(process):
+    """Ranks and numbers of the processes that a torchrun has started."""
+    numbers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return {rank: int(number) for number in numbers if (rank := rank_of(number)) is not None}
+
+
+def wait_for(path, process):
+    begun = time.monotonic()
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - begun < TIMEOUT
+        time.sleep(0.05)
+
+
+OPTIONS = ["--validation-every", 2, "--l2", 0.01, "--checkpoint-every", 0]
+
+
+def test_a_run_is_written_once_and_says_what_that_of_one_process_says(data, tmp_path):
+    arguments = [data, "--epochs", 30, "--mirror", "--standardize", "--learning-rate", "auto", *OPTIONS, "--json"]
+    code, out, err = ended(torchrun(3, "train", *arguments, "--run", tmp_path / "three", "--backend", "torch"))
+    assert (code, said(err)) == (0, [])
+    assert command([str(word) for word in ("train", *arguments, "--run", tmp_path / "one", "--backend", "torch")]) == 0
+    several, one = json.loads(out), json.loads((tmp_path / "one" / "run.json").read_text())
+    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == [
+        "history.csv",
+        "model.safetensors",
+        "run.json",
+    ]
+    assert several["learning_rate"] == pytest.approx(one["learning_rate"], rel=1e-5)
+    for found, expected in zip(several["sets"], one["sets"], strict=True):
+        assert (found["set"], found["examples"]) == (expected["set"], expected["examples"])
+        assert found["cost"] == pytest.approx(expected["cost"], rel=1e-5)
+        assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1 / 60)
+    np.testing.assert_allclose(
+        load_model(tmp_path / "three").parameters.W, load_model(tmp_path / "one").parameters.W, rtol=1e-3, atol=1e-6
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_is_killed_all_end_soon_with_its_name_and_a_restart_comes_to_the_same_weights(
+    data, tmp_path, victim
+):
+    epochs = 1000
+    arguments = ["train", data, "--epochs", epochs, *OPTIONS, "--backend", "numpy", "--run"]
+    whole = torchrun(2, *arguments, tmp_path / "whole")
+    code, _, err = ended(whole)
+    assert code == 0, err
+
+    killed = torchrun(2, *arguments, tmp_path / "run")
+    wait_for(tmp_path / "run" / "checkpoint.safetensors", killed)
+    os.kill(children(killed)[victim], signal.SIGKILL)
+    begun = time.monotonic()
+    code, _, err = ended(killed)
+    assert code != 0
+    assert time.monotonic() - begun < PATIENCE
+    assert len(said(err)) == 1
+    assert f"rank {victim} of 2" in said(err)[0]
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.suffix] == ["checkpoint.safetensors"]
+
+    code, _, err = ended(torchrun(2, *arguments, tmp_path / "run"))
+    assert (code, said(err)) == (0, [])
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+    restarted = torchrun(2, *arguments, tmp_path / "by itself", restarts=1)
+    wait_for(tmp_path / "by itself" / "checkpoint.safetensors", restarted)
+    os.kill(children(restarted)[victim], signal.SIGKILL)
+    code, _, err = ended(restarted)
+    assert code == 0, err
+    assert_same(tmp_path / "whole", tmp_path / "by itself")
+
+
+def assert_same(one, other):
+    for V, W in zip(load_model(one).parameters, load_model(other).parameters, strict=True):
+        np.testing.assert_array_equal(V, W)
+    assert history_of(one) == history_of(other)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
+def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path):
+    arguments = ["train", data, *OPTIONS, "--no-span", "--run"]
+    hanging = torchrun(2, *arguments, tmp_path / "hanging", "--epochs", 10**7)
+    wait_for(tmp_path / "hanging" / "checkpoint.safetensors", hanging)
+    stopped = children(hanging)[1]
+    os.kill(stopped, signal.SIGSTOP)
+    begun, line = time.monotonic(), ""
+    while not line.startswith("error"):
+        line = hanging.stderr.readline()
+        assert line, "ended without a word"
+    assert "rank 1 of 2" in line
+    assert time.monotonic() - begun < PATIENCE
+    os.kill(stopped, signal.SIGKILL)
+    assert ended(hanging)[0] != 0
+
+    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 20_000)
+    wait_for(tmp_path / "interrupted" / "checkpoint.safetensors", interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    code, out, err = ended(interrupted)
+    assert (code != 0, out) == (True, "")
+    assert len(said(err)) == 1
+    assert "go on with: handgrad train --resume" in said(err)[0]
+    code, _, err = ended(torchrun(3, "train", "--resume", tmp_path / "interrupted"))
+    assert code == 0, err
+    assert len(history_of(tmp_path / "interrupted")) == 1 + 20_000
+    assert said(err) == ["warning: processes was 2, and is 3; the last bits may differ"]
+
+
+ODD = ("--", str(Path(__file__).with_name("odd.py")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "odd", "code", "message"),
+    [
+        ([], {"DAMAGED": "1"}, 3, r"error: .*pixels.npy: cannot be read.* \(rank 1 of 2, on .*\)"),
+        ([], {"OTHER": "1"}, 3, "error: .*: is another data set for rank 1 than for rank 0; .*"),
+        (["--l2", -1], {}, 2, r"error: l2 is -1.0; expected .*"),
+        (["--epoch", 1], {}, 2, "Usage: handgrad train"),
+        (["--device", "cuda"], {}, 2, "error: device is 'cuda', and this machine has 0 GPUs for 2 processes; .*"),
+    ],
+)
+def test_a_mistake_is_told_once_and_leaves_nothing(data, tmp_path, arguments, odd, code, message):
+    if "--device" in arguments and Path("/proc/driver/nvidia").exists():
+        pytest.skip("there is a GPU")
+    words = ["train", data, "--run", tmp_path / "run", "--backend", "torch", *arguments]
+    found, out, err = ended(torchrun(2, *words, script=ODD, **odd))
+    assert found != 0
+    assert out == ""
+    assert f"exitcode  : {code}" in err
+    lines = said(err)
+    assert len(lines) == 2 if lines[0].startswith("Usage") else len(lines) == 1
+    assert re.fullmatch(message + ".*", lines[0])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_descent_that_diverges_ends_in_all_and_is_kept_once(data, tmp_path):
+    arguments = ["train", data, "--activation", "identity", "--loss", "squared_error", "--learning-rate", 50]
+    code, _, err = ended(torchrun(2, *arguments, "--run", tmp_path / "run", "--epochs", 500))
+    assert code != 0
+    assert "exitcode  : 4" in err
+    assert [line.split(":")[0] for line in said(err)] == ["warning", "error"]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["diverged"]
+
+
+def test_memory_is_that_of_the_share(tmp_path):
+    from handgrad.benchmarks import scaling
+
+    scaling.write(tmp_path / "pixels.npy", m=8192)  # 100 MB
+    for processes in 1, 2:
+        found = scaling.launch(processes, "memory", str(tmp_path / "pixels.npy"), "numba")
+        share = found["X"] / processes
+        for more in found["more"]:
+            assert 0.9 * share < more < 1.1 * share + 10e6
