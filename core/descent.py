@@ -198,7 +198,8 @@ def train(
             validation_costs += [float(neuron.get(cost)) for cost in taken.validation_costs]
             evaluations += taken.evaluations
             block = range(here.epoch, len(costs))
-            seconds += [(time.perf_counter() - start) / len(block)] * len(block)
+            took = neuron._largest(task.train[0], [time.perf_counter() - start])[0]
+            seconds += [took / len(block)] * len(block)
             bad = _first_bad(costs, block, neuron._host(taken.parameters))
             stop = None if patience is None else _lost(validation_costs, patience)
             if bad is not None and (stop is None or bad <= stop):
