@@ -1,11 +1,13 @@
-"""The neuron in JAX: the forward pass is written, the gradients are `jax.value_and_grad`'s, compiled by XLA."""
+"""The neuron in JAX: the forward pass is written, the gradients are `jax.value_and_grad`'s, compiled by XLA.
+
+On ``device="cuda:all"`` (or "cpu:all") X lies over all devices, of all processes where `jax.distributed` has been
+initialised: each device adds over its own examples, and one reduction a step adds over the devices.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
 
@@ -16,12 +18,16 @@ from handgrad import neuron
 from handgrad.backends import fused
 from handgrad.blocks import Parts
 from handgrad.descent import BLOCK_EPOCHS
-from handgrad.errors import MissingExtraError, UsageError
+from handgrad.errors import DataError, MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
 
 try:
     import jax
     import jax.numpy as jnp
+    from jax.experimental import multihost_utils
+    from jax.sharding import Mesh
+
+    from handgrad.backends.inputs import AXIS, Inputs, Sharded, own_columns, settled, sharded, spread
 except ModuleNotFoundError as error:
     raise MissingExtraError("JAX", "jax") from error
 
@@ -33,33 +39,6 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["rows"], meta_fields=[])
-@dataclass(frozen=True)
-class Inputs:
-    """X (n, m), held as its contiguous rows (m, n), since JAX keeps no transposed views: what the fused step reads."""
-
-    rows: jax.Array
-
-    ndim = 2
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, m)."""
-        m, n = self.rows.shape
-        return n, m
-
-    @property
-    def dtype(self) -> Any:
-        return self.rows.dtype
-
-    def __getitem__(self, columns: tuple[slice, Any]) -> Inputs:
-        """X[:, which]: some of the examples."""
-        return Inputs(self.rows[columns[1]])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.asarray(self.rows.T, dtype)
-
-
 @final
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
@@ -67,36 +46,51 @@ class Neuron(neuron.Neuron):
     def put(self, array: Any) -> jax.Array:
         if isinstance(array, Inputs):
             array = array.rows.T
+        where = self._device()
         with self._arithmetic():
-            placed: jax.Array = jax.device_put(portable(array, self.dtype), self._device()).astype(self.dtype)
+            if isinstance(where, Mesh):
+                return spread(array, where, self.dtype)
+            if isinstance(array, Sharded) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
+                array = self.get(array)
+            placed: jax.Array = jax.device_put(portable(array, self.dtype), where).astype(self.dtype)
         return placed
 
     def put_inputs(self, X: Any) -> Any:
-        """As `put`; or, where the fused step reads X (n, m), as `Inputs`, with bytes as they are."""
+        """As `put`; or, where the fused step reads X (n, m), as `Inputs`, with bytes as they are; or `Sharded`."""
+        where = self._device()
+        if isinstance(where, Mesh):
+            return X if isinstance(X, Sharded) and X.mesh == where else self._sharded(X, where)
         if isinstance(X, Inputs):
             return X
-        if not self._fuses(X.shape[0]) or math.prod(X.shape) >= 2**31:  # the kernel's offsets have 32 bits
+        if not self._fuses(*X.shape):
             return self.put(X)
         rows = portable(X, self.dtype).T if isinstance(X, np.ndarray) else X.T
-        return Inputs(jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), self._device()))
+        return Inputs(jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where))
+
+    def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
+        n, m = X.shape
+        with self._arithmetic():
+            return sharded(self.get(X), mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)
 
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
+        X = self.put_inputs(X)
         with self._arithmetic():
-            A: jax.Array = self._forward(self._parameters(*parameters), self.put(X))
+            A: jax.Array = settled(self._forward(self._parameters(*parameters), X), X)
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
+        X = self.put_inputs(X)
         with self._arithmetic():
-            loss: jax.Array = self._loss_sum(self._parameters(*parameters), self.put_inputs(X), self.put(Y))
+            loss: jax.Array = settled(self._loss_sum(self._parameters(*parameters), X, self.put(Y)), X)
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
         with self._arithmetic():
-            loss, (dW, db) = self._loss_and_gradients(self._parameters(*parameters), X, self.put(Y))
+            loss, (dW, db) = settled(self._loss_and_gradients(self._parameters(*parameters), X, self.put(Y)), X)
         return Sums(loss, dW, db, X.shape[1])
 
     def descend(
@@ -153,12 +147,20 @@ class Neuron(neuron.Neuron):
         return state
 
     @partial(jax.jit, static_argnums=0)
-    def _forward(self, parameters: Parameters, X: jax.Array) -> jax.Array:
+    def _forward(self, parameters: Parameters, X: Any) -> jax.Array:
+        if isinstance(X, Sharded):
+            A: jax.Array = X.joined(self._forward, parameters)
+            return A
+        if isinstance(X, Inputs):
+            X = X.rows.T.astype(self.dtype)
         return ACTIVATIONS[self.activation](self._logits(parameters, X))
 
     @partial(jax.jit, static_argnums=0)
     def _loss_sum(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
         """L summed over the examples: by the fused step where X is held for it, else as it is written here."""
+        if isinstance(X, Sharded):
+            total: jax.Array = X.total(self._loss_sum, parameters, Y)
+            return total
         if isinstance(X, Inputs):
             from handgrad.backends.fused.pallas import loss_sum
 
@@ -173,7 +175,15 @@ class Neuron(neuron.Neuron):
     def _loss_and_gradients(
         self, parameters: Parameters, X: Any, Y: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        if isinstance(X, Sharded):
+            row = X.total(self._row, parameters, Y)
+            return row[-1], Parameters(row[None, :-2], row[-2])
         return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
+
+    def _row(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
+        """dW, db and the loss in one array (n + 2,), which takes one reduction to add."""
+        loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
+        return jnp.concatenate([dW[0], jnp.stack([db, loss])])
 
     def _logits(self, parameters: Parameters, X: jax.Array) -> jax.Array:
         # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
@@ -181,17 +191,44 @@ class Neuron(neuron.Neuron):
         Z: jax.Array = jnp.matmul(sW, X, precision=jax.lax.Precision.HIGHEST) + parameters.b
         return Z
 
-    def _fuses(self, n: int) -> bool:
-        """Whether n features are read by the fused step: on a CUDA device, in float32."""
-        return self.device.startswith(("cuda", "gpu")) and self.dtype == "float32" and fused.fits(n)
+    def _fuses(self, n: int, m: int) -> bool:
+        """Whether X (n, m) is read by the fused step: on a CUDA device, in float32, whose offsets have 32 bits."""
+        on_gpu = self.device.startswith(("cuda", "gpu")) and self.dtype == "float32"
+        return on_gpu and fused.fits(n) and n * m < 2**31
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
-    def _device(self) -> jax.Device:
+    def _largest(self, X: Any, values: list[float]) -> list[float]:  # noqa: ARG002
+        where = self._device()
+        if not (isinstance(where, Mesh) and where.is_multi_process):
+            return values
+        with jax.enable_x64(True):
+            gathered = multihost_utils.process_allgather(np.array(values, np.float64))
+        return [float(value) for value in gathered.max(axis=0)]
+
+    def _check_inputs(self, X: Any) -> None:
+        """Each process looks at what it holds; where one of them finds something, all raise the same error."""
+        where = self._device()
+        wrong = 1.0
+        if isinstance(where, Mesh) and where.is_multi_process and X.dtype.kind == "f":
+            try:
+                for columns in own_columns(X, where):
+                    super()._check_inputs(X[:, columns])
+                wrong = 0.0
+            except DataError:
+                pass
+            wrong = self._largest(X, [wrong])[0]
+        if wrong:
+            super()._check_inputs(X)
+
+    def _device(self) -> jax.Device | Mesh:
+        """One device of this process, or all of that kind, of all processes."""
         platform, _, index = self.device.partition(":")
-        return jax.devices(platform)[int(index or 0)]
+        if index == "all":
+            return Mesh(np.array(jax.devices(platform)), (AXIS,))
+        return jax.local_devices(backend=platform)[int(index or 0)]
 
     def _check_device(self) -> None:
         try:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from handgrad.descent import DivergedError
 from handgrad.neuron import Array, Neuron, Parameters
-from handgrad.rounding import bounds
+from handgrad.rounding import bounds, descent_bounds
 
 Examples = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -137,22 +137,14 @@ def _allowed(
 ) -> dict[str, Any]:
     """How far two right backends may be apart in what `_at` gives: either may be off by the bound.
 
-    For W after an epoch that is how far it was before, the learning rate times the bound of the gradient, and the
-    roundings of the update; the bound takes into account that the second epoch begins with W and b that are off.
+    W and b are after `EPOCHS_TOGETHER` epochs.
     """
     first = bounds(neuron, point, *train)
-    u = np.finfo(neuron.dtype).eps / 2
-    off = Parameters.zeros(len(train[0]))
-    on_device = neuron._parameters(*point)
+    on_device, path = neuron._parameters(*point), []
     for _ in range(EPOCHS_TOGETHER):
-        before = Parameters(neuron.get(on_device.W), neuron.get(on_device.b))
+        path.append(neuron._host(on_device))
         on_device = neuron.descend(on_device, placed, None, learning_rate, range(1), 1)[0]
-        bound = bounds(neuron, before, *train, within=off)
-        moved = Parameters(*(abs(neuron.get(after) - V) for after, V in zip(on_device, before, strict=True)))
-        off = Parameters(
-            off.W + 2 * learning_rate * bound.dW + 2 * u * (2 * moved.W + abs(before.W)),
-            off.b + 2 * learning_rate * bound.db + 2 * u * (2 * moved.b + abs(before.b)),
-        )
+    off = descent_bounds(neuron, [*path, neuron._host(on_device)], *train, learning_rate)
     return {"cost": 2 * first.cost, "dW": 2 * first.dW, "db": 2 * first.db, "A": 2 * first.A, "W": off.W, "b": off.b}
 
 

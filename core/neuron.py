@@ -443,7 +443,8 @@ class Neuron(ABC):
         if self.reads_bytes and X.dtype == np.uint8:
             whole = X.size <= VALUES or not in_a_file(X)
         else:
-            whole = 2 * X.size * np.dtype(self.dtype).itemsize <= memory.total()
+            share = 2 * X.size * np.dtype(self.dtype).itemsize / memory.total()
+            whole = self._largest(X, [share])[0] <= 1
         return self.put_inputs(X) if block == 0 or (whole and block is None) else Blocks(X, block)
 
     def _checked(
@@ -479,10 +480,15 @@ class Neuron(ABC):
                 f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
             )
         labels = None if Y is None else self._labels(Y, m)
-        for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
-            if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
-                _check_values(name, self.get(V), self.dtype, error)
+        if isinstance(X, np.ndarray) or self.device == "cpu":
+            self._check_inputs(X)
+        for name, V in ("W", W), ("b", b):
+            _check_values(name, self.get(V), self.dtype, UsageError)
         return self._parameters(W, b), self._placed(X, block), labels
+
+    def _check_inputs(self, X: Array) -> None:
+        """Raise a DataError where a value of X is not finite."""
+        _check_values("X", self.get(X), self.dtype, DataError)
 
     def _labels(self, Y: Array, m: int) -> Array:
         """Y on the device, after it was found to be (1, m) of 0 and 1."""

@@ -20,7 +20,9 @@ and result may so lose as much as that number, times what it is multiplied by, w
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,6 +131,45 @@ def bounds(
         db / m + 2 * tiny,
         np.concatenate(A_bounds, axis=1),
     )
+
+
+def descent_bounds(
+    neuron: Neuron,
+    path: Iterable[Parameters],
+    X: npt.NDArray[Any],
+    Y: npt.NDArray[Any],
+    learning_rate: float,
+) -> Parameters:
+    """How far apart two right descents from the same start may be, on the same numbers, after the epochs of one.
+
+    An epoch moves them apart by the errors of both gradients, of which one is taken where the parameters are off by
+    what they were apart already, and by the roundings of both updates. From off = 0, with g the bound of `bounds`::
+
+        off := off + alpha (g(W, within=off) + g(W)) + 2 u (2 |W' - W| + |W|)
+
+    and likewise for b, where W' is W after the epoch.
+
+    Args:
+        neuron: the configuration of both; their backends do not matter.
+        path: of one of them, the parameters before the first epoch and after each, as NumPy arrays.
+        X: (n, m), Y: (1, m), learning_rate: alpha; as for `bounds` and for the descent.
+
+    Returns:
+        For W (1, n) and b (), float64.
+    """
+    u = float(np.finfo(neuron.dtype).eps) / 2
+    off = Parameters.zeros(len(X))
+    for before, after in itertools.pairwise(path):
+        own = bounds(neuron, before, X, Y)
+        other = bounds(neuron, before, X, Y, within=off) if off.b else own
+        gaps = zip(off, (own.dW, own.db), (other.dW, other.db), before, after, strict=True)
+        off = Parameters(
+            *(
+                apart + learning_rate * (g + h) + 2 * u * (2 * abs(V_after.astype(np.float64) - V) + abs(V))
+                for apart, g, h, V, V_after in gaps
+            )
+        )
+    return off
 
 
 def _activate(activation: str, Z: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
