@@ -162,7 +162,7 @@ def descent_bounds(
     for before, after in itertools.pairwise(path):
         own = bounds(neuron, before, X, Y)
         other = bounds(neuron, before, X, Y, within=off) if off.b else own
-        gaps = zip(off, (own.dW, own.db), (other.dW, other.db), before, after, strict=True)
+        gaps: Any = zip(off, (own.dW, own.db), (other.dW, other.db), before, after, strict=True)
         off = Parameters(
             *(
                 apart + learning_rate * (g + h) + 2 * u * (2 * abs(V_after.astype(np.float64) - V) + abs(V))

@@ -18,7 +18,7 @@ from handgrad.views import Views, mirrored, standardised
 
 LOSSES = [("sigmoid", "cross_entropy"), *((f, "squared_error") for f in ("sigmoid", "tanh", "relu", "identity"))]
 EPOCHS = 50
-RATE = 0.1
+RATE = 0.02
 SIZE = 2, 3, 3  # of a photograph of 18 features
 
 DESCENTS = {
@@ -32,10 +32,10 @@ OTHERS = {
     "mirrored": {"mirror": True},
     "standardised": {"standardize": True},
     "both, in blocks": {"mirror": True, "standardize": True, "block": 7},
-    "sgd": {"optimizer": SGD(RATE, batch=5, schedule="cosine", seed=3)},
-    "sgd, mirrored": {"optimizer": SGD(RATE, batch=2), "mirror": True},
+    "sgd": {"optimizer": SGD(0.1, batch=20, schedule="cosine", seed=3)},
+    "sgd, mirrored": {"optimizer": SGD(0.1, batch=20), "mirror": True},
     "lbfgs": {"optimizer": LBFGS()},
-    "early stopping": {"optimizer": SGD(2.0, batch=5), "patience": 4},
+    "early stopping": {"optimizer": SGD(2.0, batch=20), "patience": 4},
     "validation now and then": {"validation_every": 7},
 }
 
@@ -57,7 +57,7 @@ def reference(neuron, m, **options):
     return train(neuron, m, ALONE, **options)
 
 
-def train(neuron, m, processes, *, mirror=False, standardize=False, optimizer=None, **options):
+def train(neuron, m, processes, *, mirror=False, standardize=False, optimizer=None, validate=True, **options):
     X, Y = examples(m)
     V, L = examples(m // 2 + 1, seed=1)
     (X, Y), (V, L) = ((X[:, mine], Y[:, mine]) for X, Y in ((X, Y), (V, L)) for mine in [processes.share(X.shape[1])])
@@ -71,7 +71,7 @@ def train(neuron, m, processes, *, mirror=False, standardize=False, optimizer=No
         Y,
         epochs=EPOCHS,
         initial=Parameters.random(18, seed=1),
-        validation=(shared(seen, processes), L),
+        validation=(shared(seen, processes), L) if validate else None,
         span=False,
         **({"learning_rate": RATE} if optimizer is None else {"optimizer": optimizer}),
         **options,
@@ -87,7 +87,7 @@ def main(folder: str, m: int) -> None:
     arrays = {}
     with joined() as processes:
         for name, configuration in DESCENTS.items():
-            arrays |= kept(name, *train(neuron_of(*configuration), m, processes))
+            arrays |= kept(name, *train(neuron_of(*configuration), m, processes, validate=False))
         for name, options in OTHERS.items():
             arrays |= kept(name, *train(neuron_of("numpy"), m, processes, **options))
         X, Y = examples(m)

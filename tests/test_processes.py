@@ -25,7 +25,7 @@ from handgrad.weights import weighted
 
 pytest.importorskip("torch", reason="torchrun is PyTorch's")
 
-SHARED = [(2, 101), (3, 10)]
+SHARED = [(2, 101), (3, 41)]
 """Processes, and examples that they cannot share evenly."""
 
 TIMEOUT = 300
@@ -88,24 +88,28 @@ def test_a_descent_ends_where_that_of_one_process_does_but_for_rounding(shares, 
     (starts, m), neuron = shares, sharing.neuron_of(*sharing.DESCENTS[name])
     found = starts[0][0]
     X, Y = sharing.examples(m)
-    parameters, history = sharing.reference(neuron, m)
-    path = [sharing.Parameters.random(18, seed=1)]
-    for _ in range(sharing.EPOCHS):
-        path.append(neuron._host(neuron.step(path[-1], X, Y, sharing.RATE)))
-    bound = descent_bounds(neuron, path, X, Y, sharing.RATE)
-    assert np.all(abs(found[f"{name}: W"].astype(float) - parameters.W) <= bound.W)
-    assert abs(float(found[f"{name}: b"]) - parameters.b) <= bound.b
+    parameters, history = sharing.reference(neuron, m, validate=False)
+
+    def path(X, Y):
+        places = [sharing.Parameters.random(18, seed=1)]
+        for _ in range(sharing.EPOCHS):
+            places.append(neuron._host(neuron.step(places[-1], X, Y, sharing.RATE)))
+        return places
+
+    bound = descent_bounds(neuron, path(X, Y), X, Y, sharing.RATE)
+    assert np.all(abs(found[f"{name}: W"] - parameters.W.astype(float)) <= bound.W)
+    assert abs(found[f"{name}: b"] - float(parameters.b)) <= bound.b
     assert found[f"{name}: W"].dtype == neuron.dtype
-    if neuron.activation != "relu":  # whose gradient jumps, so that no bound on it is of use
-        assert bound.W.max() < 1e-3 if neuron.dtype == "float32" else bound.W.max() < 1e-12
-    costs = found[f"{name}: history"][0]
-    np.testing.assert_allclose(costs, history.train_cost, rtol=1e-4 if neuron.dtype == "float32" else 1e-12)
+    without_one = path(X[:, 1:], Y[:, 1:])[-1]
+    assert np.any(abs(without_one.W - parameters.W.astype(float)) > bound.W), "the bound is of no use"
+    np.testing.assert_allclose(found[f"{name}: history"][0], history.train_cost, rtol=100 * np.finfo(neuron.dtype).eps)
 
 
 @pytest.mark.parametrize("name", sharing.OTHERS)
 def test_views_blocks_optimizers_and_stopping_are_those_of_one_process(shares, name):
     starts, m = shares
     parameters, history = sharing.reference(sharing.neuron_of("numpy"), m, **sharing.OTHERS[name])
+    assert (len(history) < sharing.EPOCHS) == (name in ("early stopping", "lbfgs"))
     expected = sharing.kept(name, parameters, history)
     for key, V in expected.items():
         np.testing.assert_allclose(starts[0][0][key], V, rtol=1e-6, atol=1e-9, err_msg=key)
@@ -235,38 +239,38 @@ def test_a_run_is_written_once_and_says_what_that_of_one_process_says(data, tmp_
     )
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_a_process_is_killed_all_end_soon_with_its_name_and_a_restart_comes_to_the_same_weights(
-    data, tmp_path, victim
-):
-    epochs = 1000
-    arguments = ["train", data, "--epochs", epochs, *OPTIONS, "--backend", "numpy", "--run"]
-    whole = torchrun(2, *arguments, tmp_path / "whole")
-    code, _, err = ended(whole)
+@pytest.fixture(scope="module")
+def training(data):
+    """A training, and what came out of it where nobody was killed."""
+    arguments = ["train", data, "--epochs", 400, *OPTIONS, "--run"]
+    code, _, err = ended(torchrun(2, *arguments, data.parent / "whole"))
     assert code == 0, err
+    return arguments, data.parent / "whole"
 
-    killed = torchrun(2, *arguments, tmp_path / "run")
-    wait_for(tmp_path / "run" / "checkpoint.safetensors", killed)
+
+in_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
+
+
+@in_proc
+@pytest.mark.parametrize(("victim", "restarts"), [(0, 0), (1, 1)], ids=["by hand", "by torchrun"])
+def test_when_a_process_is_killed_all_end_with_its_name_and_a_restart_comes_to_the_same_weights(
+    training, tmp_path, victim, restarts
+):
+    (arguments, whole), run = training, tmp_path / "run"
+    killed = torchrun(2, *arguments, run, restarts=restarts)
+    wait_for(run / "checkpoint.safetensors", killed)
     os.kill(children(killed)[victim], signal.SIGKILL)
     begun = time.monotonic()
     code, _, err = ended(killed)
-    assert code != 0
-    assert time.monotonic() - begun < PATIENCE
     assert len(said(err)) == 1
     assert f"rank {victim} of 2" in said(err)[0]
-    assert [path.name for path in (tmp_path / "run").iterdir() if path.suffix] == ["checkpoint.safetensors"]
-
-    code, _, err = ended(torchrun(2, *arguments, tmp_path / "run"))
-    assert (code, said(err)) == (0, [])
-    assert_same(tmp_path / "whole", tmp_path / "run")
-
-    restarted = torchrun(2, *arguments, tmp_path / "by itself", restarts=1)
-    wait_for(tmp_path / "by itself" / "checkpoint.safetensors", restarted)
-    os.kill(children(restarted)[victim], signal.SIGKILL)
-    code, _, err = ended(restarted)
-    assert code == 0, err
-    assert_same(tmp_path / "whole", tmp_path / "by itself")
+    assert (code == 0) == (restarts > 0), err
+    if not restarts:
+        assert time.monotonic() - begun < PATIENCE
+        assert [path.name for path in run.iterdir() if path.suffix] == ["checkpoint.safetensors"]
+        code, _, err = ended(torchrun(2, *arguments, run))
+        assert (code, said(err)) == (0, [])
+    assert_same(whole, run)
 
 
 def assert_same(one, other):
@@ -275,7 +279,7 @@ def assert_same(one, other):
     assert history_of(one) == history_of(other)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
+@in_proc
 def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path):
     arguments = ["train", data, *OPTIONS, "--no-span", "--run"]
     hanging = torchrun(2, *arguments, tmp_path / "hanging", "--epochs", 10**7)
@@ -291,7 +295,7 @@ def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path
     os.kill(stopped, signal.SIGKILL)
     assert ended(hanging)[0] != 0
 
-    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 20_000)
+    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 3000)
     wait_for(tmp_path / "interrupted" / "checkpoint.safetensors", interrupted)
     interrupted.send_signal(signal.SIGINT)
     code, out, err = ended(interrupted)
@@ -300,7 +304,7 @@ def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path
     assert "go on with: handgrad train --resume" in said(err)[0]
     code, _, err = ended(torchrun(3, "train", "--resume", tmp_path / "interrupted"))
     assert code == 0, err
-    assert len(history_of(tmp_path / "interrupted")) == 1 + 20_000
+    assert len(history_of(tmp_path / "interrupted")) == 1 + 3000
     assert said(err) == ["warning: processes was 2, and is 3; the last bits may differ"]
 
 
