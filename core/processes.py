@@ -33,11 +33,11 @@ BEAT = 0.5
 SILENCE = 10.0
 """Seconds without a beat after which a process is taken to have died, or to hang."""
 
-SOON = 0.02
-"""Seconds from one look at the store to the next, where something is about to come."""
-
 BROKEN = 3.0
 """The same, once an exchange with the others has failed."""
+
+SOON = 0.02
+"""Seconds from one look at the store to the next, where something is about to come."""
 
 
 class LostError(HandgradError):
@@ -123,14 +123,14 @@ def joined() -> Iterator[Processes]:
         yield together
         together.largest([0.0])  # nobody leaves, and is missed, while another is at work
     except BaseException as error:
+        together.watch.over.set()
         code = getattr(error, "exit_code", 1)
         if not together.watch.first_to_fail(code):
             raise FailedElsewhereError(code) from error
         if isinstance(error, HandgradError):
             error.args = (f"{error} ({together})",)
         raise
-    finally:
-        together.leave()
+    together.leave()
 
 
 class _Together(Processes):
@@ -268,7 +268,10 @@ class _Watch(threading.Thread):
     def first_to_fail(self, exit_code: int) -> bool:
         """Whether no other process has failed before; from now on, this one has."""
         mine = f"{self.rank} {exit_code}"
-        return bool(self.store.compare_set("failed", "", mine).decode() == mine)
+        try:
+            return bool(self.store.compare_set("failed", "", mine).decode() == mine)
+        except RuntimeError:  # there is nobody left to ask
+            return True
 
     def alarm(self) -> None:
         """Let all know that an exchange has failed."""
@@ -284,10 +287,12 @@ class _Watch(threading.Thread):
                 self._beat()
                 if self.store.check(["failed"]):
                     self._end(int(self.store.get("failed").split()[1]))
+                    return
                 alarmed = self.store.check(["alarm"])
                 beats = self.store.multi_get([f"beat {rank}" for rank in listened])
             except RuntimeError as error:
                 self._end(LostError.exit_code, f"the store of torchrun is gone: {reason_of(error)}")
+                return
             now = time.monotonic()
             for rank, beat in zip(listened, beats, strict=True):
                 if heard[rank][0] != beat:
@@ -305,7 +310,7 @@ class _Watch(threading.Thread):
         self.store.set(f"beat {self.rank}", str(self.beats))
 
     def _end(self, exit_code: int, message: str | None = None) -> None:
-        """At once: the process may wait in an exchange, for ever."""
+        """At once, for the process may wait in an exchange for ever; unless it is over, perhaps by an error of its own."""
         if self.over.is_set():
             return
         if message is not None:
