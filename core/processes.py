@@ -310,7 +310,7 @@ class _Watch(threading.Thread):
         self.store.set(f"beat {self.rank}", str(self.beats))
 
     def _end(self, exit_code: int, message: str | None = None) -> None:
-        """At once, for the process may wait in an exchange for ever; unless it is over, perhaps by an error of its own."""
+        """At once, for it may wait in an exchange for ever; unless it is over, perhaps by an error of its own."""
         if self.over.is_set():
             return
         if message is not None:
