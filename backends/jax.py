@@ -6,8 +6,11 @@ initialised: each device adds over its own examples, and one reduction a step ad
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, final
 
@@ -19,7 +22,8 @@ from handgrad.backends import fused
 from handgrad.blocks import Parts
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import DataError, MissingExtraError, UsageError
-from handgrad.neuron import Parameters, Sums, portable
+from handgrad.neuron import ALL, Parameters, Sums, portable
+from handgrad.processes import Processes
 
 try:
     import jax
@@ -200,10 +204,10 @@ class Neuron(neuron.Neuron):
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
-    def _largest(self, X: Any, values: list[float]) -> list[float]:  # noqa: ARG002
+    def _largest(self, X: Any, values: list[float]) -> list[float]:
         where = self._device()
         if not (isinstance(where, Mesh) and where.is_multi_process):
-            return values
+            return super()._largest(X, values)
         with jax.enable_x64(True):
             gathered = multihost_utils.process_allgather(np.array(values, np.float64))
         return [float(value) for value in gathered.max(axis=0)]
@@ -230,12 +234,42 @@ class Neuron(neuron.Neuron):
             return Mesh(np.array(jax.devices(platform)), (AXIS,))
         return jax.local_devices(backend=platform)[int(index or 0)]
 
+    @classmethod
+    def _device_among(cls, processes: Processes, device: str) -> str:
+        """All devices of that kind, of all processes, which are joined by `jax.distributed`."""
+        if processes.count == 1:
+            return device
+        kind = device.removesuffix(ALL)
+        if not jax.distributed.is_initialized():
+            with socket.socket() as free:
+                free.bind(("", 0))
+                port = processes.everyones(free.getsockname()[1])[0]
+            own = [processes.rank_here] if kind != "cpu" and processes.count_here > 1 else None
+            jax.config.update("jax_enable_recoverability", True)  # else the others abort without saying who died
+            jax.distributed.initialize(f"{processes.address}:{port}", processes.count, processes.rank, own)
+            with _standard_output_as_error():
+                multihost_utils.sync_global_devices("handgrad")
+        return f"{kind}{ALL}"
+
     def _check_device(self) -> None:
         try:
             self._device()
         except (RuntimeError, IndexError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
+
+
+@contextmanager
+def _standard_output_as_error() -> Iterator[None]:
+    """Of the whole process: where JAX's processes first meet on CPUs, a library says so, among the results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def pairwise_sum(V: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from handgrad import neuron
 from handgrad.backends import fused
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.neuron import Parameters, Sums, portable
+from handgrad.processes import Processes
 
 try:
     import torch
@@ -98,6 +99,19 @@ class Neuron(neuron.Neuron):
         """Whether n features are read by the fused step: on a GPU, in float32, if Triton is there and can compile."""
         on_gpu = torch.device(self.device).type == "cuda" and self.dtype == "float32"
         return on_gpu and fused.fits(n) and compiles(self.device)
+
+    @classmethod
+    def _device_among(cls, processes: Processes, device: str) -> str:
+        if device != "cuda" or processes.count == 1:
+            return device
+        found = torch.cuda.device_count()
+        if found < processes.count_here:
+            raise UsageError(
+                f"device is 'cuda', and this machine has {found} GPUs for {processes.count_here} processes; "
+                "start one for each GPU"
+            )
+        torch.cuda.set_device(processes.rank_here)
+        return f"cuda:{processes.rank_here}"
 
     def _check_device(self) -> None:
         try:

@@ -39,6 +39,7 @@ from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
 from handgrad.optimizers import GradientDescent, Optimizer
+from handgrad.processes import Processes
 from handgrad.share import Share
 from handgrad.views import View, Views
 from handgrad.weights import Weighted
@@ -49,6 +50,8 @@ Array: TypeAlias = Any
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity")
 LOSSES = ("cross_entropy", "squared_error")
 DTYPES = ("float32", "float64")
+ALL = ":all"
+"""After the kind of a device: all of them, of all processes."""
 
 
 class Parameters(NamedTuple):
@@ -206,6 +209,11 @@ class Neuron(ABC):
             dW, db = self._gradients(parameters, sums)
             parameters = Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db)
         return parameters, costs, validation_costs
+
+    @classmethod
+    def _device_among(cls, processes: Processes, device: str) -> str:  # noqa: ARG003
+        """Of a device of that name, the one of this process, which makes no neuron before it has asked for that."""
+        return device
 
     def _largest(self, X: Array, values: list[float]) -> list[float]:
         """Of each number the largest that any process has which takes part in the sums over X."""

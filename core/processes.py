@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handgrad.errors import HandgradError, MissingExtraError, UsageError, reason_of
+from handgrad.errors import HandgradError, MissingExtraError, reason_of
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array
@@ -64,10 +65,13 @@ class Processes:
     Attributes:
         rank: the number of this process, from 0.
         count: how many there are.
+        rank_here, count_here: the same among those on this machine.
+        address: of the machine of rank 0.
     """
 
-    rank = 0
-    count = 1
+    rank = rank_here = 0
+    count = count_here = 1
+    address = "localhost"
 
     def share(self, m: int) -> slice:
         """Which of m examples are this process': consecutive ones, and as many in each as can be alike."""
@@ -87,14 +91,6 @@ class Processes:
     def everyones(self, value: Any) -> list[Any]:
         """What each process has, by rank; anything that can be pickled."""
         return [value]
-
-    def device(self, name: str) -> str:
-        """The device of that name which is this process': of a machine's GPUs, "cuda", each takes one.
-
-        Raises:
-            UsageError: there are fewer GPUs than processes on this machine.
-        """
-        return name
 
 
 ALONE = Processes()
@@ -123,6 +119,11 @@ def joined() -> Iterator[Processes]:
         yield together
         together.largest([0.0])  # nobody leaves, and is missed, while another is at work
     except BaseException as error:
+        if isinstance(error, RuntimeError | LostError):  # as torch and JAX raise where another process is gone
+            with suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who has noticed
+            together.watch.alarm()
+            time.sleep(3 * BROKEN)  # by then the watch knows who, and has ended this process
         together.watch.over.set()
         code = getattr(error, "exit_code", 1)
         if not together.watch.first_to_fail(code):
@@ -141,7 +142,9 @@ class _Together(Processes):
         except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
             raise MissingExtraError("PyTorch", "torch") from error
         self.torch = torch
-        self.rank, self.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        self.rank, self.count, self.rank_here, self.count_here = numbers
+        self.address = os.environ["MASTER_ADDR"]
         if "OMP_NUM_THREADS" in os.environ:  # by torchrun, so that the processes of a machine do not crowd its cores
             os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
         store = _store()
@@ -160,7 +163,7 @@ class _Together(Processes):
         return self.watch.named(self.rank)
 
     def add(self, *arrays: Array) -> list[Array]:
-        tensors = [V if isinstance(V, self.torch.Tensor) else self.torch.as_tensor(np.asarray(V)) for V in arrays]
+        tensors = [V if isinstance(V, self.torch.Tensor) else self.torch.tensor(np.asarray(V)) for V in arrays]
         device = next((V.device for V in tensors if V.is_cuda), "cpu")
         packed = self.torch.cat([V.detach().reshape(-1).to(device, self.torch.float64) for V in tensors])
         self._exchange(self.torch.distributed.all_reduce, packed)
@@ -180,24 +183,10 @@ class _Together(Processes):
         self._exchange(self.torch.distributed.all_gather_object, values, value)
         return values
 
-    def device(self, name: str) -> str:
-        if name != "cuda":
-            return name
-        found, mine = self.torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
-        if mine >= found:
-            raise UsageError(
-                f"device is 'cuda', and this machine has {found} GPUs for {os.environ['LOCAL_WORLD_SIZE']} processes; "
-                "start one for each GPU"
-            )
-        self.torch.cuda.set_device(mine)
-        return f"cuda:{mine}"
-
     def _exchange(self, collective: Callable[..., Any], *arguments: Any) -> None:
         try:
             collective(*arguments)
         except RuntimeError as error:
-            self.watch.alarm()
-            time.sleep(3 * BROKEN)  # by then the watch knows who is missing, and has ended this process
             raise LostError(f"the exchange with the other processes failed: {reason_of(error)}") from error
 
     def leave(self) -> None:

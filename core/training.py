@@ -25,7 +25,7 @@ from handgrad.curvature import Curvature, curvature
 from handgrad.data import Dataset, Examples
 from handgrad.descent import DivergedError, History, State
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
-from handgrad.neuron import Array, Neuron, Parameters
+from handgrad.neuron import ALL, Array, Neuron, Parameters
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
 from handgrad.processes import ALONE, Processes
 from handgrad.run import CHECKPOINT, RUN, Model, save_run, versions
@@ -146,7 +146,7 @@ def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
     if care.processes.everyones(care.processes.count > 1 and care.processes.rank == 0 and _begun(run, settings))[0]:
         return resume(run, None, care)
     neuron, dataset = _opened(settings, care.processes)
-    learned = _shared(settings, dataset, dataset.train, care.processes)
+    learned = _shared(settings, neuron, dataset, care.processes)
     if settings.optimizer == "gd":
         settings = replace(settings, learning_rate=_rate(settings, neuron, learned[0], care))
     with _new(run) if care.processes.rank == 0 else nullcontext():
@@ -188,7 +188,7 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
             raise DataError(f"{settings.data}: is not the data set that {run} was begun with; name that one")
         for difference in _differences(checkpoint.environment, environment(settings.backend, processes.count)):
             care.warn(difference)
-        learned = _shared(settings, dataset, dataset.train, processes)
+        learned = _shared(settings, neuron, dataset, processes)
         return _train(run, settings, neuron, dataset, learned, checkpoint.state, care)
 
 
@@ -204,9 +204,9 @@ def _begun(run: Path, settings: Settings) -> bool:
 
 def _opened(settings: Settings, processes: Processes = ALONE) -> tuple[Neuron, Dataset]:
     scale = 1.0 if settings.standardize else PIXEL_SCALE
-    neuron = backends.load(settings.backend)(
-        settings.activation, settings.loss, settings.l2, scale, settings.dtype, processes.device(settings.device)
-    )
+    backend = backends.load(settings.backend)
+    device = backend._device_among(processes, settings.device)
+    neuron = backend(settings.activation, settings.loss, settings.l2, scale, settings.dtype, device)
     optimizer(settings)  # whose arguments it checks
     if settings.span and (settings.mirror or settings.standardize):
         raise UsageError(
@@ -246,10 +246,19 @@ def optimizer(settings: Settings) -> Optimizer:
             raise UsageError(f"optimizer is {other!r}; expected gd, sgd or lbfgs")
 
 
-def _shared(settings: Settings, dataset: Dataset, examples: Examples, processes: Processes) -> tuple[Array, Array]:
-    """X and Y as training sees them, of which each process reads its own share; alone, of all."""
-    X, Y = learned_from(settings, dataset, _mine(examples, processes), processes)
-    return shared(X, processes), Y
+def _shared(settings: Settings, neuron: Neuron, dataset: Dataset, processes: Processes) -> tuple[Array, Array]:
+    """X and Y to learn from, as training sees them, of which each process reads its own share; alone, of all."""
+    X, Y = learned_from(settings, dataset, _mine(dataset.train, processes), processes)
+    if not _spans(neuron):
+        return shared(X, processes), Y
+    if not isinstance(X, Views):
+        return dataset.train
+    return Views(dataset.train.X, X.views), np.tile(dataset.train.Y, len(X.views))
+
+
+def _spans(neuron: Neuron) -> bool:
+    """Whether it cuts X over the processes by itself, and adds."""
+    return neuron.device.endswith(ALL)
 
 
 def _mine(examples: Examples, processes: Processes) -> Examples:
@@ -372,8 +381,9 @@ def _train(
     seen = X.X if isinstance(X, Share) else X
     watched: tuple[Array, Array] | None = None
     if dataset.valid.Y.size:
-        x, y = _mine(dataset.valid, processes)
-        watched = shared(seen.of(x) if isinstance(seen, Views) else x, processes), y
+        x, y = dataset.valid if _spans(neuron) else _mine(dataset.valid, processes)
+        viewed = seen.of(x) if isinstance(seen, Views) else x
+        watched = (viewed if _spans(neuron) else shared(viewed, processes)), y
     try:
         parameters, history = neuron.fit(
             X,
@@ -508,6 +518,7 @@ def scored(
 
     The cost is the mean loss, without the penalty. Each process reads its share of the examples.
     """
+    neuron = replace(neuron, device=neuron.device.removesuffix(ALL))
     plain, probabilities, found = replace(neuron, l2=0.0), neuron.activation == "sigmoid", {}
     for name, examples in sets.items():
         X, Y = _mine(examples, processes)
