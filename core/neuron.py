@@ -112,7 +112,7 @@ class Neuron(ABC):
         l2: weight of the penalty (l2 / 2) W W^T in the cost, >= 0.
         input_scale: s, which multiplies the inputs: 1 / 255 for pixels, so that they can stay bytes.
         dtype: "float32" or "float64", in which everything is computed.
-        device: "cpu", or what the backend calls its accelerator: "cuda", "cuda:1".
+        device: "cpu", or what the backend calls its accelerator: "cuda", "cuda:1"; on JAX, "cuda:all" for all of them.
 
     Raises:
         UsageError: an argument is not one of the above.

@@ -67,11 +67,13 @@ class Processes:
         count: how many there are.
         rank_here, count_here: the same among those on this machine.
         address: of the machine of rank 0.
+        ends: what is to be called when all have done their work, and last by rank 0.
     """
 
     rank = rank_here = 0
     count = count_here = 1
     address = "localhost"
+    ends: list[Callable[[], None]]
 
     def share(self, m: int) -> slice:
         """Which of m examples are this process': consecutive ones, and as many in each as can be alike."""
@@ -117,7 +119,7 @@ def joined() -> Iterator[Processes]:
     together = _Together()
     try:
         yield together
-        together.largest([0.0])  # nobody leaves, and is missed, while another is at work
+        together.leave()
     except BaseException as error:
         if isinstance(error, RuntimeError | LostError):  # as torch and JAX raise where another process is gone
             with suppress(ValueError):  # not the main thread
@@ -131,7 +133,6 @@ def joined() -> Iterator[Processes]:
         if isinstance(error, HandgradError):
             error.args = (f"{error} ({together})",)
         raise
-    together.leave()
 
 
 class _Together(Processes):
@@ -142,6 +143,7 @@ class _Together(Processes):
         except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
             raise MissingExtraError("PyTorch", "torch") from error
         self.torch = torch
+        self.ends = []
         numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         self.rank, self.count, self.rank_here, self.count_here = numbers
         self.address = os.environ["MASTER_ADDR"]
@@ -190,7 +192,12 @@ class _Together(Processes):
             raise LostError(f"the exchange with the other processes failed: {reason_of(error)}") from error
 
     def leave(self) -> None:
-        """Go, without being missed."""
+        """Go, without being missed; rank 0, which others may depend on, at last."""
+        for first in False, True:
+            if (self.rank == 0) == first:
+                for end in self.ends:
+                    end()
+            self.largest([0.0])
         self.watch.over.set()
         self.watch.join()
         self.torch.distributed.destroy_process_group()

@@ -162,11 +162,11 @@ def descent_bounds(
     for before, after in itertools.pairwise(path):
         own = bounds(neuron, before, X, Y)
         other = bounds(neuron, before, X, Y, within=off) if off.b else own
-        gaps: Any = zip(off, (own.dW, own.db), (other.dW, other.db), before, after, strict=True)
+        errors = (Parameters(found.dW, found.db) for found in (own, other))
         off = Parameters(
             *(
                 apart + learning_rate * (g + h) + 2 * u * (2 * abs(V_after.astype(np.float64) - V) + abs(V))
-                for apart, g, h, V, V_after in gaps
+                for apart, g, h, V, V_after in zip(off, *errors, before, after, strict=True)
             )
         )
     return off

@@ -177,7 +177,7 @@ def settled(results: Any, X: Any) -> Any:
     There, a device that waits for the others holds a thread, and calls in a queue can hold all that there are.
     """
     on_cpus = isinstance(X, Sharded) and X.mesh.devices.flat[0].platform == "cpu"
-    return jax.block_until_ready(results) if on_cpus else results
+    return jax.block_until_ready(results) if on_cpus else results  # type: ignore[no-untyped-call]
 
 
 def own_columns(X: npt.NDArray[Any], mesh: Mesh) -> list[slice]:
