@@ -245,8 +245,9 @@ class Neuron(neuron.Neuron):
                 free.bind(("", 0))
                 port = processes.everyones(free.getsockname()[1])[0]
             own = [processes.rank_here] if kind != "cpu" and processes.count_here > 1 else None
-            jax.config.update("jax_enable_recoverability", True)  # else the others abort without saying who died
-            jax.config.update("jax_enable_preemption_service", False)  # which takes SIGTERM for itself
+            config: Any = jax.config
+            config.update("jax_enable_recoverability", True)  # else the others abort without saying who died
+            config.update("jax_enable_preemption_service", False)  # which takes SIGTERM for itself
             jax.distributed.initialize(f"{processes.address}:{port}", processes.count, processes.rank, own)
             processes.ends.append(jax.distributed.shutdown)
             with _standard_output_as_error():

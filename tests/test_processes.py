@@ -218,13 +218,16 @@ def wait_for(path, process):
 OPTIONS = ["--validation-every", 2, "--l2", 0.01, "--checkpoint-every", 0]
 
 
-def test_a_run_is_written_once_and_says_what_that_of_one_process_says(data, tmp_path):
-    arguments = [data, "--epochs", 30, "--mirror", "--standardize", "--learning-rate", "auto", *OPTIONS, "--json"]
-    code, out, err = ended(torchrun(3, "train", *arguments, "--run", tmp_path / "three", "--backend", "torch"))
+@pytest.mark.parametrize(("backend", "processes"), [("torch", 3), ("jax", 2)])
+def test_a_run_is_written_once_and_says_what_that_of_one_process_says(data, tmp_path, backend, processes):
+    pytest.importorskip(backend)
+    arguments = ["train", data, "--backend", backend, "--epochs", 30, "--mirror", "--standardize", *OPTIONS, "--json"]
+    arguments += ["--learning-rate", "auto", "--run"]
+    code, out, err = ended(torchrun(processes, *arguments, tmp_path / "several"))
     assert (code, said(err)) == (0, [])
-    assert command([str(word) for word in ("train", *arguments, "--run", tmp_path / "one", "--backend", "torch")]) == 0
+    assert command([str(word) for word in (*arguments, tmp_path / "one")]) == 0
     several, one = json.loads(out), json.loads((tmp_path / "one" / "run.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "several").iterdir()) == [
         "history.csv",
         "model.safetensors",
         "run.json",
@@ -235,28 +238,40 @@ def test_a_run_is_written_once_and_says_what_that_of_one_process_says(data, tmp_
         assert found["cost"] == pytest.approx(expected["cost"], rel=1e-5)
         assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1 / 60)
     np.testing.assert_allclose(
-        load_model(tmp_path / "three").parameters.W, load_model(tmp_path / "one").parameters.W, rtol=1e-3, atol=1e-6
+        load_model(tmp_path / "several").parameters.W, load_model(tmp_path / "one").parameters.W, rtol=1e-3, atol=1e-6
     )
 
 
 @pytest.fixture(scope="module")
 def training(data):
     """A training, and what came out of it where nobody was killed."""
-    arguments = ["train", data, "--epochs", 400, *OPTIONS, "--run"]
-    code, _, err = ended(torchrun(2, *arguments, data.parent / "whole"))
-    assert code == 0, err
-    return arguments, data.parent / "whole"
+    kept = {}
+
+    def of(backend):
+        arguments = ["train", data, "--epochs", 1200, *OPTIONS, "--no-span", "--backend", backend, "--run"]
+        whole = data.parent / f"whole {backend}"
+        if backend not in kept:
+            code, _, err = ended(torchrun(2, *arguments, whole))
+            assert code == 0, err
+        return kept.setdefault(backend, (arguments, whole))
+
+    return of
 
 
 in_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
 
 
 @in_proc
-@pytest.mark.parametrize(("victim", "restarts"), [(0, 0), (1, 1)], ids=["by hand", "by torchrun"])
+@pytest.mark.parametrize(
+    ("backend", "victim", "restarts"),
+    [("numpy", 0, 0), ("torch", 1, 1), ("jax", 1, 1)],
+    ids=["started again by hand", "by torchrun", "by torchrun, JAX"],
+)
 def test_when_a_process_is_killed_all_end_with_its_name_and_a_restart_comes_to_the_same_weights(
-    training, tmp_path, victim, restarts
+    training, tmp_path, backend, victim, restarts
 ):
-    (arguments, whole), run = training, tmp_path / "run"
+    pytest.importorskip(backend)
+    (arguments, whole), run = training(backend), tmp_path / "run"
     killed = torchrun(2, *arguments, run, restarts=restarts)
     wait_for(run / "checkpoint.safetensors", killed)
     os.kill(children(killed)[victim], signal.SIGKILL)
