@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import handgrad
@@ -116,16 +117,31 @@ def test_examples_in_docstrings_are_true(name):
     assert module.__doc__, f"{name} does not say what it is"
 
 
+def run_programs(text, folder):
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert programs
+    for program in programs:
+        (folder / "program.py").write_text(program, encoding="utf-8")
+        outcome = python("-W", "error", "program.py", cwd=folder)
+        assert outcome.returncode == 0, program + outcome.stderr
+
+
+def test_the_programs_for_several_machines_run_on_one(tmp_path):
+    from handgrad.cli import run
+
+    rng = np.random.default_rng(0)
+    for split in "train", "valid":
+        X = rng.integers(0, 256, (20, 8, 8, 3), np.uint8)
+        np.savez(tmp_path / f"{split}.npz", X=X, Y=(X[:, 0, 0, 0] > 127).astype(np.uint8))
+    assert run(["prepare", str(tmp_path), str(tmp_path / "data")]) == 0
+    run_programs((ROOT / "docs" / "several-machines.md").read_text(encoding="utf-8"), tmp_path)
+
+
 def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
     from handgrad.cli import handgrad as commands
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    assert programs
-    for program in programs:
-        (tmp_path / "program.py").write_text(program, encoding="utf-8")
-        outcome = python("-W", "error", "program.py", cwd=tmp_path)
-        assert outcome.returncode == 0, program + outcome.stderr
+    run_programs(readme, tmp_path)
     used = set(re.findall(r"^(?:\$ )?handgrad ([\w-]+)", readme, re.MULTILINE))
     assert {"prepare", "train", "evaluate", "predict", "compare", "explain"} <= used <= set(commands.commands)
     for word in "make demo", "make test":
