@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from handgrad import descent, memory
 from handgrad import span as spans
-from handgrad.blocks import VALUES, Blocks, Parts, in_a_file
+from handgrad.blocks import VALUES, Blocks, Joined, Parts, in_a_file
 from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
@@ -265,8 +265,8 @@ class Neuron(ABC):
         """Train, by full-batch gradient descent unless told otherwise: W := W - alpha dW, b := b - alpha db.
 
         Args:
-            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such; or,
-                with its Y, what `handgrad.weights` makes of both.
+            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.blocks.Joined` arrays
+                of bytes; or `handgrad.views` of such; or, with its Y, what `handgrad.weights` makes of both.
             Y: (1, m), 0 or 1.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
@@ -278,8 +278,9 @@ class Neuron(ABC):
                 by default, the last ones after all epochs are returned.
             span: descend in the span of the examples (`handgrad.span`), which is the same but for rounding; by default,
                 in gradient descent where it takes less work: there are fewer examples than features, and epochs enough.
-            block: leave X, a NumPy array, where it is, in memory or in a memory-mapped file, and put so many examples
-                at a time on the device; 0: never; by default, where a copy of all would not fit in half of the memory.
+            block: leave X, NumPy's or `Joined`, where it is, in memory or in memory-mapped files, and put so many
+                examples at a time on the device; 0: never; by default, where a copy of all would not fit in half of
+                the memory.
             progress: show a bar with the costs on standard error, if that is a terminal.
             resume: go on from there, to the bits of a training that did not stop; all else has to be as it was.
             watch: called now and then, between epochs, with a function that gives the state, to keep and resume from.
@@ -424,13 +425,13 @@ class Neuron(ABC):
 
     def _placed(self, X: Array, block: int | None) -> Array:
         """X on the device, or in blocks where that is asked for or a copy would take more than half of the memory."""
-        if not isinstance(X, np.ndarray):
+        if not isinstance(X, np.ndarray | Joined):
             return self.put_inputs(X)
         if self.reads_bytes and X.dtype == np.uint8:
-            whole = X.size <= VALUES or not in_a_file(X)
+            whole = X.size <= VALUES or not (isinstance(X, Joined) or in_a_file(X))
         else:
             whole = 2 * X.size * np.dtype(self.dtype).itemsize <= memory.total()
-        return self.put_inputs(X) if block == 0 or (whole and block is None) else Blocks(X, block)
+        return self.put_inputs(np.asarray(X)) if block == 0 or (whole and block is None) else Blocks(X, block)
 
     def _checked(
         self, parameters: Parameters, X: Array, Y: Array | None = None, block: int | None = None
@@ -460,7 +461,7 @@ class Neuron(ABC):
             )
         labels = None if Y is None else self._labels(Y, m)
         for name, V, error in ("X", X, DataError), ("W", W, UsageError), ("b", b, UsageError):
-            if V is not X or isinstance(V, np.ndarray) or self.device == "cpu":
+            if not isinstance(V, Joined) and (V is not X or isinstance(V, np.ndarray) or self.device == "cpu"):
                 _check_values(name, self.get(V), self.dtype, error)
         return self._parameters(W, b), self._placed(X, block), labels
 
