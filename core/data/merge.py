@@ -171,7 +171,6 @@ def _in_order(parts: Sequence[_Part]) -> list[_Part]:
         if k in numbered:
             raise UsageError(f"{part.path}: is part {k} of {n}, as is {numbered[k].path}; expected each once")
         numbered[k] = part
-    n = first.share[1]
     missing = next((k for k in range(1, n + 1) if k not in numbered), None)
     if missing is not None:
         raise UsageError(
