@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from handgrad import neuron
 from handgrad.backends import fused
-from handgrad.blocks import Parts
+from handgrad.blocks import Joined, Parts
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import DataError, MissingExtraError, UsageError
 from handgrad.neuron import ALL, Parameters, Sums, portable
@@ -73,8 +73,9 @@ class Neuron(neuron.Neuron):
 
     def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
         n, m = X.shape
+        rows = self._fuses(n, m // mesh.size + 1)
         with self._arithmetic():
-            return sharded(self.get(X), mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
+            return sharded(X if isinstance(X, Joined) and not rows else self.get(X), mesh, self.dtype, rows=rows)
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)

@@ -28,6 +28,7 @@ from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
 from handgrad.neuron import Parameters
 from handgrad.rounding import bounds
 from handgrad.table import table
+from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 
@@ -149,7 +150,7 @@ def _work(settings: Settings, n: int, m: int, folder: Path) -> tuple[Work, Path]
         if examples.X.shape[0] != n:
             raise DataError(f"{settings.data}: has {examples.X.shape[0]} features; expected {n}, as --features says")
         chosen = np.arange(m) % examples.X.shape[1]  # repeated to fill
-        X, Y = np.ascontiguousarray(examples.X.T)[chosen], np.asarray(examples.Y)[:, chosen]
+        X, Y = columns(examples.X, chosen).T, np.asarray(examples.Y)[:, chosen]
     scale = 1 / 255
     if settings.input == "float32":
         X, scale = (X / np.float32(255)).astype(np.float32), 1.0

@@ -131,7 +131,7 @@ def with_noise(X: Array, Y: Array, m: int) -> tuple[Array, Array]:
 def main(data: Path, names: str, examples: int, backend: str, iterations: str, rounds: int) -> None:
     """Print the two tables."""
     train = Dataset.open(data).train
-    X, Y = np.asarray(train.X.T).T, np.asarray(train.Y)
+    X, Y = np.asarray(train.X), np.asarray(train.Y)
     n, m = X.shape
     click.echo(f"The cost of {EPOCHS:,} epochs of gradient descent, alpha = {RATE}, n = {n:,}, m = {m:,}, float32\n")
     rows = []

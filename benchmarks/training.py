@@ -26,6 +26,7 @@ from handgrad.data import Dataset
 from handgrad.errors import MissingExtraError
 from handgrad.neuron import Parameters
 from handgrad.table import table
+from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 
@@ -116,7 +117,7 @@ def examples(data: Path | None, m: int) -> tuple[Array, Array]:
     if data is not None:
         train = Dataset.open(data).train
         chosen = np.arange(m) % train.X.shape[1]
-        return np.asarray(train.X.T)[chosen].T, np.asarray(train.Y)[:, chosen]
+        return columns(train.X, chosen), np.asarray(train.Y)[:, chosen]
     rng = np.random.default_rng(0)
     X = np.clip(rng.integers(64, 192, (1, 12_288)) + rng.normal(0, 60, (m, 12_288)), 0, 255).astype(np.uint8)
     return X.T, rng.integers(0, 2, (1, m)).astype(np.uint8)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,37 +27,85 @@ class Parts:
         return self.shape[1]
 
 
+class Joined(Parts):
+    """X (n, m) of bytes in several NumPy arrays, as they lie in several files; ``np.asarray`` copies them into one.
+
+    Args:
+        arrays: (n, m_p) uint8 each, one or more; their examples follow each other.
+    """
+
+    def __init__(self, arrays: Sequence[npt.NDArray[np.uint8]]) -> None:
+        self.arrays = tuple(arrays)
+        widths = [array.shape[1] for array in self.arrays]
+        self.starts = np.cumsum([0, *widths[:-1]])
+        self.shape = self.arrays[0].shape[0], sum(widths)
+        self.size, self.dtype = math.prod(self.shape), np.dtype(np.uint8)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Any:
+        """Some of the examples, ``X[:, which]``: of a slice a view, `Joined` where it is one of several; else a copy.
+
+        Raises:
+            IndexError: there is no colon; or which is no slice, number from 0 to m - 1, or array of such numbers.
+        """
+        every, which = key
+        n, m = self.shape
+        if every != slice(None):
+            raise IndexError(f"X[{every}, ...]: found no colon; expected X[:, which]")
+        if isinstance(which, slice) and which.step in (None, 1):
+            first, last, _ = which.indices(m)
+            cut = [
+                array[:, max(first - start, 0) : max(last - start, 0)]
+                for start, array in zip(self.starts, self.arrays, strict=True)
+            ]
+            some = [array for array in cut if array.shape[1]] or cut[:1]
+            return some[0] if len(some) == 1 else Joined(some)
+        numbers = np.arange(m)[which] if isinstance(which, slice) else np.asarray(which)
+        if numbers.size and not (numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < m):
+            raise IndexError(f"X[:, {which}]: expected numbers of examples, from 0 to {m - 1}")
+        of = np.searchsorted(self.starts, numbers, side="right") - 1
+        rows = np.empty((*numbers.shape, n), self.dtype)
+        for p in np.unique(of):
+            rows[of == p] = self.arrays[p].T[numbers[of == p] - self.starts[p]]
+        return rows.T
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("X lies in several arrays; expected leave to copy them into one")
+        return np.asarray(np.concatenate([array.T for array in self.arrays]).T, dtype)
+
+
 class Blocks(Parts):
     """X (n, m) on the host, in blocks of consecutive examples.
 
-    The sums over all examples are those over the blocks, added. Of a memory-mapped X, the block after the one that is
-    worked on is asked for already, so that the disk works meanwhile.
+    The sums over all examples are those over the blocks, added. Of memory-mapped examples, the block after the one that
+    is worked on is asked for already, so that the disk works meanwhile.
 
     Args:
-        X: (n, m), a NumPy array.
-        width: examples in a block, the last one perhaps fewer; by default, as many as have `VALUES` values.
+        X: (n, m), a NumPy array, or `Joined` ones, of which each block lies in one.
+        width: examples in a block, the last one of an array perhaps fewer; by default, as many as have `VALUES` values.
     """
 
-    def __init__(self, X: npt.NDArray[Any], width: int | None = None) -> None:
+    def __init__(self, X: npt.NDArray[Any] | Joined, width: int | None = None) -> None:
         self.X, self.shape = X, (X.shape[0], X.shape[1])
         self.width = width or max(1, VALUES // X.shape[0])
-        self.mapping = _mapping(X)
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], slice]]:
         """Each block (n, width), a view, and which examples it holds."""
-        m = self.shape[1]
-        starts = range(0, m, self.width)
-        for start in starts:
-            here, ahead = (slice(i, min(i + self.width, m)) for i in (start, start + self.width))
-            if self.mapping is not None and ahead.start < m:
-                self._ask_for(self.X[:, ahead])
-            yield self.X[:, here], here
+        arrays = self.X.arrays if isinstance(self.X, Joined) else (self.X,)
+        blocks = [array[:, i : i + self.width] for array in arrays for i in range(0, array.shape[1], self.width)]
+        first = 0
+        for block, ahead in pairwise([*blocks, None]):
+            assert block is not None
+            mapping = _mapping(ahead)
+            if ahead is not None and mapping is not None:
+                self._ask_for(ahead, mapping)
+            yield block, slice(first, first + block.shape[1])
+            first += block.shape[1]
 
-    def _ask_for(self, block: npt.NDArray[Any]) -> None:
-        assert self.mapping is not None
+    def _ask_for(self, block: npt.NDArray[Any], mapping: _Mapping) -> None:
         low, high = np.lib.array_utils.byte_bounds(block)
-        start = (low - self.mapping.address) // mmap.PAGESIZE * mmap.PAGESIZE
-        self.mapping.file.madvise(mmap.MADV_WILLNEED, start, high - self.mapping.address - start)
+        start = (low - mapping.address) // mmap.PAGESIZE * mmap.PAGESIZE
+        mapping.file.madvise(mmap.MADV_WILLNEED, start, high - mapping.address - start)
 
 
 class _Mapping(NamedTuple):

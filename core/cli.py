@@ -119,6 +119,20 @@ class Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic 
             self.fail(f"{value!r} is neither a number nor auto", param, ctx)
 
 
+class Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
+    """K and N."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The two numbers."""
+        try:
+            k, n = map(int, value.split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is no share; expected K/N, as 2/8", param, ctx)
+        return k, n
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for a script.")
 
 of_the_neuron = _add(
@@ -193,6 +207,7 @@ of_the_descent = _add(
         "handgrad prepare photographs/ data/",
         "handgrad prepare train.zip data/ --size 64 --validation 0.2 --positive cat",
         "handgrad prepare photographs/ data/ --features hog --size 128 --test 0.2",
+        "handgrad prepare photographs/ parts/2 --share 2/8",
     )
 )
 @click.argument("source", type=click.Path(path_type=Path))
@@ -208,6 +223,7 @@ of_the_descent = _add(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order and split.")
 @click.option("--positive", metavar="CLASS", help="The name of class 1.  [default: the second in alphabetical order]")
 @click.option("--limit", type=int, metavar="N", help="Take only N photographs, of both classes alike.")
+@click.option("--share", type=Share(), help="Make only part K of N, to be joined with: handgrad merge.")
 @click.option("--strict", is_flag=True, help="A file that cannot be read is an error, not skipped.")
 @click.option("--npz", is_flag=True, help="Also write train.npz and valid.npz, with arrays X and Y.")
 @as_json
@@ -221,6 +237,31 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     from handgrad.data import prepare
 
     summary = prepare(source, data, progress=True, **options)
+    if as_json:
+        _print_json(summary.to_json())
+    else:
+        click.echo(summary.report())
+        click.echo(
+            f"\nnext: handgrad {f'train {_word(data)} --run RUN' if summary.share is None else 'merge PART... DATA'}"
+        )
+
+
+@handgrad.command(
+    epilog=examples("handgrad merge parts/* data/", "handgrad merge parts/1 parts/2 parts/3 data/ --json")
+)
+@click.argument("parts", metavar="PART...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("data", type=click.Path(path_type=Path))
+@as_json
+def merge(parts: tuple[Path, ...], data: Path, as_json: bool) -> None:
+    """Join what was prepared in shares.
+
+    Each PART is a folder that handgrad prepare --share made, in any order. DATA is the folder to make: the data set
+    that prepare makes without --share. All pixels are read and compared with what was prepared; none is copied, for
+    the arrays of DATA are hard links to those of the parts. The parts are not changed, and may be deleted then.
+    """
+    from handgrad.data import merge
+
+    summary = merge(parts, data, progress=True)
     if as_json:
         _print_json(summary.to_json())
     else:

@@ -54,8 +54,8 @@ class Row:
 @np.errstate(over="ignore", invalid="ignore")  # a cost may be near the end of the range; nan is a disagreement
 def compare(
     neurons: Mapping[str, Neuron],
-    train: Examples,
-    validation: Examples | None = None,
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array] | None = None,
     *,
     epochs: int,
     learning_rate: float,
@@ -71,7 +71,7 @@ def compare(
 
     Args:
         neurons: by name, of equal configuration; the first one is the reference.
-        train: X (n, m) and Y (1, m).
+        train: X (n, m) and Y (1, m), on the host.
         validation: the same, or None.
         epochs: as for `Neuron.fit`, as are learning_rate, initial and progress.
 
@@ -81,8 +81,8 @@ def compare(
     Raises:
         DivergedError: of the neuron that its message names. Other errors are those of `Neuron.fit`.
     """
-    sets = [train] if validation is None else [train, validation]
-    start = initial or Parameters.zeros(len(train[0]))
+    sets = [(np.asarray(X), Y) for X, Y in ([train] if validation is None else [train, validation])]
+    start = initial or Parameters.zeros(len(sets[0][0]))
     rows: list[Row] = []
     for backend, neuron in neurons.items():
         placed = [(neuron.put_inputs(X), neuron.put(Y)) for X, Y in sets]
@@ -97,7 +97,7 @@ def compare(
         if not rows:
             points = start, parameters
             reference, reference_activations = parameters, activations
-            allowed = [_allowed(neuron, point, placed[0], train, learning_rate) for point in points]
+            allowed = [_allowed(neuron, point, placed[0], sets[0], learning_rate) for point in points]
         at_points = [_at(neuron, point, placed[0], learning_rate) for point in points]
         if not rows:
             expected = at_points

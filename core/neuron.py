@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from handgrad import descent, memory
 from handgrad import span as spans
-from handgrad.blocks import VALUES, Blocks, Parts, in_a_file
+from handgrad.blocks import VALUES, Blocks, Joined, Parts, in_a_file
 from handgrad.checks import array, count, examples, number
 from handgrad.descent import History, State, Task
 from handgrad.errors import DataError, HandgradError, UsageError
@@ -278,9 +278,9 @@ class Neuron(ABC):
         """Train, by full-batch gradient descent unless told otherwise: W := W - alpha dW, b := b - alpha db.
 
         Args:
-            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.views` of such; or,
-                with its Y, what `handgrad.weights` makes of both; or this process' `handgrad.share` of such, in which
-                case all processes train together and return the same.
+            X: (n, m), of bytes, integers or floats, which is put on the device once; or `handgrad.blocks.Joined` arrays
+                of bytes; or `handgrad.views` of such; or, with its Y, what `handgrad.weights` makes of both; or this
+                process' `handgrad.share` of such, in which case all processes train together and return the same.
             Y: (1, m), 0 or 1.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
@@ -292,8 +292,9 @@ class Neuron(ABC):
                 by default, the last ones after all epochs are returned.
             span: descend in the span of the examples (`handgrad.span`), which is the same but for rounding; by default,
                 in gradient descent where it takes less work: there are fewer examples than features, and epochs enough.
-            block: leave X, a NumPy array, where it is, in memory or in a memory-mapped file, and put so many examples
-                at a time on the device; 0: never; by default, where a copy of all would not fit in half of the memory.
+            block: leave X, NumPy's or `Joined`, where it is, in memory or in memory-mapped files, and put so many
+                examples at a time on the device; 0: never; by default, where a copy of all would not fit in half of
+                the memory.
             progress: show a bar with the costs on standard error, if that is a terminal.
             resume: go on from there, to the bits of a training that did not stop; all else has to be as it was.
             watch: called now and then, between epochs, with a function that gives the state, to keep and resume from.
@@ -446,14 +447,16 @@ class Neuron(ABC):
 
     def _placed(self, X: Array, block: int | None) -> Array:
         """X on the device, or in blocks where that is asked for or a copy would take more than half of the memory."""
-        if not isinstance(X, np.ndarray):
+        if not isinstance(X, np.ndarray | Joined):
             return self.put_inputs(X)
         if self.reads_bytes and X.dtype == np.uint8:
-            whole = X.size <= VALUES or not in_a_file(X)
+            whole = X.size <= VALUES or not (isinstance(X, Joined) or in_a_file(X))
         else:
             share = 2 * X.size * np.dtype(self.dtype).itemsize / memory.total()
             whole = self._largest(X, [share])[0] <= 1
-        return self.put_inputs(X) if block == 0 or (whole and block is None) else Blocks(X, block)
+        if block or (block is None and not whole):
+            return Blocks(X, block)
+        return self.put_inputs(X if self.device.endswith(ALL) else np.asarray(X))
 
     def _checked(
         self, parameters: Parameters, X: Array, Y: Array | None = None, block: int | None = None
@@ -488,7 +491,7 @@ class Neuron(ABC):
                 f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
             )
         labels = None if Y is None else self._labels(Y, m)
-        if isinstance(X, np.ndarray) or self.device == "cpu":
+        if isinstance(X, np.ndarray) or (self.device == "cpu" and not isinstance(X, Joined)):
             self._check_inputs(X)
         for name, V in ("W", W), ("b", b):
             _check_values(name, self.get(V), self.dtype, UsageError)

@@ -315,7 +315,7 @@ def cross_validate(
     both = dataset.train, dataset.valid
     rows = validation.cross_validate(
         neuron,
-        np.concatenate([examples.X.T for examples in both]).T,
+        np.concatenate([np.asarray(examples.X).T for examples in both]).T,
         np.concatenate([examples.Y for examples in both], axis=1),
         l2=penalties,
         folds=folds,

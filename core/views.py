@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.blocks import VALUES, Blocks, Parts
+from handgrad.blocks import VALUES, Blocks, Joined, Parts
 from handgrad.checks import examples
 from handgrad.errors import UsageError
 from handgrad.processes import ALONE, Processes
@@ -155,7 +155,7 @@ def standardised(X: Array, processes: Processes = ALONE) -> Views:
     """The examples of X with mean 0 and deviation 1 in every feature; a feature that never changes becomes 0.
 
     Args:
-        X: (n, m), a NumPy array, which is read in blocks, or `Views` of one, all of which are counted.
+        X: (n, m), a NumPy array or `Joined` ones, read in blocks, or `Views` of such, all of which are counted.
         processes: that have the other examples, if X is but a share of them.
 
     Raises:
@@ -165,7 +165,7 @@ def standardised(X: Array, processes: Processes = ALONE) -> Views:
     X = examples(X)
     views = X.views if isinstance(X, Views) else (View(),)
     array = X.X if isinstance(X, Views) else X
-    if not isinstance(array, np.ndarray) or any(view.deviation is not None for view in views):
+    if not isinstance(array, np.ndarray | Joined) or any(view.deviation is not None for view in views):
         raise UsageError(f"X is {type(array).__name__}; expected a NumPy array, or views that only mirror one")
     orders = [slice(None) if view.order is None else view.order for view in views]
     of_one, spread = _moments(array, processes)
@@ -176,7 +176,9 @@ def standardised(X: Array, processes: Processes = ALONE) -> Views:
     return Views(array, [replace(view, mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in views])
 
 
-def _moments(X: npt.NDArray[Any], processes: Processes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(
+    X: npt.NDArray[Any] | Joined, processes: Processes
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mean and the variance of each feature, (n,), by two reads."""
     n, m = X.shape
     blocks = Blocks(X, max(1, VALUES // (16 * n)))

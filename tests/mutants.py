@@ -34,6 +34,8 @@ TESTS = {
         ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
         ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
     ],
+    "core/blocks.py": [["test_blocks.py", "-k", "not torch and not jax"]],
+    "core/data/merge.py": [["test_data_merge.py", "-k", "not torch and not jax and not numba and not any_number"]],
     "backends/numpy.py": [["test_neuron.py", *NUMPY], ["test_gradients.py", *NUMPY]],
     "core/store.py": [
         ["test_training.py", "-k", "disk or share or begin or lock"],

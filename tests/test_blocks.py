@@ -6,9 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handgrad import Parameters, UsageError, backends, blocks, memory
-from handgrad.blocks import Blocks, in_a_file
+from handgrad.blocks import Blocks, Joined, in_a_file
+from handgrad.curvature import curvature
+from handgrad.optimizers import SGD
+from handgrad.views import columns, mirrored, standardised
+from handgrad.weights import weighted
 
 
 @pytest.fixture
@@ -83,11 +89,13 @@ def test_the_next_block_of_a_file_is_asked_for_before_this_one_is_given(file, mo
     assert in_a_file(X[:, 3:9])
     assert not in_a_file(np.array(X))
     asked = []
-    monkeypatch.setattr(Blocks, "_ask_for", lambda _, block: asked.append(block.shape[1]))
+    monkeypatch.setattr(Blocks, "_ask_for", lambda _, *asks: asked.append(asks[0].shape[1]))
     seen = [(which.start, list(asked)) for _, which in Blocks(X, 15)]
     assert seen == [(0, [15]), (15, [15, 7]), (30, [15, 7])]
     list(Blocks(np.array(X), 15))
     assert asked == [15, 7]
+    seen = [(which.start, list(asked[2:])) for _, which in Blocks(Joined([X[:, :20], np.array(X), X[:, 20:]]), 15)]
+    assert seen == [(0, [5]), (15, [5]), (20, [5]), (35, [5]), (50, [5, 15]), (57, [5, 15, 2]), (72, [5, 15, 2])]
 
 
 def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
@@ -101,8 +109,9 @@ def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
             asked.append((advice, start, length))
             found_file.madvise(advice, start, length)
 
-    found_file = found.mapping.file
-    found.mapping = found.mapping._replace(file=File())
+    mapping = blocks._mapping(X)
+    found_file = mapping.file
+    monkeypatch.setattr(blocks, "_mapping", lambda block: None if block is None else mapping._replace(file=File()))
     for _, which in found:
         if which.stop < 38:
             advice, start, length = asked[-1]
@@ -111,6 +120,122 @@ def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
             assert start % mmap.PAGESIZE == 0
             assert start <= first < start + mmap.PAGESIZE
             assert start + length == first + 5000 * min(7, 38 - which.stop)
+
+
+NUMBERS = st.shared(st.lists(st.integers(0, 5), min_size=1, max_size=5), key="widths")
+"""Of examples in each of the arrays that are joined."""
+
+
+@st.composite
+def some_of(draw, m):
+    """What may stand in X[:, which]."""
+    inside = st.integers(0, m - 1) if m else st.nothing()
+    slices = st.slices(m)
+    return draw(
+        st.one_of(slices, st.lists(inside, max_size=9).map(lambda i: np.array(i, np.intp)), inside) if m else slices
+    )
+
+
+@given(widths=NUMBERS, which=NUMBERS.flatmap(lambda widths: some_of(sum(widths))))
+def test_joined_arrays_have_the_examples_of_one(widths, which):
+    X = np.arange(3 * sum(widths), dtype=np.uint8).reshape(-1, 3).T
+    parts = np.split(X, np.cumsum(widths[:-1]), axis=1)
+    joined = Joined(parts)
+    assert (joined.shape, joined.ndim, joined.dtype, joined.size) == (X.shape, 2, X.dtype, X.size)
+    np.testing.assert_array_equal(np.asarray(joined), X)
+    found = joined[:, which]
+    assert found.shape == X[:, which].shape
+    np.testing.assert_array_equal(np.asarray(found), X[:, which])
+    if isinstance(which, slice) and which.step in (None, 1):
+        views = found.arrays if isinstance(found, Joined) else [found]
+        assert all(view.base is not None and np.may_share_memory(view, X) for view in views if view.size)
+
+
+def test_joined_arrays_are_copied_with_each_example_contiguous(rng):
+    joined = Joined([rng.integers(0, 256, (m, 7), np.uint8).T for m in (4, 3)])
+    assert np.asarray(joined).T.flags.c_contiguous
+    assert columns(joined, np.array([5, 1, 3])).T.flags.c_contiguous
+    assert np.asarray(joined, np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match="leave to copy"):
+        np.asarray(joined, copy=False)
+
+
+@pytest.mark.parametrize("which", [7, -1, [0, 7], [True] * 7, [0.0]], ids=str)
+def test_of_joined_arrays_only_whole_examples_that_are_there_are_given(which):
+    joined = Joined([np.zeros((5, 4), np.uint8), np.zeros((5, 3), np.uint8)])
+    with pytest.raises(IndexError, match="expected numbers of examples, from 0 to 6"):
+        joined[:, which]
+    with pytest.raises(IndexError, match=r"expected X\[:, which\]"):
+        joined[2:, 0]
+
+
+def test_no_block_lies_in_two_arrays(rng):
+    parts = [rng.integers(0, 256, (m, 6), np.uint8).T for m in (5, 0, 1, 4)]
+    found = list(Blocks(Joined(parts), 2))
+    assert [(which.start, which.stop) for _, which in found] == [(0, 2), (2, 4), (4, 5), (5, 6), (6, 8), (8, 10)]
+    assert all(any(np.shares_memory(x, part) for part in parts) for x, _ in found)
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in found], axis=1), np.concatenate(parts, axis=1))
+
+
+@pytest.fixture
+def joined(file, tmp_path):
+    """X of `file` in three files, one of which is empty."""
+    X = np.load(file[0])
+    for k, rows in enumerate((X[:11], X[:0], X[11:])):
+        np.save(tmp_path / f"{k}.npy", rows)
+    return Joined([np.load(tmp_path / f"{k}.npy", mmap_mode="r").T for k in range(3)])
+
+
+def test_joined_arrays_give_the_bits_of_one(backend, dtype, file, joined):
+    X, Y = np.load(file[0]).T, file[1]
+    neuron, P = backend(input_scale=1 / 255, dtype=dtype, l2=0.01), Parameters.random(500, 2)
+    for method in neuron.cost, neuron.accuracy, neuron.gradients, lambda P, X, _: neuron.predict_proba(P, X):
+        np.testing.assert_equal(method(P, joined, Y), method(P, X, Y))
+    for options in {"learning_rate": 0.1}, {"learning_rate": 0.1, "span": True}, {"optimizer": SGD(0.1, batch=8)}:
+        (A, of_joined), (B, of_one) = (neuron.fit(x, Y, epochs=5, validation=(x, Y), **options) for x in (joined, X))
+        np.testing.assert_array_equal(A.W, B.W)
+        np.testing.assert_array_equal(of_joined.validation_cost, of_one.validation_cost)
+    weights = np.where(np.arange(37) % 3, 1.0, 2.0)
+    np.testing.assert_equal(neuron.cost(P, *weighted(joined, Y, weights)), neuron.cost(P, *weighted(X, Y, weights)))
+    assert curvature(neuron, joined) == curvature(neuron, X)
+
+
+def test_joined_arrays_can_be_mirrored_and_standardised(backend, file, joined):
+    X, Y, found = np.load(file[0]).T, np.tile(file[1], 2), []
+    for x in joined, X:
+        seen = standardised(mirrored(x, (10, 10, 5)))
+        found.append(backend().fit(seen, Y, epochs=5, learning_rate=0.1, validation=(seen.of(x), file[1])))
+    (A, of_joined), (B, of_one) = found
+    np.testing.assert_allclose(A.W, B.W, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(of_joined.validation_cost, of_one.validation_cost, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 10, 36])
+def test_joined_arrays_in_blocks_give_the_sums_of_one(backend, dtype, file, joined, width, monkeypatch):
+    X, Y = np.load(file[0]).T, file[1]
+    neuron = backend(input_scale=1 / 255, dtype=dtype)
+    options = dict(epochs=7, learning_rate=0.1, initial=Parameters.random(500, 2))
+    P, history = neuron.fit(X, Y, validation=(X, Y), **options)
+    monkeypatch.setattr(Joined, "__array__", never_copied)
+    Q, in_blocks = neuron.fit(joined, Y, validation=(joined, Y), block=width, **options)
+    u = np.finfo(dtype).eps
+    np.testing.assert_allclose(in_blocks.train_cost, history.train_cost, rtol=50 * u)
+    np.testing.assert_allclose(in_blocks.validation_cost, history.validation_cost, rtol=50 * u)
+    np.testing.assert_allclose(Q.W, P.W, atol=100 * u * abs(P.W).max())
+
+
+def never_copied(self, *_, **__):
+    raise AssertionError("joined arrays were copied into one")
+
+
+def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file, joined, monkeypatch):
+    neuron = pytest.importorskip("handgrad.backends.numba").Neuron(input_scale=1 / 255)
+    Y, P = file[1], Parameters.random(500, 3)
+    copied = neuron.gradients(P, joined, Y)
+    monkeypatch.setattr(blocks, "VALUES", 5000)
+    monkeypatch.setattr("handgrad.neuron.VALUES", 5000)
+    monkeypatch.setattr(Joined, "__array__", never_copied)
+    np.testing.assert_allclose(neuron.gradients(P, joined, Y).dW, copied.dW, rtol=1e-4)
 
 
 def test_a_block_of_fewer_than_no_examples_is_refused(backend, file):

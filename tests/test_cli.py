@@ -533,6 +533,8 @@ def test_every_command_ends_by_naming_the_likely_next_one(command, data, trained
     (tmp_path / "mine.py").write_text(GRADIENT)
     for words in (
         ["prepare", pictures, tmp_path / "d", "--size", "4"],
+        ["prepare", pictures, tmp_path / "p", "--size", "4", "--share", "1/1"],
+        ["merge", tmp_path / "p", tmp_path / "m"],
         ["train", data, "--run", tmp_path / "r", "--epochs", "3"],
         ["evaluate", trained, data],
         ["predict", trained, picture],

@@ -113,7 +113,9 @@ def test_the_hash_is_of_shapes_pixels_and_labels(source, tmp_path):
     for split in ("train", "valid"):
         pixels, labels = (np.load(tmp_path / "data" / split / f"{name}.npy") for name in ("pixels", "labels"))
         digest.update(f"{split} {pixels.shape}".encode())
-        digest.update(hashlib.sha256(pixels.tobytes()).digest() + hashlib.sha256(labels.tobytes()).digest())
+        for array in pixels, labels:
+            rows = b"".join(hashlib.sha256(row.tobytes()).digest() for row in array)
+            digest.update(hashlib.sha256(rows).digest())
     assert summary.hash == Dataset.open(tmp_path / "data").hash == digest.hexdigest()
 
 
@@ -180,7 +182,7 @@ def test_what_cannot_be_read_is_skipped_named_and_counted(source, tmp_path):
     summary = prepare(source, tmp_path / "data", size=4)
     assert {each.name for each in summary.skipped} == {"cat.3.png", "dog.5.png", "notes.txt"}
     assert summary.skipped_by_reason() == {"not named as an image": 1, "not an image": 1, "damaged": 1}
-    assert summary.counts == {"train": (8, 16), "valid": (1, 3)}  # floor(9 / 5) and floor(19 / 5)
+    assert summary.counts == {"train": (8, 15), "valid": (1, 4)}  # of (8, 16) and (2, 4), which are 10 and 20 in fifths
     assert "cat.3.png: not an image" in summary.report()
     entries = {entry["path"]: entry for entry in manifest_of(tmp_path / "data")}
     assert len(entries) == 31
@@ -196,6 +198,15 @@ def test_what_cannot_be_read_is_skipped_named_and_counted(source, tmp_path):
     }
     assert entries["dog.0.png"]["status"] == "used"
     assert (entries["dog.0.png"]["width"], entries["dog.0.png"]["height"]) == (20, 16)
+
+
+def test_an_unreadable_photograph_leaves_all_others_where_they_are(source, tmp_path):
+    prepare(source, tmp_path / "before", size=4, test=0.2)
+    spoil(source)
+    prepare(source, tmp_path / "after", size=4, test=0.2)
+    for split in "train", "valid", "test":
+        left = [name for name in used(tmp_path / "before", split) if name not in ("cat.3.png", "dog.5.png")]
+        assert used(tmp_path / "after", split) == left
 
 
 def test_a_damaged_or_encrypted_file_in_a_zip_is_skipped(source, tmp_path):

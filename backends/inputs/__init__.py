@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from handgrad.blocks import Joined
 from handgrad.neuron import Parameters, portable
 
 AXIS = "examples"
@@ -150,18 +151,18 @@ def _added(V: Any) -> Any:
 def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE, *, bytes_too: bool = False) -> jax.Array:
     """V on a mesh, as dtype (or bytes as they are): of a NumPy array each process reads what its own devices hold."""
     if not (isinstance(V, jax.Array) and V.is_fully_replicated and V.sharding.device_set == set(mesh.devices.flat)):
-        source = np.asarray(V)
+        source = V if isinstance(V, Joined) else np.asarray(V)
         sharding = NamedSharding(mesh, spec)
         V = jax.make_array_from_callback(source.shape, sharding, lambda at: portable(np.asarray(source[at]), dtype))
     placed: jax.Array = V
     return placed if bytes_too and placed.dtype == np.uint8 else placed.astype(dtype)
 
 
-def sharded(X: npt.NDArray[Any], mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
+def sharded(X: npt.NDArray[Any] | Joined, mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
     """X (n, m) over a mesh, as dtype; or, with `rows`, as `Inputs`, with bytes as they are."""
     even = X.shape[1] - X.shape[1] % mesh.size
 
-    def part(x: npt.NDArray[Any], *, cut: bool) -> Any:
+    def part(x: Any, *, cut: bool) -> Any:
         if not x.size:
             return None
         if rows:

@@ -6,12 +6,17 @@
     train/labels.npy   (m,) uint8, 0 or 1        valid/labels.npy        the same in test/
     dataset.json       classes, size, features, counts, how it was made, hash
     manifest.jsonl     one line per file seen, the used ones of a split in the order of its rows
+
+One that was merged has ``pixels-1.npy``, ``pixels-2.npy`` ... in place of ``pixels.npy``, and the rows of each in
+dataset.json; a part of one says there what it is a part of.
 """
 
+import errno
 import hashlib
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from handgrad.blocks import Joined
 from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.features import Features
 from handgrad.data.npy import GrowingNpy
@@ -31,22 +37,25 @@ _REMEDY = "make it again with: handgrad prepare"
 
 
 class Examples(NamedTuple):
-    """One split: X (n, m) uint8, one column per example, read only and read from disk as needed; Y (1, m) uint8."""
+    """One split: X (n, m) uint8, one column per example, read only and read from disk as needed; Y (1, m) uint8.
 
-    X: NDArray[np.uint8]
+    X of a merged data set is several arrays, `Joined`.
+    """
+
+    X: NDArray[np.uint8] | Joined
     Y: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that ``prepare`` wrote.
+    """A data set that ``prepare`` or ``merge`` wrote.
 
     Attributes:
         path: its folder.
         classes: names of class 0 and class 1.
         size: (h, w, c) of an example; n = h w c.
         features: what of a photograph an example is.
-        hash: sha256 of the shape, pixels and labels of all splits: equal exactly when the examples are.
+        hash: sha256 of the shape, pixels and labels of all splits: equal exactly when the examples and their order are.
         train: the examples to learn from.
         valid: the examples kept for validation, perhaps none (m = 0): to choose by.
         test: the examples kept apart until all is chosen, perhaps none.
@@ -66,19 +75,21 @@ class Dataset:
         """Opens a data set, checking that its files agree with each other; pixels stay on disk.
 
         Raises:
-            DataError: a file is missing, damaged or contradicts dataset.json, or a later format.
+            DataError: a file is missing, damaged or contradicts dataset.json, or a later format; or it is only a part.
         """
         path = Path(path)
-        about = _read_description(path / "dataset.json")
-        size = (about["size"][0], about["size"][1], about["size"][2])
-        features = _features(path / "dataset.json", about)
-        train, valid = (_read_examples(path / split, size, about["counts"][split]) for split in SPLITS)
-        if "test" in about["counts"]:
-            test = _read_examples(path / "test", size, about["counts"]["test"])
-        else:
-            test = Examples(train.X[:, :0], train.Y[:, :0])
-        classes = about["classes"][0], about["classes"][1]
-        return cls(path, classes, size, features, about["hash"], train, valid, test)
+        about = read_description(path)
+        if "part" in about:
+            k, n = about["part"]["share"]
+            raise DataError(
+                f"{path}: is part {k} of {n} of a data set; expected a whole one; "
+                "join the parts with: handgrad merge PART... DATA"
+            )
+        classes, size, features = shown_by(path, about)
+        splits = {split: read_examples(path, split, about) for split in about["counts"]}
+        train = splits["train"]
+        test = splits.get("test", Examples(train.X[:, :0], train.Y[:, :0]))
+        return cls(path, classes, size, features, about["hash"], train, splits["valid"], test)
 
     def names(self, split: Split) -> list[str]:
         """Where each example of a split came from, in the order of its columns.
@@ -88,19 +99,15 @@ class Dataset:
         """
         if split not in (*SPLITS, "test"):
             raise UsageError(f"split: found {split!r}; expected 'train', 'valid' or 'test'")
-        manifest, names = self.path / "manifest.jsonl", []
-        try:
-            with manifest.open(encoding="utf-8") as file:
-                for line in file:
-                    entry = json.loads(line)
-                    if entry["status"] == "used" and entry["split"] == split:
-                        names.append(str(entry["path"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{manifest}: cannot be read: {reason_of(error)}; {_REMEDY}") from None
-        m = getattr(self, split).Y.shape[1]
-        if len(names) != m:
-            raise DataError(f"{manifest}: names {len(names):,} {split} examples; expected {m:,}; {_REMEDY}")
-        return names
+        used = read_manifest(self.path, {split: getattr(self, split).Y.shape[1]})[0]
+        return [entry.name for entry in used[split]]
+
+
+class Used(NamedTuple):
+    """A line of the manifest: where an example came from, and its (width, height) before it was resized, in pixels."""
+
+    name: str
+    size: tuple[int, int]
 
 
 class DatasetWriter:
@@ -128,9 +135,9 @@ class DatasetWriter:
                 self._labels[split] = files.enter_context(GrowingNpy(folder / split / "labels.npy", ()))
             self._files = files.pop_all()
 
-    def add(self, example: Example) -> None:
-        """Appends an example to its split."""
-        self._pixels[example.split].append(example.pixels)
+    def add(self, example: Example) -> bytes:
+        """Appends an example to its split, and returns the sha256 of its pixels."""
+        digest = self._pixels[example.split].append(example.pixels)
         self._labels[example.split].append(np.array(example.label, np.uint8))
         self.counts[example.split][example.label] += 1
         self._note(
@@ -143,26 +150,28 @@ class DatasetWriter:
             height=example.height,
             **{"class": self.classes[example.label]},
         )
+        return digest
 
     def skip(self, skipped: Skipped) -> None:
         """Notes a file that gave no example."""
         self._note(path=skipped.name, status="skipped", reason=skipped.reason, **{"class": skipped.class_name})
 
-    def finish(self, **origin: object) -> str:
+    def finish(self, part: Mapping[str, object] | None = None, **origin: object) -> str:
         """Completes the files.
 
         Args:
+            part: what it is a part of, if it is one, noted in dataset.json with the sha256 of each array.
             origin: how the data set was made, noted in dataset.json.
 
         Returns:
             The hash.
         """
         self._files.close()
-        digest = hashlib.sha256()
-        for split in self.counts:
-            pixels, labels = self._pixels[split], self._labels[split]
-            digest.update(f"{split} {(pixels.rows, *self.size)}".encode())
-            digest.update(pixels.sha256.digest() + labels.sha256.digest())
+        arrays = {
+            f"{split}/{name}.npy": file.sha256.digest()
+            for split in self.counts
+            for name, file in (("pixels", self._pixels[split]), ("labels", self._labels[split]))
+        }
         about = {
             "format": FORMAT,
             "classes": self.classes,
@@ -170,11 +179,13 @@ class DatasetWriter:
             "features": self.features.kind,
             "photograph": self.features.photograph,
             "counts": self.counts,
-            "hash": digest.hexdigest(),
+            "hash": content_hash(self.counts, self.size, arrays),
             **origin,
         }
-        (self.folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        return digest.hexdigest()
+        if part is not None:
+            about["part"] = {**part, "arrays": {name: digest.hex() for name, digest in arrays.items()}}
+        write_description(self.folder, about)
+        return str(about["hash"])
 
     def __enter__(self) -> "DatasetWriter":
         return self
@@ -189,7 +200,27 @@ class DatasetWriter:
         self._manifest.write(json.dumps(blank | entry) + "\n")
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def content_hash(counts: Mapping[Split, Sequence[int]], size: tuple[int, int, int], arrays: Mapping[str, bytes]) -> str:
+    """What `Dataset.hash` is; ``arrays`` holds of "train/pixels.npy" ... the sha256 of the sha256 of each row."""
+    digest = hashlib.sha256()
+    for split, of_each in counts.items():
+        digest.update(f"{split} {(sum(of_each), *size)}".encode())
+        digest.update(arrays[f"{split}/pixels.npy"] + arrays[f"{split}/labels.npy"])
+    return digest.hexdigest()
+
+
+def write_description(folder: Path, about: Mapping[str, object]) -> None:
+    """Writes dataset.json."""
+    (folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What dataset.json says, after the types of what is needed were found good.
+
+    Raises:
+        DataError: it is missing, damaged, or of a later format.
+    """
+    path = folder / "dataset.json"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -207,7 +238,10 @@ def _read_description(path: Path) -> dict[str, Any]:
         "hash": version == FORMAT and isinstance(about.get("hash"), str),
         "counts": version == FORMAT
         and isinstance(about.get("counts"), dict)
+        and about["counts"].keys() <= {*SPLITS, "test"}
         and all(_is_list(about["counts"], split, int, 2) for split in (*SPLITS, *about["counts"])),
+        "rows": version == FORMAT and ("rows" not in about or _are_rows(about["rows"], about["counts"])),
+        "part": version == FORMAT and ("part" not in about or _is_part(about["part"])),
     }
     for key, holds in expected.items():
         if not holds:
@@ -216,13 +250,69 @@ def _read_description(path: Path) -> dict[str, Any]:
     return dict(about)
 
 
-def _features(path: Path, about: dict[str, Any]) -> Features:
-    """As they were before there was a choice, where nothing is said."""
-    size = about["size"]
+def shown_by(folder: Path, about: dict[str, Any]) -> tuple[tuple[str, str], tuple[int, int, int], Features]:
+    """Classes, size and features; these as they were before there was a choice, where nothing is said.
+
+    Raises:
+        DataError: there are no such features.
+    """
+    (zero, one), (height, width, channels) = about["classes"], about["size"]
+    size = height, width, channels
     try:
-        return Features.read(about.get("features", "pixels"), about.get("photograph", size[:2]), tuple(size))
+        features = Features.read(about.get("features", "pixels"), about.get("photograph", [height, width]), size)
     except ValueError as error:
-        raise DataError(f"{path}: found {error}; {_REMEDY}") from None
+        raise DataError(f"{folder / 'dataset.json'}: found {error}; {_REMEDY}") from None
+    return (zero, one), size, features
+
+
+def read_manifest(folder: Path, counts: Mapping[Split, int]) -> tuple[dict[Split, list[Used]], list[Skipped]]:
+    """What manifest.jsonl says: of some splits the examples, in the order of their rows; and the files that gave none.
+
+    Args:
+        folder: the data set's.
+        counts: how many examples each of the splits has.
+
+    Raises:
+        DataError: it is missing, damaged, or names another number of examples.
+    """
+    path = folder / "manifest.jsonl"
+    used: dict[Split, list[Used]] = {split: [] for split in counts}
+    skipped = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for entry in map(json.loads, file):
+                if entry["status"] == "skipped":
+                    skipped.append(Skipped(str(entry["path"]), str(entry["reason"]), entry["class"]))
+                elif entry["split"] in used:
+                    used[entry["split"]].append(Used(str(entry["path"]), (int(entry["width"]), int(entry["height"]))))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {reason_of(error)}; {_REMEDY}") from None
+    for split, m in counts.items():
+        if len(used[split]) != m:
+            raise DataError(f"{path}: names {len(used[split]):,} {split} examples; expected {m:,}; {_REMEDY}")
+    return used, skipped
+
+
+def _are_rows(rows: object, counts: Mapping[str, list[int]]) -> bool:
+    """Whether they are whole numbers of rows of as many arrays in each split, and add up."""
+    if not isinstance(rows, dict) or rows.keys() != counts.keys():
+        return False
+    arrays = len(rows["train"]) if isinstance(rows["train"], list) else 0
+    return arrays > 0 and all(
+        _is_list(rows, split, int, arrays) and min(rows[split]) >= 0 and sum(rows[split]) == sum(counts[split])
+        for split in rows
+    )
+
+
+def _is_part(part: object) -> bool:
+    return (
+        isinstance(part, dict)
+        and _is_list(part, "share", int, 2)
+        and 1 <= part["share"][0] <= part["share"][1]
+        and _is_list(part, "found", int, 2)
+        and isinstance(part.get("names"), str)
+        and isinstance(part.get("arrays"), dict)
+    )
 
 
 def _is_list(about: object, key: str, kind: type, length: int) -> bool:
@@ -230,9 +320,20 @@ def _is_list(about: object, key: str, kind: type, length: int) -> bool:
     return isinstance(values, list) and len(values) == length and all(type(value) is kind for value in values)
 
 
-def _read_examples(folder: Path, size: tuple[int, int, int], counts: list[int]) -> Examples:
+def read_examples(path: Path, split: Split, about: Mapping[str, Any]) -> Examples:
+    """A split of the data set in a folder that is so described.
+
+    Raises:
+        DataError: a file is missing, damaged or not as it is described.
+    """
+    folder, size, counts = path / split, about["size"], about["counts"][split]
     m = sum(counts)
-    pixels = _map_bytes(folder / "pixels.npy", (m, *size))
+    rows = about["rows"][split] if "rows" in about else [m]
+    names = [f"pixels-{k}.npy" for k in range(1, len(rows) + 1)] if "rows" in about else ["pixels.npy"]
+    arrays = [
+        _map_bytes(folder / name, (k, *size)).reshape(k, math.prod(size)).T for name, k in zip(names, rows, strict=True)
+    ]
+    arrays = [array for array in arrays if array.size] or arrays[:1]
     labels = np.array(_map_bytes(folder / "labels.npy", (m,)))
     found = [int((labels == label).sum()) for label in (0, 1)]
     if found != counts:
@@ -240,7 +341,7 @@ def _read_examples(folder: Path, size: tuple[int, int, int], counts: list[int]) 
             f"{folder / 'labels.npy'}: found {found[0]:,} zeros, {found[1]:,} ones and {m - sum(found):,} others; "
             f"expected {counts[0]:,} zeros and {counts[1]:,} ones; {_REMEDY}"
         )
-    return Examples(pixels.reshape(m, math.prod(size)).T, labels[np.newaxis])
+    return Examples(arrays[0] if len(arrays) == 1 else Joined(arrays), labels[np.newaxis])
 
 
 def _map_bytes(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -249,6 +350,8 @@ def _map_bytes(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     except FileNotFoundError:
         raise DataError(f"{path}: not found; {_REMEDY}") from None
     except (OSError, ValueError, EOFError) as error:
+        if getattr(error, "errno", None) == errno.EMFILE:
+            raise UsageError(f"{path}: is one file too many to be open; allow more with: ulimit -n 65536") from None
         raise DataError(f"{path}: cannot be read: {reason_of(error)}; {_REMEDY}") from None
     if not isinstance(array, np.memmap):
         raise DataError(f"{path}: found an archive; expected one array; {_REMEDY}")

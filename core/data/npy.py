@@ -1,11 +1,16 @@
-"""An .npy file of bytes that grows row by row, so that no more than one row is in memory."""
+"""An .npy file of bytes that grows row by row, so that no more than one row is in memory; and what its rows are."""
 
 import hashlib
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from handgrad.data.parallel import ordered_map
+
+BLOCK_BYTES = 1 << 20
 
 
 class GrowingNpy:
@@ -15,7 +20,7 @@ class GrowingNpy:
 
     Attributes:
         rows: how many were written.
-        sha256: of the rows' bytes, without the header.
+        sha256: of the sha256 of each row.
     """
 
     def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
@@ -25,14 +30,16 @@ class GrowingNpy:
         self._file = path.open("wb")
         self._write_header()
 
-    def append(self, row: NDArray[np.uint8]) -> None:
-        """Adds one row, of shape ``row_shape``."""
+    def append(self, row: NDArray[np.uint8]) -> bytes:
+        """Adds one row, of shape ``row_shape``, and returns its sha256."""
         if row.shape != self.row_shape or row.dtype != np.uint8:
             raise ValueError(f"found a row {row.shape} {row.dtype}; expected {self.row_shape} uint8")
         data = row.tobytes()
         self._file.write(data)
-        self.sha256.update(data)
+        digest = hashlib.sha256(data).digest()
+        self.sha256.update(digest)
         self.rows += 1
+        return digest
 
     def __enter__(self) -> "GrowingNpy":
         return self
@@ -48,3 +55,14 @@ class GrowingNpy:
     def _write_header(self) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": (self.rows, *self.row_shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def row_digests(rows: NDArray[np.uint8]) -> Generator[bytes]:
+    """The sha256 of each row of an array (m, ...), on all cores."""
+    width = max(1, BLOCK_BYTES * len(rows) // max(1, rows.nbytes))
+
+    def digests(start: int) -> list[bytes]:
+        return [hashlib.sha256(row.tobytes()).digest() for row in rows[start : start + width]]
+
+    for _, some in ordered_map(digests, range(0, len(rows), width)):
+        yield from some

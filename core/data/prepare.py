@@ -1,19 +1,22 @@
 """From photographs, or arrays, to a data set on disk."""
 
 import hashlib
+import itertools
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+import PIL
 from tqdm import tqdm
 
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
+from handgrad.data.duplicates import Duplicates
 from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.features import Features
 from handgrad.data.parallel import ordered_map
@@ -41,6 +44,7 @@ class _Plan(NamedTuple):
     total: int
     items: Generator[Example | Skipped]
     origin: dict[str, object]
+    part: dict[str, object] | None = None
 
 
 def prepare(
@@ -54,6 +58,7 @@ def prepare(
     seed: int = 0,
     positive: str | None = None,
     limit: int | None = None,
+    share: tuple[int, int] | None = None,
     strict: bool = False,
     npz: bool = False,
     progress: bool = False,
@@ -61,9 +66,13 @@ def prepare(
     """Makes a data set of two classes, on all cores, in memory that grows by a few hundred bytes an example.
 
     Photographs are taken in a random order in which every prefix is stratified, decoded and resized as by
-    ``read_photograph``, and split: of each class, floor(test c) of its c readable photographs are for the test, and of
-    the r others floor(r validation / (1 - test)) for validation. Arrays (see ``open_arrays``) keep their size, their
-    split and their order.
+    ``read_photograph``, and split: of each class, floor(test c) of its c photographs are for the test, and of the r
+    others floor(r validation / (1 - test)) for validation. That counts those that turn out to be unreadable: the place
+    in the order decides, so that they leave all others where they are. Arrays (see ``open_arrays``) keep their size,
+    their split and their order.
+
+    With a share (K, N), what is made is a part, by itself no data set: of N stretches of the order, alike in length,
+    the K-th. ``merge`` joins all parts to the very data set that is made without.
 
     Args:
         source: a folder or a zip with ``class.anything.jpg`` files or with one subfolder per class; or a folder
@@ -76,6 +85,7 @@ def prepare(
         seed: of the random order of photographs.
         positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
         limit: take only so many photographs, readable or not.
+        share: K and N, to make part K of N, 1 <= K <= N, of the data set that all other arguments describe.
         strict: a file that would be skipped is an error.
         npz: also write article 1's train.npz and valid.npz into ``data``.
         progress: show a progress bar on stderr, if that is a terminal.
@@ -85,33 +95,35 @@ def prepare(
 
     Raises:
         UsageError: an argument is out of range or does not apply, source is absent, data is taken.
-        DataError: the source has no two classes, a class has no readable photograph, an array is wrong.
+        DataError: the source has no two classes, a class has no readable photograph to train on (which a part may
+            lack), an array is wrong.
         MissingExtraError: source is HDF5 and h5py is not installed, or features are "hog" and scikit-image is not.
     """
     started = time.perf_counter()
     source, data = Path(source), Path(data)
     if validation is None and not holds_arrays(source):
         validation = DEFAULT_VALIDATION
-    _check(source, size, validation, test, seed, limit)
+    _check(source, size, validation, test, seed, limit, share)
     if npz and (test or features not in (None, "pixels")):
         raise UsageError(
             "npz: found it beside test or features; article 1's files have pixels to train and to validate on"
         )
+    if npz and share:
+        raise UsageError("npz: found it beside share; a part is no data set yet; leave it out")
     if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     skipped: list[Skipped] = []
     sizes: list[tuple[int, int]] = []
-    seen: dict[Split, dict[bytes, str]] = {split: {} for split in (*SPLITS, "test")}
+    duplicates = Duplicates()
     with (
-        _planned(source, size, validation, test, features, seed, positive, limit) as plan,
+        _planned(source, size, validation, test, features, seed, positive, limit, share) as plan,
         new_folder(data) as folder,
     ):
         bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
         with quiet_pillow(), _writer(folder, plan) as writer, closing(plan.items), bar:
             for item in plan.items:
                 if isinstance(item, Example):
-                    writer.add(item)
-                    seen[item.split].setdefault(hashlib.sha256(item.pixels.tobytes()).digest(), item.name)
+                    duplicates.add(item.split, writer.add(item), item.name)
                     sizes.append((item.width, item.height))
                     bar.update()
                     continue
@@ -120,12 +132,9 @@ def prepare(
                 writer.skip(item)
                 skipped.append(item)
             counts = {split: (zeros, ones) for split, (zeros, ones) in writer.counts.items()}
-            for name, count in zip(plan.classes, counts["train"], strict=True):
-                if count == 0:
-                    unread = f"; skipped {skipped[0].name}: {skipped[0].reason}" if skipped else ""
-                    few = "" if limit is None else f" with limit {limit}"
-                    raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
-            content = writer.finish(**plan.origin)
+            if share is None:
+                must_be_trainable(source, plan.classes, counts, skipped, limit)
+            content = writer.finish(plan.part, **plan.origin)
         if npz:
             for split in SPLITS:
                 write_npz(folder / split / "pixels.npy", folder / split / "labels.npy", folder / f"{split}.npz")
@@ -140,16 +149,27 @@ def prepare(
         features=plan.features,
         sizes=Sizes.of(sizes, (width, height)),
         skipped=tuple(skipped),
-        duplicates=tuple(
-            (name, seen[other][same])
-            for split, other in combinations(seen, 2)
-            for same, name in seen[split].items()
-            if same in seen[other]
-        ),
+        duplicates=duplicates.pairs(),
         hash=content,
         bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - started,
+        share=share,
     )
+
+
+def must_be_trainable(
+    source: Path,
+    classes: tuple[str, str],
+    counts: Mapping[Split, Sequence[int]],
+    skipped: Sequence[Skipped],
+    limit: int | None,
+) -> None:
+    """Raise a DataError where a class has no example to train on."""
+    for name, count in zip(classes, counts["train"], strict=True):
+        if count == 0:
+            unread = f"; skipped {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+            few = "" if limit is None else f" with limit {limit}"
+            raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
 
 
 def _writer(folder: Path, plan: _Plan) -> DatasetWriter:
@@ -157,21 +177,29 @@ def _writer(folder: Path, plan: _Plan) -> DatasetWriter:
 
 
 def _check(
-    source: Path, size: int | None, validation: float | None, test: float | None, seed: int, limit: int | None
+    source: Path,
+    size: int | None,
+    validation: float | None,
+    test: float | None,
+    seed: int,
+    limit: int | None,
+    share: tuple[int, int] | None,
 ) -> None:
     if not source.exists():
         raise UsageError(f"{source}: not found; expected a folder or a zip of photographs, or a folder of arrays")
     if size is not None and not (size >= 1 and size * size <= MAX_PIXELS):
         raise UsageError(f"size: found {size}; expected 1 to {int(MAX_PIXELS**0.5):,} pixels")
-    for name, share in ("validation", validation), ("test", test):
-        if share is not None and not 0 <= share < 1:
-            raise UsageError(f"{name}: found {share}; expected a share from 0 to below 1, as 0.2")
+    for name, apart in ("validation", validation), ("test", test):
+        if apart is not None and not 0 <= apart < 1:
+            raise UsageError(f"{name}: found {apart}; expected a share from 0 to below 1, as 0.2")
     if (validation or 0) + (test or 0) >= 1:
         raise UsageError(f"test: found {test} beside validation {validation}; expected to keep some to train on")
     if seed < 0:
         raise UsageError(f"seed: found {seed}; expected 0 or more")
     if limit is not None and limit < 1:
         raise UsageError(f"limit: found {limit}; expected 1 or more")
+    if share is not None and not 1 <= share[0] <= share[1]:
+        raise UsageError(f"share: found {share[0]}/{share[1]}; expected K/N with K from 1 to N, as 2/8")
 
 
 @contextmanager
@@ -184,6 +212,7 @@ def _planned(
     seed: int,
     positive: str | None,
     limit: int | None,
+    share: tuple[int, int] | None,
 ) -> Iterator[_Plan]:
     if holds_arrays(source):
         for name, value in {
@@ -192,6 +221,7 @@ def _planned(
             "test": test,
             "features": features,
             "limit": limit,
+            "share": share and f"{share[0]}/{share[1]}",
         }.items():
             if value is not None:
                 raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")
@@ -210,6 +240,7 @@ def _planned(
             test or 0.0,
             seed,
             limit,
+            share,
         )
 
 
@@ -227,23 +258,27 @@ def _plan_photographs(
     test: float,
     seed: int,
     limit: int | None,
+    share: tuple[int, int] | None,
 ) -> _Plan:
     # Grouped by name, not by label: positive changes labels and leaves the split as it is.
     groups = [[file for file in found.files if file.class_name == name] for name in found.classes]
-    files = stratified_order(groups, seed)[:limit]
-    shares = Fraction(str(validation)), Fraction(str(test))
+    kept_apart = Fraction(str(validation)), Fraction(str(test))
+    order = stratified_order(groups, seed)[:limit]
+    k, n = share or (1, 1)
+    first, last = (len(order) * i // n for i in (k - 1, k))  # a stretch: the parts in order are the whole in order
+    before = Counter(file.class_name for file in order[:first])
+    places = {name: itertools.count(before[name]) for name in classes}
 
     def items() -> Generator[Example | Skipped]:
-        yield from found.skipped
-        readable = dict.fromkeys(classes, 0)
-        for file, photograph in ordered_map(lambda file: _photograph(file, features), files):
+        if k == 1:
+            yield from found.skipped
+        for file, photograph in ordered_map(lambda file: _photograph(file, features), order[first:last]):
+            split = split_of(next(places[file.class_name]), *kept_apart)
             if isinstance(photograph, Unreadable):
                 yield Skipped(file.name, str(photograph), file.class_name)
                 continue
-            name = file.class_name
-            split = split_of(readable[name], *shares)
-            readable[name] += 1
-            yield Example(file.name, photograph.pixels, classes.index(name), split, photograph.width, photograph.height)
+            label = classes.index(file.class_name)
+            yield Example(file.name, photograph.pixels, label, split, photograph.width, photograph.height)
 
     counts = {name: len(group) for name, group in zip(found.classes, groups, strict=True)}
     return _Plan(
@@ -253,7 +288,7 @@ def _plan_photographs(
         features,
         features.size,
         test > 0,
-        len(files),
+        last - first,
         items(),
         {
             "source": found.kind,
@@ -263,6 +298,13 @@ def _plan_photographs(
             "test": test,
             "limit": limit,
             "handgrad": __version__,
+            "pillow": PIL.__version__,
+        },
+        share
+        and {
+            "share": share,
+            "found": (counts[classes[0]], counts[classes[1]]),
+            "names": hashlib.sha256("\n".join(file.name for file in found.files).encode()).hexdigest(),
         },
     )
 

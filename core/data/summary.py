@@ -25,9 +25,14 @@ class Sizes:
     largest: tuple[int, int]
     larger: float
 
+    def __str__(self) -> str:
+        return f"{_times(self.smallest)} to {_times(self.largest)} (width x height), median {_times(self.median)}"
+
     @classmethod
-    def of(cls, sizes: Sequence[tuple[int, int]], target: tuple[int, int]) -> "Sizes":
-        """Sums up sizes (width, height), at least one, against a target (width, height)."""
+    def of(cls, sizes: Sequence[tuple[int, int]], target: tuple[int, int]) -> "Sizes | None":
+        """Sums up sizes (width, height) against a target (width, height); None where there are none."""
+        if not sizes:
+            return None
         ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
         larger = sum(width > target[0] and height > target[1] for width, height in sizes)
         return cls(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1], larger / len(ordered))
@@ -35,7 +40,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Summary:
-    """What ``prepare`` did.
+    """What ``prepare`` or ``merge`` did.
 
     Attributes:
         path: the data set's folder.
@@ -45,13 +50,14 @@ class Summary:
         counts: of each split, how many examples of class 0 and of class 1 it has.
         size: (h, w, c) of an example.
         features: what of a photograph an example is.
-        sizes: of the photographs before they were resized.
+        sizes: of the photographs before they were resized; None where there are none, as in a part.
         skipped: files that gave no example.
         duplicates: pairs of an example of one split and one of another that are the same, by name: what is learned from
             the one is known of the other.
         hash: of the data set's content.
         bytes: that the folder takes.
         seconds: that it took.
+        share: K and N of a part; what is not of the source is then of part K of N.
     """
 
     path: Path
@@ -61,12 +67,13 @@ class Summary:
     counts: dict[Split, tuple[int, int]]
     size: tuple[int, int, int]
     features: Features
-    sizes: Sizes
+    sizes: Sizes | None
     skipped: tuple[Skipped, ...]
     duplicates: tuple[tuple[str, str], ...]
     hash: str
     bytes: int
     seconds: float
+    share: tuple[int, int] | None = None
 
     def skipped_by_reason(self) -> dict[str, int]:
         """How many files were skipped for each kind of reason, the most frequent first."""
@@ -82,7 +89,8 @@ class Summary:
             "counts": {split: list(counts) for split, counts in self.counts.items()},
             "size": list(self.size),
             "features": self.features.kind,
-            "sizes": {
+            "sizes": self.sizes
+            and {
                 "smallest": list(self.sizes.smallest),
                 "median": list(self.sizes.median),
                 "largest": list(self.sizes.largest),
@@ -93,6 +101,7 @@ class Summary:
             "hash": self.hash,
             "bytes": self.bytes,
             "seconds": self.seconds,
+            "share": self.share and list(self.share),
         }
 
     def report(self) -> str:
@@ -103,8 +112,11 @@ class Summary:
             f"found       {sum(self.found):,}: {self._by_class(self.found)}",
             f"classes     0 = {self.classes[0]}, 1 = {self.classes[1]}",
             *(f"{split:<12}{sum(counts):,}: {self._by_class(counts)}" for split, counts in self.counts.items()),
-            f"sizes       {_times(self.sizes.smallest)} to {_times(self.sizes.largest)} (width x height), "
-            f"median {_times(self.sizes.median)}; {self.sizes.larger:.1%} larger than {side} both ways",
+            *(
+                [f"sizes       {self.sizes}; {self.sizes.larger:.1%} larger than {side} both ways"]
+                if self.sizes
+                else []
+            ),
             f"skipped     {len(self.skipped):,}"
             + "".join(f"; {count:,} {reason}" for reason, count in self.skipped_by_reason().items()),
             *(f"            {skipped.name}: {skipped.reason}" for skipped in self.skipped[:_NAMES_SHOWN]),
@@ -114,8 +126,9 @@ class Summary:
         if self.duplicates:
             lines.append(f"duplicates  {len(self.duplicates):,} pairs of the same photograph in two of the sets")
             lines += [f"            {one} = {other}" for one, other in self.duplicates[:_NAMES_SHOWN]]
+        what, share = ("data set", "") if self.share is None else ("part", "{} of {}, ".format(*self.share))
         lines.append(
-            f"data set    {self.path} ({height} x {width} x {channels} {self.features.kind}, "
+            f"{what:<12}{self.path} ({share}{height} x {width} x {channels} {self.features.kind}, "
             f"{self.bytes / 1e6:,.1f} MB, hash {self.hash[:12]}, {self.seconds:.1f} seconds)"
         )
         return "\n".join(lines)

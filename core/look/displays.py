@@ -205,8 +205,9 @@ class ContributionsDisplay(Display):
     @classmethod
     def from_model(cls, model: Model, X: Array, titles: Sequence[str], interpolation: str = "nearest") -> Self:
         """Of examples (n, k) of pixels or their brightness."""
-        contributions = (model.parameters.W * model.input_scale * X.T).reshape(-1, *model.size).sum(axis=3)
-        return cls(X.T.reshape(-1, *model.size), contributions, titles, interpolation)
+        x = np.asarray(X).T
+        contributions = (model.parameters.W * model.input_scale * x).reshape(-1, *model.size).sum(axis=3)
+        return cls(x.reshape(-1, *model.size), contributions, titles, interpolation)
 
     def _draw(self) -> None:
         limit = float(np.quantile(np.abs(self.contributions), 0.995)) or 1.0
@@ -355,7 +356,7 @@ class FoldsDisplay(Display):
 def logits(model: Model, X: Array) -> Array:
     """Z (1, m) of examples X (n, m) as they are stored, float64."""
     W, b = (V.astype(np.float64) for V in model.parameters)
-    Z: Array = W @ (model.input_scale * X) + b
+    Z: Array = W @ (model.input_scale * np.asarray(X)) + b
     return Z
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.backends.numpy import Neuron, activate
-from handgrad.data import Dataset
+from handgrad.data import Dataset, Examples
 from handgrad.data.example import Split
 from handgrad.descent import History
 from handgrad.look.displays import logits
 from handgrad.run import Model, load_history, load_model
 from handgrad.scores import Score
 from handgrad.training import Outcome, finished, scored, sets
+from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 FEW = 3
@@ -108,18 +109,18 @@ class Explanation:
         """Whether activations are probabilities."""
         return self.model.activation == "sigmoid"
 
-    def examples(self, name: str) -> tuple[Array, Array]:
+    def examples(self, name: str) -> Examples:
         """X (n, m) and Y (1, m) of a set."""
-        X, Y = sets(self.dataset)[name]
-        return X, Y
+        return sets(self.dataset)[name]
 
     def names(self, name: str) -> list[str]:
         """The files of a set."""
         return self.dataset.names(SPLITS[name])
 
-    def pictures(self, name: str, columns: list[int]) -> Array:
+    def pictures(self, name: str, which: list[int]) -> Array:
         """Examples (k, h, w, c) of a set."""
-        return self.examples(name)[0].T[columns].reshape(-1, *self.model.size)
+        pictures: Array = columns(self.examples(name)[0], np.array(which, np.intp)).T.reshape(-1, *self.model.size)
+        return pictures
 
     def mistakes(self, name: str) -> list[Mistake]:
         """Of a set, the surest first."""
