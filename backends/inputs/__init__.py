@@ -151,7 +151,7 @@ def _added(V: Any) -> Any:
 def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE, *, bytes_too: bool = False) -> jax.Array:
     """V on a mesh, as dtype (or bytes as they are): of a NumPy array each process reads what its own devices hold."""
     if not (isinstance(V, jax.Array) and V.is_fully_replicated and V.sharding.device_set == set(mesh.devices.flat)):
-        source = V if isinstance(V, Joined) else np.asarray(V)
+        source: Any = V if isinstance(V, Joined) else np.asarray(V)
         sharding = NamedSharding(mesh, spec)
         V = jax.make_array_from_callback(source.shape, sharding, lambda at: portable(np.asarray(source[at]), dtype))
     placed: jax.Array = V
