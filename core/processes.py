@@ -10,6 +10,7 @@ store twice a second; so one that has died or hangs is known by name, whatever i
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -82,7 +83,7 @@ class Processes:
     def add(self, *arrays: Array) -> list[Array]:
         """Each array, or number, summed over the processes, in float64 and by one exchange.
 
-        Tensors of PyTorch stay where they are; all else becomes NumPy's.
+        Where there are tensors on a GPU, all become such; else NumPy's arrays.
         """
         return [np.asarray(V, np.float64) for V in arrays]
 
@@ -180,15 +181,18 @@ class _Together(Processes):
         return self.watch.named(self.rank)
 
     def add(self, *arrays: Array) -> list[Array]:
-        tensors = [V if isinstance(V, self.torch.Tensor) else self.torch.tensor(np.asarray(V)) for V in arrays]
-        device = next((V.device for V in tensors if V.is_cuda), "cpu")
-        packed = self.torch.cat([V.detach().reshape(-1).to(device, self.torch.float64) for V in tensors])
-        self._exchange(self.torch.distributed.all_reduce, packed)
-        parts = self.torch.split(packed, [V.numel() for V in tensors])
-        return [
-            part.reshape(V.shape) if V is given else part.reshape(V.shape).cpu().numpy()
-            for part, V, given in zip(parts, tensors, arrays, strict=True)
-        ]
+        sizes = [int(np.prod(np.shape(V))) for V in arrays]
+        gpu = next((V.device for V in arrays if getattr(V, "is_cuda", False)), None)
+        packed: Any
+        if gpu is not None:
+            tensors = [self.torch.as_tensor(V, dtype=self.torch.float64, device=gpu).reshape(-1) for V in arrays]
+            packed = self.torch.cat(tensors)
+            self._exchange(self.torch.distributed.all_reduce, packed)
+        else:
+            packed = np.concatenate([np.ravel(V) for V in arrays], dtype=np.float64)
+            self._exchange(self.torch.distributed.all_reduce, self.torch.from_numpy(packed))
+        ends = list(itertools.accumulate(sizes))
+        return [packed[end - size : end].reshape(np.shape(V)) for V, size, end in zip(arrays, sizes, ends, strict=True)]
 
     def largest(self, values: list[float]) -> list[float]:
         packed = self.torch.tensor(values, dtype=self.torch.float64)
