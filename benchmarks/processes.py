@@ -21,8 +21,8 @@ from handgrad.neuron import Parameters
 from handgrad.processes import Processes, joined
 from handgrad.share import shared
 
-EXCHANGES = 20
-STEPS = 3
+EXCHANGES = 100
+STEPS = 20
 
 
 def step(path: Path, backend: str, rounds: int, processes: Processes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,9 @@ SILENCE = 10.0
 
 BROKEN = 3.0
 """The same, once an exchange with the others has failed."""
+
+AWAKE = 0.01
+"""Seconds that a process waits for the others without sleep, on cores of its own."""
 
 SOON = 0.02
 """Seconds from one look at the store to the next, where something is about to come."""
@@ -144,7 +148,7 @@ class _Together(Processes):
         except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
             raise MissingExtraError("PyTorch", "torch") from error
         self.torch = torch
-        self.ends = []
+        self.ends, self.has_cores = [], False
         numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         self.rank, self.count, self.rank_here, self.count_here = numbers
         self.address = os.environ["MASTER_ADDR"]
@@ -165,8 +169,7 @@ class _Together(Processes):
     def _divide_cores(self, hosts: list[str]) -> None:
         """Compute on some of the cores that the processes of this machine were all given, if there are enough.
 
-        On the same cores they would hold each other up, by as much as a turn of the scheduler in each exchange. The
-        threads that talk, which are there already, stay free to run on whichever core is idle.
+        On the same cores they would hold each other up, by as much as a turn of the scheduler in each exchange.
         """
         if not hasattr(os, "sched_setaffinity"):  # only on Linux
             return
@@ -174,8 +177,11 @@ class _Together(Processes):
         alike = all(given[rank] == given[self.rank] for rank, host in enumerate(hosts) if host == hosts[self.rank])
         cores = sorted(given[self.rank])
         own = [len(cores) * rank // self.count_here for rank in (self.rank_here, self.rank_here + 1)]
-        if alike and own[1] > own[0]:
-            os.sched_setaffinity(0, cores[slice(*own)])
+        self.has_cores = alike and own[1] > own[0]
+        if self.has_cores:
+            for thread in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread.name), cores[slice(*own)])
 
     def __str__(self) -> str:
         return self.watch.named(self.rank)
@@ -190,9 +196,17 @@ class _Together(Processes):
             self._exchange(self.torch.distributed.all_reduce, packed)
         else:
             packed = np.concatenate([np.ravel(V) for V in arrays], dtype=np.float64)
-            self._exchange(self.torch.distributed.all_reduce, self.torch.from_numpy(packed))
+            self._exchange(self._all_reduce, self.torch.from_numpy(packed))
         ends = list(itertools.accumulate(sizes))
         return [packed[end - size : end].reshape(np.shape(V)) for V, size, end in zip(arrays, sizes, ends, strict=True)]
+
+    def _all_reduce(self, packed: Any) -> None:
+        """Awake, for a while: a core that falls asleep is late to wake."""
+        work = self.torch.distributed.all_reduce(packed, async_op=True)
+        until = time.perf_counter() + AWAKE
+        while self.has_cores and not work.is_completed() and time.perf_counter() < until:
+            os.sched_yield()
+        work.wait()
 
     def largest(self, values: list[float]) -> list[float]:
         packed = self.torch.tensor(values, dtype=self.torch.float64)
