@@ -232,7 +232,7 @@ def main(names: str, m: int, gigabytes: float, rounds: int) -> None:
         f"w = {here.network / 1e9:.2f} GB/s, and {here.storage / 1e9:.1f} GB/s from the disk\n"
     )
     header = ["photographs", "X", "process", "P", "read", "exchange", "step", "faster", "bound by"]
-    header += [f"machine hours, {EPOCHS} epochs", "pays from P ="]
+    header += [f"process hours, {EPOCHS} epochs", "pays from P ="]
     click.echo(table(header, *scaling([here, SERVER, H100], [20_000, 20_000_000, 20_000_000_000])))
 
 
