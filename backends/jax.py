@@ -73,9 +73,9 @@ class Neuron(neuron.Neuron):
 
     def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
         n, m = X.shape
-        rows = self._fuses(n, m // mesh.size + 1)
         with self._arithmetic():
-            return sharded(X if isinstance(X, Joined) and not rows else self.get(X), mesh, self.dtype, rows=rows)
+            X = X if isinstance(X, Joined) else self.get(X)
+            return sharded(X, mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)
@@ -213,6 +213,10 @@ class Neuron(neuron.Neuron):
             gathered = multihost_utils.process_allgather(np.array(values, np.float64))
         return [float(value) for value in gathered.max(axis=0)]
 
+    def _holders(self) -> int:
+        where = self._device()
+        return jax.process_count() if isinstance(where, Mesh) else 1
+
     def _check_inputs(self, X: Any) -> None:
         """Each process looks at what it holds; where one of them finds something, all raise the same error."""
         where = self._device()
@@ -241,10 +245,14 @@ class Neuron(neuron.Neuron):
         if processes.count == 1:
             return device
         kind = device.removesuffix(ALL)
+        if ":" in kind:
+            raise UsageError(
+                f"device is {device!r} for {processes.count} processes; expected 'cpu' or 'cuda', all of them"
+            )
         if not jax.distributed.is_initialized():
             with socket.socket() as free:
                 free.bind(("", 0))
-                port = processes.everyones(free.getsockname()[1])[0]
+                port = processes.first(free.getsockname()[1])
             own = [processes.rank_here] if kind != "cpu" and processes.count_here > 1 else None
             config: Any = jax.config
             config.update("jax_enable_recoverability", True)  # else the others abort without saying who died

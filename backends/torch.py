@@ -102,8 +102,12 @@ class Neuron(neuron.Neuron):
 
     @classmethod
     def _device_among(cls, processes: Processes, device: str) -> str:
-        if device != "cuda" or processes.count == 1:
+        if processes.count == 1 or not device.startswith("cuda"):
             return device
+        if device != "cuda":
+            raise UsageError(
+                f"device is {device!r} for {processes.count} processes; expected 'cuda', of which each has its own"
+            )
         found = torch.cuda.device_count()
         if found < processes.count_here:
             raise UsageError(

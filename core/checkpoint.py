@@ -20,6 +20,8 @@ from handgrad.sealed import sealed, unsealed
 
 FORMAT = 1
 PLACES = ("here", "before", "best")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+"""That this process was given, before it divided them with others."""
 
 
 class Checkpoint(NamedTuple):
@@ -91,9 +93,8 @@ def _place(tensors: dict[str, Any], epoch: int) -> Place:
 
 def environment(backend: str, processes: int = 1) -> dict[str, str]:
     """What the last bits of a training may depend on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
-    here = {"machine": platform.machine(), "processor": processor(), "cores": str(cores), "processes": str(processes)}
+    here = {"machine": platform.machine(), "processor": processor(), "cores": str(CORES), "processes": str(processes)}
     return versions(backend) | here | threads
 
 

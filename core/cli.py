@@ -403,7 +403,8 @@ def _stopping() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, _: Any) -> None:
         came.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if not launched():  # torchrun hands on what it gets, which may have come here already
+            signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad.errors import HandgradError, UsageError
-from handgrad.processes import LostError
+from handgrad.processes import DisagreementError
 
 if TYPE_CHECKING:
     from handgrad.neuron import Array, Gradients, Neuron, Parameters
@@ -230,7 +230,7 @@ def _agreed(task: Task, after: Parameters, seconds: float, epochs: int) -> float
     bits = float(zlib.crc32(after.W.tobytes() + after.b.tobytes()) % 2**24)  # which float32 holds, too
     seconds, most, least = task.neuron._largest(task.train[0], [seconds, bits, -bits])
     if most != -least:
-        raise LostError(
+        raise DisagreementError(
             f"the processes disagree on W and b after {epochs} epochs: their machines or libraries round differently; "
             "expected machines of a kind, with the same versions"
         )

@@ -215,6 +215,10 @@ class Neuron(ABC):
         """Of a device of that name, the one of this process, which makes no neuron before it has asked for that."""
         return device
 
+    def _holders(self) -> int:
+        """Processes that hold a part of an X each, where it is put on the device whole."""
+        return 1
+
     def _largest(self, X: Array, values: list[float]) -> list[float]:
         """Of each number the largest that any process has which takes part in the sums over X."""
         return X.processes.largest(values) if isinstance(X, Share) else values
@@ -452,7 +456,7 @@ class Neuron(ABC):
         if self.reads_bytes and X.dtype == np.uint8:
             whole = X.size <= VALUES or not (isinstance(X, Joined) or in_a_file(X))
         else:
-            share = 2 * X.size * np.dtype(self.dtype).itemsize / memory.total()
+            share = 2 * X.size * np.dtype(self.dtype).itemsize / self._holders() / memory.total()
             whole = self._largest(X, [share])[0] <= 1
         if block or (block is None and not whole):
             return Blocks(X, block)

@@ -5,7 +5,7 @@ and go on as if each were alone: same parameters, same decisions. What is decide
 
 PyTorch's ``torchrun`` starts the processes, tells each which one it is, and starts them again where one died. They talk
 through ``torch.distributed``: gloo between CPUs, NCCL between GPUs. Each process leaves a beat in torchrun's key-value
-store twice a second; so one that has died or hangs is known by name, whatever it was that the others waited for.
+store twice a second; so one that has died, or is stopped, is known by name, whatever it was that the others waited for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ BEAT = 0.5
 """Seconds from one beat to the next."""
 
 SILENCE = 10.0
-"""Seconds without a beat after which a process is taken to have died, or to hang."""
+"""Seconds without a beat after which a process is taken to have died."""
 
 BROKEN = 3.0
 """The same, once an exchange with the others has failed."""
@@ -47,7 +47,13 @@ SOON = 0.02
 
 
 class LostError(HandgradError):
-    """Another process died or hangs, or the processes do not agree."""
+    """An exchange with the other processes failed."""
+
+    exit_code = 1
+
+
+class DisagreementError(HandgradError):
+    """What has to be the same in all processes is not."""
 
     exit_code = 1
 
@@ -78,22 +84,28 @@ class Processes:
     rank = rank_here = 0
     count = count_here = 1
     address = "localhost"
-    ends: list[Callable[[], None]]
+
+    def __init__(self) -> None:
+        self.ends: list[Callable[[], None]] = []
 
     def share(self, m: int) -> slice:
         """Which of m examples are this process': consecutive ones, and as many in each as can be alike."""
         return slice(m * self.rank // self.count, m * (self.rank + 1) // self.count)
 
     def add(self, *arrays: Array) -> list[Array]:
-        """Each array, or number, summed over the processes, in float64 and by one exchange.
+        """Each array, or number, summed over the processes by one exchange.
 
-        Where there are tensors on a GPU, all become such; else NumPy's arrays.
+        Of several processes the sums are float64, NumPy's arrays; on a GPU, if one of the arrays is a tensor there.
         """
-        return [np.asarray(V, np.float64) for V in arrays]
+        return list(arrays)
 
     def largest(self, values: list[float]) -> list[float]:
         """Of each number the largest that any process has; each waits here for all."""
         return values
+
+    def first(self, value: Any) -> Any:
+        """What rank 0 has; anything that can be pickled."""
+        return value
 
     def everyones(self, value: Any) -> list[Any]:
         """What each process has, by rank; anything that can be pickled."""
@@ -123,65 +135,73 @@ def joined() -> Iterator[Processes]:
         return
     together = _Together()
     try:
+        together.join()
         yield together
         together.leave()
     except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:
+            together.leave()
+            raise
         if isinstance(error, RuntimeError | LostError):  # as torch and JAX raise where another process is gone
-            with suppress(ValueError):  # not the main thread
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who has noticed
-            together.watch.alarm()
-            time.sleep(3 * BROKEN)  # by then the watch knows who, and has ended this process
+            together.watch.wait_for_the_lost()
         together.watch.over.set()
         code = getattr(error, "exit_code", 1)
         if not together.watch.first_to_fail(code):
             raise FailedElsewhereError(code) from error
         if isinstance(error, HandgradError):
             error.args = (f"{error} ({together})",)
+        else:
+            error.add_note(str(together))
         raise
 
 
 class _Together(Processes):
     def __init__(self) -> None:
+        super().__init__()
         try:
             import torch
-            from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented there
         except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
             raise MissingExtraError("PyTorch", "torch") from error
         self.torch = torch
-        self.ends, self.has_cores = [], False
         numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         self.rank, self.count, self.rank_here, self.count_here = numbers
         self.address = os.environ["MASTER_ADDR"]
-        store = _store()
-        start = _meet(store, self.rank, self.count)
-        torch.distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=PrefixStore(start, store),
-            rank=self.rank,
-            world_size=self.count,
-        )
-        hosts = self.everyones(socket.gethostname())
-        self._divide_cores(hosts)
-        self.watch = _Watch(start, self.rank, hosts)
-        self.largest([0.0])  # all have left their first beat
+        self.cores: set[int] = set()
+        self.store = _store()
+        self.start = _meet(self.store, self.rank, self.count)
+        self.watch = _Watch(self.start, self.rank, self.count)
         self.watch.start()
 
+    def join(self) -> None:
+        """Connect to the others."""
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented there
+
+        try:
+            self.torch.distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if self.torch.cuda.is_available() else "gloo",
+                store=PrefixStore(self.start, self.store),
+                rank=self.rank,
+                world_size=self.count,
+            )
+        except RuntimeError as error:
+            raise LostError(f"the processes do not find each other: {reason_of(error)}") from error
+        self.watch.hosts = self.everyones(socket.gethostname())
+        self._divide_cores(self.watch.hosts)
+
     def _divide_cores(self, hosts: list[str]) -> None:
-        """Compute on some of the cores that the processes of this machine were all given, if there are enough.
+        """Stay on some of the cores that the processes of this machine were all given, if there are enough.
 
         On the same cores they would hold each other up, by as much as a turn of the scheduler in each exchange.
         """
         if not hasattr(os, "sched_setaffinity"):  # only on Linux
             return
         given = self.everyones(os.sched_getaffinity(0))
-        alike = all(given[rank] == given[self.rank] for rank, host in enumerate(hosts) if host == hosts[self.rank])
+        here = [rank for rank, host in enumerate(hosts) if host == hosts[self.rank]]
         cores = sorted(given[self.rank])
-        own = [len(cores) * rank // self.count_here for rank in (self.rank_here, self.rank_here + 1)]
-        self.has_cores = alike and own[1] > own[0]
-        if self.has_cores:
-            for thread in Path("/proc/self/task").iterdir():
-                with suppress(ProcessLookupError):
-                    os.sched_setaffinity(int(thread.name), cores[slice(*own)])
+        if len(cores) >= len(here) and all(given[rank] == given[self.rank] for rank in here):
+            self.cores = given[self.rank]
+            k = here.index(self.rank)
+            _stay_on(cores[len(cores) * k // len(here) : len(cores) * (k + 1) // len(here)])
 
     def __str__(self) -> str:
         return self.watch.named(self.rank)
@@ -197,14 +217,14 @@ class _Together(Processes):
         else:
             packed = np.concatenate([np.ravel(V) for V in arrays], dtype=np.float64)
             self._exchange(self._all_reduce, self.torch.from_numpy(packed))
-        ends = list(itertools.accumulate(sizes))
+        ends = itertools.accumulate(sizes)
         return [packed[end - size : end].reshape(np.shape(V)) for V, size, end in zip(arrays, sizes, ends, strict=True)]
 
     def _all_reduce(self, packed: Any) -> None:
-        """Awake, for a while: a core that falls asleep is late to wake."""
+        """Awake, for a while, on cores of its own: a core that falls asleep is late to wake."""
         work = self.torch.distributed.all_reduce(packed, async_op=True)
         until = time.perf_counter() + AWAKE
-        while self.has_cores and not work.is_completed() and time.perf_counter() < until:
+        while self.cores and not work.is_completed() and time.perf_counter() < until:
             os.sched_yield()
         work.wait()
 
@@ -212,6 +232,11 @@ class _Together(Processes):
         packed = self.torch.tensor(values, dtype=self.torch.float64)
         self._exchange(self.torch.distributed.all_reduce, packed, self.torch.distributed.ReduceOp.MAX)
         return packed.tolist()
+
+    def first(self, value: Any) -> Any:
+        values = [value]
+        self._exchange(self.torch.distributed.broadcast_object_list, values)
+        return values[0]
 
     def everyones(self, value: Any) -> list[Any]:
         values = [None] * self.count
@@ -234,6 +259,15 @@ class _Together(Processes):
         self.watch.over.set()
         self.watch.join()
         self.torch.distributed.destroy_process_group()
+        if self.cores:
+            _stay_on(self.cores)
+
+
+def _stay_on(cores: Iterable[int]) -> None:
+    """All threads of this process."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _store() -> Any:
@@ -269,22 +303,26 @@ def _meet(store: Any, rank: int, count: int) -> str:
 
 
 class _Watch(threading.Thread):
-    """Leaves this process' beats, and ends it when another has failed, died, or hangs.
+    """Leaves this process' beats, and ends it when another has failed, died or was stopped.
 
     Rank 0 listens to all, the others to rank 0. The first to know of a failure leaves its rank and exit code, and says
-    it; the others follow without a word.
+    it; the others follow without a word. The beat is that of a thread: work that takes long does not stop it.
 
     Args:
         start: its name.
         rank: of this process.
-        hosts: on which they run, by rank.
+        count: how many there are.
+
+    Attributes:
+        hosts: on which they run, by rank, once that is known.
     """
 
-    def __init__(self, start: str, rank: int, hosts: list[str]) -> None:
+    def __init__(self, start: str, rank: int, count: int) -> None:
         super().__init__(name="handgrad-watch", daemon=True)
         from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # documented there
 
-        self.rank, self.hosts = rank, hosts
+        self.rank, self.count = rank, count
+        self.hosts: list[str] = []
         self.store = PrefixStore(f"{start}/watch", _store())  # its own: that of the process group may be taken
         self.over = threading.Event()
         self.beats = 0
@@ -292,7 +330,7 @@ class _Watch(threading.Thread):
 
     def named(self, rank: int) -> str:
         """A rank, as people look for it."""
-        return f"rank {rank} of {len(self.hosts)}, on {self.hosts[rank]}"
+        return f"rank {rank} of {self.count}" + (f", on {self.hosts[rank]}" if self.hosts else "")
 
     def first_to_fail(self, exit_code: int) -> bool:
         """Whether no other process has failed before; from now on, this one has."""
@@ -302,14 +340,20 @@ class _Watch(threading.Thread):
         except RuntimeError:  # there is nobody left to ask
             return True
 
-    def alarm(self) -> None:
-        """Let all know that an exchange has failed."""
+    def wait_for_the_lost(self) -> None:
+        """Let all know that something is wrong, and give the watches the time to see who is missing and end this."""
+        before = None
+        with suppress(ValueError):  # not the main thread
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, who may have noticed
         with suppress(RuntimeError):  # the store is gone, too
             self.store.set("alarm", "")
+        time.sleep(BROKEN + 4 * BEAT)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
     def run(self) -> None:
         """Until the end of the process, or `over`."""
-        listened = [rank for rank in (range(len(self.hosts)) if self.rank == 0 else [0]) if rank != self.rank]
+        listened = [rank for rank in (range(self.count) if self.rank == 0 else [0]) if rank != self.rank]
         heard = dict.fromkeys(listened, (b"", time.monotonic()))
         while not self.over.wait(BEAT):
             try:
@@ -318,21 +362,21 @@ class _Watch(threading.Thread):
                     self._end(int(self.store.get("failed").split()[1]))
                     return
                 alarmed = self.store.check(["alarm"])
-                beats = self.store.multi_get([f"beat {rank}" for rank in listened])
+                began = [rank for rank in listened if heard[rank][0] or self.store.check([f"beat {rank}"])]
+                beats = self.store.multi_get([f"beat {rank}" for rank in began])
             except RuntimeError as error:
                 self._end(LostError.exit_code, f"the store of torchrun is gone: {reason_of(error)}")
                 return
             now = time.monotonic()
-            for rank, beat in zip(listened, beats, strict=True):
+            for rank, beat in zip(began, beats, strict=True):
                 if heard[rank][0] != beat:
                     heard[rank] = beat, now
             silence = BROKEN if alarmed else SILENCE
             lost = [rank for rank, (_, last) in heard.items() if now - last > silence]
             if lost and self.first_to_fail(LostError.exit_code):
                 names = "; ".join(map(self.named, lost))
-                self._end(
-                    LostError.exit_code, f"{names}: died or hangs; the same command goes on from the last checkpoint"
-                )
+                what_next = "the same command goes on from the last checkpoint"
+                self._end(LostError.exit_code, f"{names}: died or was stopped; {what_next}")
 
     def _beat(self) -> None:
         self.beats += 1

@@ -143,7 +143,7 @@ def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
         DataError: the data set cannot be read.
     """
     care = care or Care()
-    if care.processes.everyones(care.processes.count > 1 and care.processes.rank == 0 and _begun(run, settings))[0]:
+    if care.processes.count > 1 and care.processes.first(care.processes.rank == 0 and _begun(run, settings)):
         return resume(run, None, care)
     neuron, dataset = _opened(settings, care.processes)
     learned = _shared(settings, neuron, dataset, care.processes)
@@ -171,10 +171,14 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
         again = f"handgrad train DATA --run {shlex.quote(str(run))}"
         raise UsageError(f"{run}: holds no checkpoint; begin with: {again}")
     with locked(run) if processes.rank == 0 else nullcontext():
-        checkpoint = processes.everyones(load_checkpoint(run) if processes.rank == 0 else None)[0]
+        checkpoint = processes.first(load_checkpoint(run) if processes.rank == 0 else None)
         if checkpoint is None:
-            outcome: Outcome = processes.everyones(finished(run) if processes.rank == 0 else None)[0]
+            outcome: Outcome = processes.first(finished(run) if processes.rank == 0 else None)
             return outcome
+        if checkpoint.state.span and processes.count > 1:
+            raise UsageError(
+                f"{run}: was begun in the span of its examples, by one process; go on with one, or begin anew"
+            )
         try:
             settings = Settings(**checkpoint.settings)
         except TypeError as error:
@@ -193,13 +197,15 @@ def resume(run: Path, data: Path | None = None, care: Care | None = None) -> Out
 
 
 def _begun(run: Path, settings: Settings) -> bool:
-    checkpoint = load_checkpoint(run)
-    if checkpoint is None:
-        return False
+    if (run / RUN).exists():
+        was = _lasting(finished(run).settings)
+    else:
+        checkpoint = load_checkpoint(run)
+        was = {} if checkpoint is None else checkpoint.settings
     asked = _lasting(settings)
     if settings.learning_rate is None:  # which was proposed, then
-        asked["learning_rate"] = checkpoint.settings.get("learning_rate")
-    return checkpoint.settings == asked
+        asked["learning_rate"] = was.get("learning_rate")
+    return was == asked
 
 
 def _opened(settings: Settings, processes: Processes = ALONE) -> tuple[Neuron, Dataset]:

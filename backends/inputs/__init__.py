@@ -148,14 +148,24 @@ def _added(V: Any) -> Any:
     return jax.lax.psum(V, AXIS)  # type: ignore[no-untyped-call]
 
 
-def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE, *, bytes_too: bool = False) -> jax.Array:
-    """V on a mesh, as dtype (or bytes as they are): of a NumPy array each process reads what its own devices hold."""
+def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE) -> jax.Array:
+    """V on a mesh, as dtype: of a NumPy array each process reads what its own devices hold."""
     if not (isinstance(V, jax.Array) and V.is_fully_replicated and V.sharding.device_set == set(mesh.devices.flat)):
         source: Any = V if isinstance(V, Joined) else np.asarray(V)
         sharding = NamedSharding(mesh, spec)
         V = jax.make_array_from_callback(source.shape, sharding, lambda at: portable(np.asarray(source[at]), dtype))
     placed: jax.Array = V
-    return placed if bytes_too and placed.dtype == np.uint8 else placed.astype(dtype)
+    return placed.astype(dtype)
+
+
+def spread_rows(X: Any, mesh: Mesh, dtype: str, spec: PartitionSpec) -> Inputs:
+    """X (n, m) of NumPy on a mesh, as the rows of `Inputs`, with bytes as they are; each process reads its own."""
+
+    def rows(at: tuple[slice, ...]) -> npt.NDArray[Any]:
+        return portable(np.asarray(X[:, at[0]]).T, dtype)
+
+    placed = jax.make_array_from_callback(X.shape[::-1], NamedSharding(mesh, spec), rows)
+    return Inputs(placed if placed.dtype == np.uint8 else placed.astype(dtype))
 
 
 def sharded(X: npt.NDArray[Any] | Joined, mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
@@ -166,7 +176,7 @@ def sharded(X: npt.NDArray[Any] | Joined, mesh: Mesh, dtype: str, *, rows: bool)
         if not x.size:
             return None
         if rows:
-            return Inputs(spread(x.T, mesh, dtype, ROWS if cut else WHOLE, bytes_too=True))
+            return spread_rows(x, mesh, dtype, ROWS if cut else WHOLE)
         return spread(x, mesh, dtype, COLUMNS if cut else WHOLE)
 
     return Sharded(mesh, part(X[:, :even], cut=True), part(X[:, even:], cut=False))
