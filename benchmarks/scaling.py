@@ -2,11 +2,13 @@
 
 The time of a step over m examples of n bytes each, on P processes::
 
-    t(m, n, P) = m n / (P B) + T(n, P)            T(n, P) = 2 ceil(log2 P) alpha + 2 (P - 1) / P 8 (n + 2) / w
+    t(m, n, P) = m n / (P B) + T(n, P)            T(n, P) = k alpha + 2 (P - 1) / P 8 (n + 2) / w
 
-reading each process' share of X once, at B bytes a second, and the all-reduce of n + 2 numbers of 8 bytes, with a
-latency alpha a message and w bytes a second between two processes (Thakur, Rabenseifner and Gropp, "Optimization of
-Collective Communication Operations in MPICH", 2005, section 4). T(n, 1) = 0.
+reading each process' share of X once, at B bytes a second (that of the disk, where the share does not fit into memory),
+and the all-reduce of n + 2 numbers of 8 bytes in k messages one after the other, each alpha seconds late, at w bytes a
+second between two processes. gloo sends round a ring, k = 2 (P - 1) (Patarasuk and Yuan, "Bandwidth Optimal All-reduce
+Algorithms for Clusters of Workstations", 2009), NCCL up and down trees, k = 2 ceil(log2 P) (Sanders, Speck and Traeff,
+"Two-tree Algorithms for Full Bandwidth Broadcast, Reduction and Scan", 2009). T(n, 1) = 0.
 
 ``python -m handgrad.benchmarks.scaling`` measures B, alpha and w with one and two processes, checks the model against
 the step of two, measures what memory each process holds, and prints a table for machines and data that are not here.
@@ -30,6 +32,7 @@ import click
 import numpy as np
 
 from handgrad import backends, memory
+from handgrad.benchmarks.machine import cores
 from handgrad.checkpoint import processor
 from handgrad.table import table
 
@@ -37,6 +40,8 @@ FEATURES = 12_288
 """Of a photograph of 64 x 64 pixels."""
 
 EPOCHS = 500
+TIMEOUT = 1800
+"""Seconds after which processes that were started hang."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Machine:
         memory: bytes of X that it can hold.
         latency: alpha, seconds a message between two.
         network: w, bytes a second between two.
+        tree: whether an all-reduce goes up and down trees, in place of round a ring.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Machine:
     memory: float
     latency: float
     network: float
+    tree: bool = False
 
     def holds(self, m: int, n: int, P: int) -> bool:
         """Whether the shares of P processes fit into their memories."""
@@ -69,7 +76,8 @@ class Machine:
 
     def exchange(self, n: int, P: int) -> float:
         """Seconds of an all-reduce, T(n, P)."""
-        return 2 * math.ceil(math.log2(P)) * self.latency + 2 * (P - 1) / P * 8 * (n + 2) / self.network
+        messages = 2 * math.ceil(math.log2(P)) if self.tree else 2 * (P - 1)
+        return messages * self.latency + 2 * (P - 1) / P * 8 * (n + 2) / self.network
 
     def step(self, m: int, n: int, P: int) -> float:
         """Seconds of a step, t(m, n, P)."""
@@ -94,9 +102,9 @@ def powers(least: int, most: int) -> list[int]:
 
 
 SERVER = Machine("server, 2 sockets", 400e9, 6e9, 400e9, 25e-6, 12.5e9)
-"""Assumed, not measured: of 24 channels of DDR5 two thirds, one NVMe disk, 512 GB, TCP over 100 Gb/s Ethernet."""
+"""Assumed, not measured: two thirds of 16 channels of DDR5-4800, one NVMe disk, 512 GB, TCP over 100 Gb/s Ethernet."""
 
-H100 = Machine("H100", 2.7e12, 6e9, 72e9, 15e-6, 50e9)
+H100 = Machine("H100", 2.7e12, 6e9, 72e9, 15e-6, 50e9, tree=True)
 """Assumed, not measured: 80 % of the data sheet's 3.35 TB/s, 72 of 80 GB, NCCL over 400 Gb/s InfiniBand."""
 
 
@@ -104,7 +112,8 @@ def measured(found: dict[str, Any]) -> Machine:
     """The constants of a process here, from what `handgrad.benchmarks.processes` found of two."""
     n, m = found["n"], found["m"]
     one, number, sums = (statistics.median(found[name]) for name in ("one", "number", "sums"))
-    here = Machine("core of this one", m * n / one, math.inf, memory.total() / 2, number / 2, math.inf)
+    room = memory.total() / 2 / cores()
+    here = Machine("core of this one", m * n / one, math.inf, room, number / 2, math.inf)
     return replace(here, network=8 * (n + 1) / max(sums - number, 1e-9))
 
 
@@ -130,6 +139,7 @@ def launch(processes: int, *arguments: str) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            timeout=TIMEOUT,
             check=False,
         )
         if done.returncode:

@@ -145,6 +145,7 @@ def joined() -> Iterator[Processes]:
         if isinstance(error, RuntimeError | LostError):  # as torch and JAX raise where another process is gone
             together.watch.wait_for_the_lost()
         together.watch.over.set()
+        together.break_off()
         code = getattr(error, "exit_code", 1)
         if not together.watch.first_to_fail(code):
             raise FailedElsewhereError(code) from error
@@ -248,6 +249,11 @@ class _Together(Processes):
             collective(*arguments)
         except RuntimeError as error:
             raise LostError(f"the exchange with the other processes failed: {reason_of(error)}") from error
+
+    def break_off(self) -> None:
+        """Close the connections, unless that may wait for the others, as those of GPUs."""
+        if self.torch.distributed.is_initialized() and not self.torch.cuda.is_available():
+            self.torch.distributed.destroy_process_group()
 
     def leave(self) -> None:
         """Go, without being missed; rank 0, which others may depend on, at last."""

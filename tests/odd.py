@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
-from handgrad import cli
+from handgrad import cli, training
 from handgrad.data import Dataset
 
 rank, opened = os.environ["RANK"], Dataset.open.__func__
@@ -20,5 +21,15 @@ def odd(cls, path):
     return dataset
 
 
+def slow(*arguments):
+    """The first checkpoint, with time to be killed after it."""
+    saved(*arguments)
+    training.save_checkpoint = saved
+    time.sleep(2)
+
+
 Dataset.open = classmethod(odd)
+saved = training.save_checkpoint
+if "SLOW" in os.environ:
+    training.save_checkpoint = slow
 cli.main()

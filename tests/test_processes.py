@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,23 +38,46 @@ PATIENCE = 15
 
 
 def torchrun(processes, *arguments, script=("-m", "--", "handgrad"), restarts=0, **environment):
+    """Started; whatever is still there at the end of the test, or of its time, is killed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, f"--max-restarts={restarts}", *script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
     )
+    limit = threading.Timer(TIMEOUT, kill, [process])
+    limit.daemon = True
+    limit.start()
+    STARTED.append((process, limit))
+    return process
+
+
+STARTED = []
+ODD = ("--", str(Path(__file__).with_name("odd.py")))
+
+
+def kill(process):
+    with suppress(OSError):
+        for child in children(process).values():
+            os.kill(child, signal.SIGKILL)
+    process.kill()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    yield
+    for process, limit in STARTED:
+        limit.cancel()
+        if process.poll() is None:
+            kill(process)
+    STARTED.clear()
 
 
 def ended(process):
-    """The exit code and what was printed, of a process that is given the time that it needs, and no more."""
-    try:
-        out, err = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+    """The exit code and what was printed."""
+    out, err = process.communicate()
     return process.returncode, out, err
 
 
@@ -272,7 +297,7 @@ def test_when_a_process_is_killed_all_end_with_its_name_and_a_restart_comes_to_t
 ):
     pytest.importorskip(backend)
     (arguments, whole), run = training(backend), tmp_path / "run"
-    killed = torchrun(2, *arguments, run, restarts=restarts)
+    killed = torchrun(2, *arguments, run, restarts=restarts, script=ODD, SLOW="yes")
     wait_for(run / "checkpoint.safetensors", killed)
     os.kill(children(killed)[victim], signal.SIGKILL)
     begun = time.monotonic()
@@ -286,6 +311,9 @@ def test_when_a_process_is_killed_all_end_with_its_name_and_a_restart_comes_to_t
         code, _, err = ended(torchrun(2, *arguments, run))
         assert (code, said(err)) == (0, [])
     assert_same(whole, run)
+    code, out, err = ended(torchrun(2, *arguments, run))
+    assert (code, said(err)) == (0, []), "what is finished is said again"
+    assert "1200 epochs" in out
 
 
 def assert_same(one, other):
@@ -295,7 +323,7 @@ def assert_same(one, other):
 
 
 @in_proc
-def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path):
+def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data, tmp_path):
     arguments = ["train", data, *OPTIONS, "--no-span", "--run"]
     hanging = torchrun(2, *arguments, tmp_path / "hanging", "--epochs", 10**7)
     wait_for(tmp_path / "hanging" / "checkpoint.safetensors", hanging)
@@ -310,9 +338,11 @@ def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path
     os.kill(stopped, signal.SIGKILL)
     assert ended(hanging)[0] != 0
 
-    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 3000)
+    slowly = {"script": ODD, "SLOW": "yes"}
+    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 3000, **slowly)
     wait_for(tmp_path / "interrupted" / "checkpoint.safetensors", interrupted)
-    interrupted.send_signal(signal.SIGINT)
+    for process in (interrupted.pid, *children(interrupted).values()):  # as Slurm does, before torchrun does so too
+        os.kill(process, signal.SIGTERM)
     code, out, err = ended(interrupted)
     assert (code != 0, out) == (True, "")
     assert len(said(err)) == 1
@@ -323,9 +353,6 @@ def test_a_process_that_hangs_is_named_and_an_interrupt_stops_all(data, tmp_path
     assert said(err) == ["warning: processes was 2, and is 3; the last bits may differ"]
 
 
-ODD = ("--", str(Path(__file__).with_name("odd.py")))
-
-
 @pytest.mark.parametrize(
     ("arguments", "odd", "code", "message"),
     [
@@ -334,6 +361,7 @@ ODD = ("--", str(Path(__file__).with_name("odd.py")))
         (["--l2", -1], {}, 2, r"error: l2 is -1.0; expected .*"),
         (["--epoch", 1], {}, 2, "Usage: handgrad train"),
         (["--device", "cuda"], {}, 2, "error: device is 'cuda', and this machine has 0 GPUs for 2 processes; .*"),
+        (["--device", "cuda:0"], {}, 2, "error: device is 'cuda:0' for 2 processes; expected 'cuda'.*"),
     ],
 )
 def test_a_mistake_is_told_once_and_leaves_nothing(data, tmp_path, arguments, odd, code, message):
@@ -348,6 +376,17 @@ def test_a_mistake_is_told_once_and_leaves_nothing(data, tmp_path, arguments, od
     assert len(lines) == 2 if lines[0].startswith("Usage") else len(lines) == 1
     assert re.fullmatch(message + ".*", lines[0])
     assert not (tmp_path / "run").exists()
+
+
+def test_what_one_process_began_in_the_span_is_not_gone_on_with_by_several(data, tmp_path):
+    one = [*map(str, ("train", data, "--epochs", 10**6, *OPTIONS, "--span", "--run", tmp_path / "run"))]
+    process = subprocess.Popen([sys.executable, "-m", "handgrad", *one], stderr=subprocess.DEVNULL)
+    wait_for(tmp_path / "run" / "checkpoint.safetensors", process)
+    process.kill()
+    process.wait()
+    code, _, err = ended(torchrun(2, "train", "--resume", tmp_path / "run"))
+    assert code != 0
+    assert "was begun in the span of its examples, by one process" in said(err)[-1]
 
 
 def test_a_descent_that_diverges_ends_in_all_and_is_kept_once(data, tmp_path):

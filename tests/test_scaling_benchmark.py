@@ -1,6 +1,7 @@
 """The model of the step on several processes, and the command that measures it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,9 @@ def test_a_step_takes_the_time_to_read_a_share_and_to_add():
     assert MACHINE.step(m, n, 1) == pytest.approx(1.2288)
     exchange = 2 * 100e-6 + 2 * 1 / 2 * 8 * 12_290 / 1e9
     assert MACHINE.step(m, n, 2) == pytest.approx(0.6144 + exchange)
-    assert MACHINE.exchange(n, 5) == pytest.approx(6 * 100e-6 + 2 * 4 / 5 * 8 * 12_290 / 1e9)
+    assert MACHINE.exchange(n, 5) == pytest.approx(8 * 100e-6 + 2 * 4 / 5 * 8 * 12_290 / 1e9)
+    tree = replace(MACHINE, tree=True)
+    assert tree.exchange(n, 5) == pytest.approx(6 * 100e-6 + 2 * 4 / 5 * 8 * 12_290 / 1e9)
 
 
 def test_what_does_not_fit_is_read_from_the_disk_until_there_are_enough():

@@ -161,7 +161,7 @@ def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE) -> jax.A
 def spread_rows(X: Any, mesh: Mesh, dtype: str, spec: PartitionSpec) -> Inputs:
     """X (n, m) of NumPy on a mesh, as the rows of `Inputs`, with bytes as they are; each process reads its own."""
 
-    def rows(at: tuple[slice, ...]) -> npt.NDArray[Any]:
+    def rows(at: Any) -> Any:
         return portable(np.asarray(X[:, at[0]]).T, dtype)
 
     placed = jax.make_array_from_callback(X.shape[::-1], NamedSharding(mesh, spec), rows)
