@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
@@ -48,7 +49,9 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit:  # so ends click where whoever reads the output has closed it
         return 141
     except click.ClickException as error:
-        if not (launched() and int(os.environ["RANK"])):  # all have the same arguments
+        if launched() and int(os.environ["RANK"]):
+            time.sleep(10)  # rank 0 has the same arguments, and says it: then torchrun ends the others
+        else:
             error.show()
         return error.exit_code
     except click.exceptions.Abort:
@@ -80,6 +83,8 @@ def handgrad(context: click.Context) -> None:
     """One neuron, written by hand and differentiated by machine, so that each proves the other."""
     if context.invoked_subcommand is None:
         click.echo(WHAT_NEXT)
+    elif context.invoked_subcommand != "train" and launched():
+        raise click.UsageError(f"torchrun: found handgrad {context.invoked_subcommand}; it is for handgrad train")
 
 
 WHAT_NEXT = """One neuron, written by hand and differentiated by machine, so that each proves the other.

@@ -371,7 +371,8 @@ class _Watch(threading.Thread):
                 began = [rank for rank in listened if heard[rank][0] or self.store.check([f"beat {rank}"])]
                 beats = self.store.multi_get([f"beat {rank}" for rank in began])
             except RuntimeError as error:
-                self._end(LostError.exit_code, f"the store of torchrun is gone: {reason_of(error)}")
+                gone = f"torchrun is gone: {reason_of(error)}; the same command goes on from the last checkpoint"
+                self._end(LostError.exit_code, gone if os.environ["LOCAL_RANK"] == "0" else None)
                 return
             now = time.monotonic()
             for rank, beat in zip(began, beats, strict=True):

@@ -389,6 +389,13 @@ def test_what_one_process_began_in_the_span_is_not_gone_on_with_by_several(data,
     assert "was begun in the span of its examples, by one process" in said(err)[-1]
 
 
+def test_torchrun_is_for_training(data):
+    code, out, err = ended(torchrun(2, "evaluate", "run", data))
+    assert (code != 0, out) == (True, "")
+    assert said(err)[-1] == "Error: torchrun: found handgrad evaluate; it is for handgrad train"
+    assert len(said(err)) == 2
+
+
 def test_a_descent_that_diverges_ends_in_all_and_is_kept_once(data, tmp_path):
     arguments = ["train", data, "--activation", "identity", "--loss", "squared_error", "--learning-rate", 50]
     code, _, err = ended(torchrun(2, *arguments, "--run", tmp_path / "run", "--epochs", 500))
