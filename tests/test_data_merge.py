@@ -202,7 +202,14 @@ def refused(tmp_path):
 
 def test_a_missing_part_is_named_with_the_command_that_makes_it(parts, refused):
     refused([parts[0], parts[2]], UsageError, "found 2 of 3; part 2 is missing; .*: handgrad prepare --share 2/3")
+    refused([parts[2]], UsageError, "found 1 of 3; part 1 is missing, and 1 more; .*: handgrad prepare --share 1/3")
     refused([], UsageError, "parts: found none")
+
+
+def test_a_manifest_that_was_changed_is_named(parts, refused):
+    manifest = parts[1] / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"width": ', '"width": 1', 1))
+    refused(parts, DataError, "manifest.jsonl: does not hold what was prepared; .*--share 2/3")
 
 
 def test_a_part_twice_is_refused(parts, refused, tmp_path):

@@ -160,7 +160,7 @@ class DatasetWriter:
         """Completes the files.
 
         Args:
-            part: what it is a part of, if it is one, noted in dataset.json with the sha256 of each array.
+            part: what it is a part of, if it is one, noted in dataset.json with the sha256 of each file.
             origin: how the data set was made, noted in dataset.json.
 
         Returns:
@@ -183,7 +183,11 @@ class DatasetWriter:
             **origin,
         }
         if part is not None:
-            about["part"] = {**part, "arrays": {name: digest.hex() for name, digest in arrays.items()}}
+            about["part"] = {
+                **part,
+                "arrays": {name: digest.hex() for name, digest in arrays.items()},
+                "manifest": manifest_digest(self.folder),
+            }
         write_description(self.folder, about)
         return str(about["hash"])
 
@@ -198,6 +202,12 @@ class DatasetWriter:
     def _note(self, **entry: object) -> None:
         blank = dict.fromkeys(("path", "status", "reason", "class", "label", "split", "width", "height"))
         self._manifest.write(json.dumps(blank | entry) + "\n")
+
+
+def manifest_digest(folder: Path) -> str:
+    """The sha256 of manifest.jsonl."""
+    with (folder / "manifest.jsonl").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(counts: Mapping[Split, Sequence[int]], size: tuple[int, int, int], arrays: Mapping[str, bytes]) -> str:

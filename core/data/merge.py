@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from handgrad.data.dataset import (
     content_hash,
+    manifest_digest,
     read_description,
     read_examples,
     read_manifest,
@@ -58,12 +59,22 @@ class _Part(NamedTuple):
                 if bar is not None:
                     bar.update()
         if hashlib.sha256(b"".join(found)).hexdigest() != self.about["part"]["arrays"].get(array):
-            k, n = self.share
-            raise DataError(
-                f"{self.path / array}: does not hold what was prepared; expected it as it was; "
-                f"make the part again with: handgrad prepare --share {k}/{n}"
-            )
+            raise self._damaged(array)
         return found
+
+    def copy_manifest(self, whole: IO[bytes]) -> None:
+        """Append what manifest.jsonl holds, after it was found to be what was prepared."""
+        if manifest_digest(self.path) != self.about["part"].get("manifest"):
+            raise self._damaged("manifest.jsonl")
+        with (self.path / "manifest.jsonl").open("rb") as file:
+            shutil.copyfileobj(file, whole)
+
+    def _damaged(self, file: str) -> DataError:
+        k, n = self.share
+        return DataError(
+            f"{self.path / file}: does not hold what was prepared; expected it as it was; "
+            f"make the part again with: handgrad prepare --share {k}/{n}"
+        )
 
 
 def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str], *, progress: bool = False) -> Summary:
@@ -126,8 +137,7 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
         must_be_trainable(data, classes, counts, skipped, first.about.get("limit"))
         with (folder / "manifest.jsonl").open("wb") as manifest:
             for part in ordered:
-                with (part.path / "manifest.jsonl").open("rb") as file:
-                    shutil.copyfileobj(file, manifest)
+                part.copy_manifest(manifest)
         whole = content_hash(counts, size, {name: found.digest() for name, found in content.items()})
         about = first.about | {"counts": counts, "hash": whole, "rows": rows}
         del about["part"]
@@ -171,11 +181,12 @@ def _in_order(parts: Sequence[_Part]) -> list[_Part]:
         if k in numbered:
             raise UsageError(f"{part.path}: is part {k} of {n}, as is {numbered[k].path}; expected each once")
         numbered[k] = part
-    missing = next((k for k in range(1, n + 1) if k not in numbered), None)
-    if missing is not None:
+    missing = [k for k in range(1, n + 1) if k not in numbered]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
-            f"parts: found {len(numbered)} of {n}; part {missing} is missing; make it as the others, with: "
-            f"handgrad prepare --share {missing}/{n}"
+            f"parts: found {len(numbered)} of {n}; part {missing[0]} is missing{more}; make it as the others, with: "
+            f"handgrad prepare --share {missing[0]}/{n}"
         )
     return [numbered[k] for k in sorted(numbered)]
 
