@@ -340,8 +340,8 @@ class Neuron(ABC):
         if span is None:
             span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(X, validation, epochs)
         if span and isinstance(X, Parts):
-            kinds = {Blocks: f"in blocks of {block}", Views: "a view", Weighted: "weighted", Share: "a share"}
-            what = f"X is {kinds.get(type(X), 'in parts')}"
+            kinds = {Views: "X is a view", Weighted: "X is weighted", Share: "X is a share"}
+            what = kinds.get(type(X), f"block is {block}")
             raise UsageError(f"span is True and {what}; the span takes X whole and as it is; expected one of the two")
         train = spans.train if span else descent.train
         return train(
