@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.checkpoint import cores as cores
 from handgrad.checkpoint import processor
 from handgrad.errors import UsageError
 
@@ -98,6 +99,14 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
+def held(which: str) -> int:
+    """Bytes of memory that this process has, as Linux counts it: "VmRSS", "RssAnon" of it, or most, "VmHWM"."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(which + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {which}")
+
+
 def caches() -> dict[str, int]:
     """Bytes of each cache that holds data, by level; of all its instances that this process may use, L3 once."""
     found: dict[str, int] = {}
@@ -109,11 +118,6 @@ def caches() -> dict[str, int]:
         if kind != "Instruction":
             found[f"L{level}"] = int(size.rstrip("KM")) * {"K": 2**10, "M": 2**20}.get(size[-1], 1)
     return found
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> int | None:

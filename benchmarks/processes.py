@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from handgrad import backends
+from handgrad.benchmarks.machine import held
 from handgrad.neuron import Parameters
 from handgrad.processes import Processes, joined
 from handgrad.share import shared
@@ -63,11 +64,11 @@ def memory(path: Path, backend: str, processes: Processes) -> dict[str, Any]:
     X, Y = examples(path)
     neuron = backends.load(backend)(input_scale=1 / 255)
 
-    def held(X: Any, Y: Any) -> int:
+    def most_held(X: Any, Y: Any) -> int:
         mine, most = processes.share(Y.shape[1]), [0]
 
         def look(_: Any) -> bool:
-            most.append(resident())
+            most.append(held("VmRSS"))
             return False
 
         here = shared(X[:, mine], processes), Y[:, mine]
@@ -75,20 +76,14 @@ def memory(path: Path, backend: str, processes: Processes) -> dict[str, Any]:
         return max(most)
 
     few = 8 * processes.count
-    before = held(np.array(X[:, :few].T).T, Y[:, :few])  # with all that is imported and compiled
-    return {"X": X.size, "more": processes.everyones(held(X, Y) - before)}
+    before = most_held(np.array(X[:, :few].T).T, Y[:, :few])  # with all that is imported and compiled
+    return {"X": X.size, "more": processes.everyones(most_held(X, Y) - before)}
 
 
 def examples(path: Path) -> tuple[Any, Any]:
     """X (n, m) of bytes, mapped, and labels."""
     X = np.load(path, mmap_mode="r").T
     return X, np.random.default_rng(0).integers(0, 2, (1, X.shape[1]), np.uint8)
-
-
-def resident() -> int:
-    """Bytes of memory that this process has, its own and those of mapped files."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(status["VmRSS"].split()[0])
 
 
 def main() -> None:

@@ -32,8 +32,7 @@ import click
 import numpy as np
 
 from handgrad import backends, memory
-from handgrad.benchmarks.machine import cores
-from handgrad.checkpoint import processor
+from handgrad.checkpoint import cores, processor
 from handgrad.table import table
 
 FEATURES = 12_288

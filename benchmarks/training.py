@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import backends
+from handgrad.benchmarks.machine import held
 from handgrad.data import Dataset
 from handgrad.errors import MissingExtraError
 from handgrad.neuron import Parameters
@@ -108,8 +109,7 @@ def _most_memory() -> Iterator[Callable[[], int]]:
 
 
 def _anonymous() -> int:
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return sum(1024 * int(status[name].split()[0]) for name in ("RssAnon", "RssShmem"))
+    return held("RssAnon") + held("RssShmem")
 
 
 def examples(data: Path | None, m: int) -> tuple[Array, Array]:

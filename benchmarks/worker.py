@@ -183,7 +183,7 @@ class _Served:
 
     def place(self, work: Work, X: Path | None) -> Placed:
         arm = load(self.name)()
-        self.before = _memory("VmRSS")
+        self.before = machine.held("VmRSS")
         if X is not None:
             work = replace(work, X=np.load(X).T)
         self.arm = arm
@@ -238,7 +238,7 @@ class _Served:
         jax = sys.modules.get("jax")
         if jax is not None and (statistics := jax.devices()[0].memory_stats()):
             return int(statistics["peak_bytes_in_use"])
-        return _memory("VmHWM") - self.before
+        return machine.held("VmHWM") - self.before
 
     def read_bandwidth(self, device: str) -> dict[str, float]:
         return machine.read_bandwidth(device)
@@ -268,13 +268,6 @@ def _held(holder: Any) -> Iterator[tuple[str, tuple[str, str, int]]]:
         for part in value if isinstance(value, tuple | list) else [value]:
             if hasattr(part, "dtype") and hasattr(part, "shape"):
                 yield name, where(part)
-
-
-def _memory(which: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(which + ":"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"no {which}")
 
 
 def _settings() -> dict[str, Any]:

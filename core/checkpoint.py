@@ -20,7 +20,14 @@ from handgrad.sealed import sealed, unsealed
 
 FORMAT = 1
 PLACES = ("here", "before", "best")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+CORES = cores()
 """That this process was given, before it divided them with others."""
 
 

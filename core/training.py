@@ -255,16 +255,16 @@ def optimizer(settings: Settings) -> Optimizer:
 def _shared(settings: Settings, neuron: Neuron, dataset: Dataset, processes: Processes) -> tuple[Array, Array]:
     """X and Y to learn from, as training sees them, of which each process reads its own share; alone, of all."""
     X, Y = learned_from(settings, dataset, _mine(dataset.train, processes), processes)
-    if not _spans(neuron):
+    if _added_over(neuron, processes) is processes:
         return shared(X, processes), Y
     if not isinstance(X, Views):
         return dataset.train
     return Views(dataset.train.X, X.views), np.tile(dataset.train.Y, len(X.views))
 
 
-def _spans(neuron: Neuron) -> bool:
-    """Whether it cuts X over the processes by itself, and adds."""
-    return neuron.device.endswith(ALL)
+def _added_over(neuron: Neuron, processes: Processes) -> Processes:
+    """Those whose sums are to be added: none but this one where the neuron cuts X over the processes, and adds."""
+    return ALONE if neuron.device.endswith(ALL) else processes
 
 
 def _mine(examples: Examples, processes: Processes) -> Examples:
@@ -387,9 +387,9 @@ def _train(
     seen = X.X if isinstance(X, Share) else X
     watched: tuple[Array, Array] | None = None
     if dataset.valid.Y.size:
-        x, y = dataset.valid if _spans(neuron) else _mine(dataset.valid, processes)
-        viewed = seen.of(x) if isinstance(seen, Views) else x
-        watched = (viewed if _spans(neuron) else shared(viewed, processes)), y
+        among = _added_over(neuron, processes)
+        x, y = _mine(dataset.valid, among)
+        watched = shared(seen.of(x) if isinstance(seen, Views) else x, among), y
     try:
         parameters, history = neuron.fit(
             X,
