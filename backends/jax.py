@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
+from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
-from handgrad.blocks import Joined, Parts
+from handgrad.blocks import Joined, portable
 from handgrad.descent import BLOCK_EPOCHS
-from handgrad.errors import DataError, MissingExtraError, UsageError
-from handgrad.neuron import ALL, Parameters, Sums, portable
-from handgrad.processes import Processes
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.objective import means
+from handgrad.processes import ALONE, Processes
 
 try:
     import jax
@@ -34,6 +35,9 @@ try:
     from handgrad.backends.inputs import AXIS, Inputs, Sharded, own_columns, settled, sharded, spread
 except ModuleNotFoundError as error:
     raise MissingExtraError("JAX", "jax") from error
+
+ALL = ":all"
+"""After the kind of a device: all of them, of all processes."""
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "sigmoid": jax.nn.sigmoid,
@@ -47,11 +51,13 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
+    devices = ("cpu", "cuda")
+
     def put(self, array: Any) -> jax.Array:
         if isinstance(array, Inputs):
             array = array.rows.T
         where = self._device()
-        with self._arithmetic():
+        with self.arithmetic():
             if isinstance(where, Mesh):
                 return spread(array, where, self.dtype)
             if isinstance(array, Sharded) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
@@ -73,7 +79,7 @@ class Neuron(neuron.Neuron):
 
     def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
         n, m = X.shape
-        with self._arithmetic():
+        with self.arithmetic():
             X = X if isinstance(X, Joined) else self.get(X)
             return sharded(X, mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
 
@@ -82,20 +88,20 @@ class Neuron(neuron.Neuron):
 
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
         X = self.put_inputs(X)
-        with self._arithmetic():
-            A: jax.Array = settled(self._forward(self._parameters(*parameters), X), X)
+        with self.arithmetic():
+            A: jax.Array = settled(self._forward(self.put_parameters(parameters), X), X)
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         X = self.put_inputs(X)
-        with self._arithmetic():
-            loss: jax.Array = settled(self._loss_sum(self._parameters(*parameters), X, self.put(Y)), X)
+        with self.arithmetic():
+            loss: jax.Array = settled(self._loss_sum(self.put_parameters(parameters), X, self.put(Y)), X)
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
-        with self._arithmetic():
-            loss, (dW, db) = settled(self._loss_and_gradients(self._parameters(*parameters), X, self.put(Y)), X)
+        with self.arithmetic():
+            loss, (dW, db) = settled(self._loss_and_gradients(self.put_parameters(parameters), X, self.put(Y)), X)
         return Sums(loss, dW, db, X.shape[1])
 
     def descend(
@@ -107,10 +113,8 @@ class Neuron(neuron.Neuron):
         epochs: range,
         validation_every: int,
     ) -> tuple[Parameters, Any, Any]:
-        """All of the epochs in one dispatch; BLOCK_EPOCHS of them at the most."""
-        with self._arithmetic():
-            if any(isinstance(X, Parts) for X, _ in (train, validation or train)):
-                return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
+        """All of the epochs in one dispatch."""
+        with self.arithmetic():
             parameters, costs = self._descend(
                 parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
             )
@@ -135,7 +139,8 @@ class Neuron(neuron.Neuron):
         def epoch(i: int, state: tuple[Parameters, jax.Array]) -> tuple[Parameters, jax.Array]:
             parameters, costs = state
             loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
-            costs = costs.at[0, i - start].set(self._cost(parameters, loss, m))
+            J, gradients = means(self.l2, parameters, Sums(loss, dW, db, m))
+            costs = costs.at[0, i - start].set(J)
             if validation is not None:
                 costs = jax.lax.cond(
                     i % validation_every == 0,
@@ -144,8 +149,7 @@ class Neuron(neuron.Neuron):
                     ),
                     lambda: costs,
                 )
-            dW, db = self._gradients(parameters, Sums(loss, dW, db, m))
-            return Parameters(parameters.W - learning_rate * dW, parameters.b - learning_rate * db), costs
+            return parameters - learning_rate * gradients, costs
 
         costs = jnp.zeros((2, BLOCK_EPOCHS), self.dtype)
         state: tuple[Parameters, jax.Array] = jax.lax.fori_loop(start, stop, epoch, (parameters, costs))
@@ -201,36 +205,19 @@ class Neuron(neuron.Neuron):
         on_gpu = self.device.startswith(("cuda", "gpu")) and self.dtype == "float32"
         return on_gpu and fused.fits(n) and n * m < 2**31
 
-    def _arithmetic(self) -> AbstractContextManager[Any]:
+    def arithmetic(self) -> AbstractContextManager[Any]:
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""
         return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
 
-    def _largest(self, X: Any, values: list[float]) -> list[float]:
+    @property
+    def processes(self) -> Processes:
         where = self._device()
-        if not (isinstance(where, Mesh) and where.is_multi_process):
-            return super()._largest(X, values)
-        with jax.enable_x64(True):
-            gathered = multihost_utils.process_allgather(np.array(values, np.float64))
-        return [float(value) for value in gathered.max(axis=0)]
+        return OverMesh(where) if isinstance(where, Mesh) else ALONE
 
-    def _holders(self) -> int:
+    def held(self, X: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         where = self._device()
-        return jax.process_count() if isinstance(where, Mesh) else 1
-
-    def _check_inputs(self, X: Any) -> None:
-        """Each process looks at what it holds; where one of them finds something, all raise the same error."""
-        where = self._device()
-        wrong = 1.0
-        if isinstance(where, Mesh) and where.is_multi_process and X.dtype.kind == "f":
-            try:
-                for columns in own_columns(X, where):
-                    super()._check_inputs(X[:, columns])
-                wrong = 0.0
-            except DataError:
-                pass
-            wrong = self._largest(X, [wrong])[0]
-        if wrong:
-            super()._check_inputs(X)
+        several = isinstance(where, Mesh) and where.is_multi_process
+        return [X[:, columns] for columns in own_columns(X, where)] if several else [X]
 
     def _device(self) -> jax.Device | Mesh:
         """One device of this process, or all of that kind, of all processes."""
@@ -240,7 +227,7 @@ class Neuron(neuron.Neuron):
         return jax.local_devices(backend=platform)[int(index or 0)]
 
     @classmethod
-    def _device_among(cls, processes: Processes, device: str) -> str:
+    def device_among(cls, processes: Processes, device: str) -> str:
         """All devices of that kind, of all processes, which are joined by `jax.distributed`."""
         if processes.count == 1:
             return device
@@ -269,6 +256,25 @@ class Neuron(neuron.Neuron):
         except (RuntimeError, IndexError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
+
+
+class OverMesh(Processes):
+    """Those whose devices are a mesh, over which JAX itself cuts X and adds; each calls the same, at the same time."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        super().__init__()
+        self.several = mesh.is_multi_process
+        self.count = jax.process_count() if self.several else 1
+
+    def share(self, m: int) -> slice:
+        return slice(m)
+
+    def largest(self, values: list[float]) -> list[float]:
+        if not self.several:
+            return values
+        with jax.enable_x64(True):
+            gathered = multihost_utils.process_allgather(np.array(values, np.float64))
+        return [float(value) for value in gathered.max(axis=0)]
 
 
 @contextmanager

@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
-from handgrad.blocks import Parts
+from handgrad.backend import ACTIVATIONS, LOSSES, Parameters, Sums
 from handgrad.errors import MissingExtraError
-from handgrad.neuron import ACTIVATIONS, LOSSES, Parameters, Sums
 
 try:
     import numba
@@ -45,6 +44,7 @@ class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
     reads_bytes = True
+    reads = 1
 
     def put(self, array: Array) -> Array:
         return np.asarray(array, dtype=self.dtype)
@@ -71,16 +71,15 @@ class Neuron(neuron.Neuron):
     def descend(
         self,
         parameters: Parameters,
-        train: tuple[Any, Any],
-        validation: tuple[Any, Any] | None,
+        train: tuple[Array, Array],
+        validation: tuple[Array, Array] | None,
         learning_rate: float,
         epochs: range,
         validation_every: int,
-    ) -> tuple[Parameters, Any, Any]:
+    ) -> tuple[Parameters, Array, Array] | None:
         """All of the epochs in one call where a step is so short that calling it would take longer."""
-        inputs = [X for X, _ in (train, validation or train)]
-        if any(isinstance(X, Parts) or X.size > LEAST for X in inputs):
-            return super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
+        if any(X.size > LEAST for X, _ in (train, validation or train)):
+            return None
         (X, Y), (watched, labels) = train, validation or (train[0][:, :0], train[1][:, :0])
         costs = np.full((2, len(epochs)), np.nan, self.dtype)
         W, b = _descend(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
-from handgrad.neuron import Parameters, Sums
+from handgrad.backend import Parameters, Sums
 
 Array = npt.NDArray[Any]
 

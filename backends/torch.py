@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import neuron
+from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
+from handgrad.blocks import portable
 from handgrad.errors import MissingExtraError, UsageError
-from handgrad.neuron import Parameters, Sums, portable
 from handgrad.processes import Processes
 
 try:
@@ -34,6 +35,8 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @final
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
+
+    devices = ("cpu", "cuda")
 
     def put(self, array: Any) -> torch.Tensor:
         return self._placed_as_is(array).to(getattr(torch, self.dtype))
@@ -63,16 +66,16 @@ class Neuron(neuron.Neuron):
 
     @torch.no_grad()
     def forward(self, parameters: Parameters, X: Any) -> torch.Tensor:
-        return ACTIVATIONS[self.activation](self._logits(self._parameters(*parameters), self.put(X)))
+        return ACTIVATIONS[self.activation](self._logits(self.put_parameters(parameters), self.put(X)))
 
     @torch.no_grad()
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
-        return self._loss(self._parameters(*parameters), self.put_inputs(X), self.put(Y))
+        return self._loss(self.put_parameters(parameters), self.put_inputs(X), self.put(Y))
 
     @torch.inference_mode(False)
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X, Y = self.put_inputs(X), self.put(Y)
-        leaves = Parameters(*(V.detach().requires_grad_() for V in self._parameters(*parameters)))
+        leaves = Parameters(*(V.detach().requires_grad_() for V in self.put_parameters(parameters)))
         with torch.enable_grad(), full_precision(X.device.type):
             loss = self._loss(leaves, X, Y)
             dW, db = torch.autograd.grad(loss, leaves)
@@ -101,7 +104,7 @@ class Neuron(neuron.Neuron):
         return on_gpu and fused.fits(n) and compiles(self.device)
 
     @classmethod
-    def _device_among(cls, processes: Processes, device: str) -> str:
+    def device_among(cls, processes: Processes, device: str) -> str:
         if processes.count == 1 or not device.startswith("cuda"):
             return device
         if device != "cuda":

@@ -5,9 +5,10 @@ Change one word to change the implementation::
     from handgrad.backends.numpy import Neuron  # numpy | numba | torch | jax
 """
 
+from handgrad.backend import Gradients, Parameters, Sums
 from handgrad.descent import DivergedError, History
 from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
-from handgrad.neuron import Gradients, Neuron, Parameters, Sums
+from handgrad.neuron import Neuron
 from handgrad.proof import check, mutate
 from handgrad.version import __version__
 

@@ -1,4 +1,4 @@
-"""Examples that stay where they are, on the host or in a file, and are looked at a block at a time."""
+"""Arrays on the host, or in files, as they are stored: joined, taken in blocks, made fit for a framework."""
 
 from __future__ import annotations
 
@@ -15,24 +15,14 @@ VALUES = 2**26
 """Of X in a block, unless its width is given: 64 MB of bytes, 256 MB as float32."""
 
 
-class Parts:
-    """X (n, m) that is not one array: `Neuron` gives its parts to a backend, one at a time, and adds."""
-
-    shape: tuple[int, int]
-    ndim = 2
-
-    @property
-    def total(self) -> float:
-        """By what sums over the examples are divided to be means: m, unless examples have weights."""
-        return self.shape[1]
-
-
-class Joined(Parts):
+class Joined:
     """X (n, m) of bytes in several NumPy arrays, as they lie in several files; ``np.asarray`` copies them into one.
 
     Args:
         arrays: (n, m_p) uint8 each, one or more; their examples follow each other.
     """
+
+    ndim = 2
 
     def __init__(self, arrays: Sequence[npt.NDArray[np.uint8]]) -> None:
         self.arrays = tuple(arrays)
@@ -74,7 +64,7 @@ class Joined(Parts):
         return np.asarray(np.concatenate([array.T for array in self.arrays]).T, dtype)
 
 
-class Blocks(Parts):
+class Blocks:
     """X (n, m) on the host, in blocks of consecutive examples.
 
     The sums over all examples are those over the blocks, added. Of memory-mapped examples, the block after the one that
@@ -91,7 +81,7 @@ class Blocks(Parts):
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], slice]]:
         """Each block (n, width), a view, and which examples it holds."""
-        arrays = self.X.arrays if isinstance(self.X, Joined) else (self.X,)
+        arrays = getattr(self.X, "arrays", (self.X,))
         blocks = [array[:, i : i + self.width] for array in arrays for i in range(0, array.shape[1], self.width)]
         first = 0
         for block, ahead in pairwise([*blocks, None]):
@@ -108,14 +98,38 @@ class Blocks(Parts):
         mapping.file.madvise(mmap.MADV_WILLNEED, start, high - mapping.address - start)
 
 
+def in_files(X: npt.NDArray[Any] | Joined) -> bool:
+    """Whether X lies in several arrays, or is a view of a memory-mapped file."""
+    return hasattr(X, "arrays") or _mapping(X) is not None
+
+
+def on_host(X: Any) -> bool:
+    """Whether X lies in memory or in files here, so that parts of it can be taken without a copy."""
+    return isinstance(X, np.ndarray | Joined)
+
+
+def columns(X: Any, which: npt.NDArray[np.intp]) -> Any:
+    """X[:, which], some examples of an array; of NumPy's, each stays contiguous."""
+    return X.T[which].T if isinstance(X, np.ndarray) else X[:, which]
+
+
+def portable(array: Any, dtype: str) -> Any:
+    """A NumPy array that frameworks take as it is: no copy, unless they would refuse or change its numbers.
+
+    They know no foreign byte order, long double or negative strides; of JAX's own conversions, 64-bit integers come out
+    with 32 bits and the float32 numbers below the smallest normal one as 0.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
+    changed = array.dtype != dtype if array.dtype.kind == "f" else array.dtype.itemsize > 4
+    if changed or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+        return np.array(array, dtype, order="C")
+    return array
+
+
 class _Mapping(NamedTuple):
     file: mmap.mmap
     address: int
-
-
-def in_a_file(X: npt.NDArray[Any]) -> bool:
-    """Whether X is a view of a memory-mapped file."""
-    return _mapping(X) is not None
 
 
 def _mapping(X: Any) -> _Mapping | None:

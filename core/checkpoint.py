@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handgrad import store
-from handgrad.descent import History, Place, State
+from handgrad.backend import Parameters
+from handgrad.descent import History, State
 from handgrad.errors import DataError, reason_of
-from handgrad.neuron import Parameters
+from handgrad.optimizers import Place
 from handgrad.run import CHECKPOINT, versions
 from handgrad.sealed import sealed, unsealed
 

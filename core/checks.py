@@ -2,17 +2,19 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from handgrad.errors import DataError, HandgradError, UsageError
 
 
-def number(name: str, value: float, *, zero: bool = False) -> float:
+def number(name: str, value: float | None, *, zero: bool = False) -> float:
     """The value as a finite float above 0, or of at least 0; else a UsageError that names the argument."""
     try:
-        found = float(value)
+        found = float(value)  # type: ignore[arg-type]  # None is refused, too
     except (TypeError, ValueError):
         found = math.nan
     if not (math.isfinite(found) and (found > 0 or (zero and found == 0))):
@@ -50,3 +52,35 @@ def examples(X: Any) -> Any:
     if X.ndim != 2 or 0 in X.shape:
         raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
     return X
+
+
+def check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError]) -> None:
+    """One read of V and no copy, unless something is wrong; none at all for integers, which are always finite."""
+    if V.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = V.sum()  # a value that is not finite makes the sum so; an overflow of the sum is looked into
+    largest = np.finfo(dtype).max
+    if abs(total) <= largest and V.dtype.itemsize <= np.dtype(dtype).itemsize:
+        return
+    if -largest <= V.min() and V.max() <= largest:
+        return
+    at = tuple(int(i) for i in np.argwhere(~(abs(V) <= largest))[0])
+    where = f"{name}[{', '.join(map(str, at))}]" if at else name
+    example = f" (example {at[1]})" if name == "X" else ""
+    raise error(f"{where} is {V[at]}{example}; expected finite numbers within {dtype}")
+
+
+def checked_labels(Y: Any, m: int, get: Callable[[Any], npt.NDArray[Any]]) -> Any:
+    """Y as an array (1, m) of 0 and 1, which `get` fetches to be looked at; else a DataError."""
+    Y = array("Y", Y, DataError)
+    if tuple(Y.shape) != (1, m):
+        raise DataError(
+            f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
+        )
+    found = get(Y)
+    wrong = np.argwhere(~((found == 0) | (found == 1)))
+    if len(wrong):
+        i = int(wrong[0, 1])
+        raise DataError(f"Y[0, {i}] is {found[0, i]}; expected labels 0 and 1 ({len(wrong)} of {m} are not)")
+    return Y

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.backend import Array, Parameters
 from handgrad.descent import DivergedError
-from handgrad.neuron import Array, Neuron, Parameters
+from handgrad.examples import Examples
+from handgrad.neuron import Neuron
+from handgrad.objective import Objective
+from handgrad.optimizers import GradientDescent, Place, Task
 from handgrad.rounding import bounds, descent_bounds
-
-Examples = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 EPOCHS_TOGETHER = 2
 """How many epochs of descent, in one call, are held against a bound: enough for one to build on another."""
@@ -85,15 +87,15 @@ def compare(
     start = initial or Parameters.zeros(len(sets[0][0]))
     rows: list[Row] = []
     for backend, neuron in neurons.items():
-        placed = [(neuron.put_inputs(X), neuron.put(Y)) for X, Y in sets]
+        placed = [neuron.place(X, Y) for X, Y in sets]
         try:
             parameters, history = neuron.fit(
-                *placed[0], epochs=epochs, learning_rate=learning_rate, initial=start, progress=progress
+                placed[0], epochs=epochs, learning_rate=learning_rate, initial=start, progress=progress
             )
         except DivergedError as error:
             error.args = (f"{backend}: {error}",)
             raise
-        activations = [neuron.predict_proba(parameters, X) for X, _ in placed]
+        activations = [neuron.predict_proba(parameters, examples) for examples in placed]
         if not rows:
             points = start, parameters
             reference, reference_activations = parameters, activations
@@ -101,8 +103,8 @@ def compare(
         at_points = [_at(neuron, point, placed[0], learning_rate) for point in points]
         if not rows:
             expected = at_points
-        costs = [neuron.cost(parameters, X, Y) for X, Y in placed]
-        accuracies = [neuron.accuracy(parameters, X, Y) for X, Y in placed]
+        costs = [neuron.cost(parameters, examples) for examples in placed]
+        accuracies = [neuron.accuracy(parameters, examples) for examples in placed]
         rows.append(
             Row(
                 backend=backend,
@@ -123,29 +125,34 @@ def compare(
     return rows
 
 
-def _at(neuron: Neuron, point: Parameters, train: tuple[Array, Array], learning_rate: float) -> dict[str, Any]:
+def _at(neuron: Neuron, point: Parameters, train: Examples, learning_rate: float) -> dict[str, Any]:
     """What is compared, computed from the same parameters."""
-    dW, db = neuron.gradients(point, *train)
-    on_device = neuron._parameters(*point)
-    W, b = neuron.descend(on_device, train, None, learning_rate, range(EPOCHS_TOGETHER), 1)[0]
-    A = neuron.predict_proba(point, train[0])
-    return {"cost": neuron.cost(point, *train), "dW": dW, "db": db, "A": A, "W": neuron.get(W), "b": neuron.get(b)}
+    dW, db = neuron.gradients(point, train)
+    W, b = _descended(neuron, point, train, learning_rate, EPOCHS_TOGETHER)
+    A = neuron.predict_proba(point, train)
+    return {"cost": neuron.cost(point, train), "dW": dW, "db": db, "A": A, "W": W, "b": b}
 
 
 def _allowed(
-    neuron: Neuron, point: Parameters, placed: tuple[Array, Array], train: Examples, learning_rate: float
+    neuron: Neuron, point: Parameters, placed: Examples, train: tuple[Array, Array], learning_rate: float
 ) -> dict[str, Any]:
     """How far two right backends may be apart in what `_at` gives: either may be off by the bound.
 
     W and b are after `EPOCHS_TOGETHER` epochs.
     """
     first = bounds(neuron, point, *train)
-    on_device, path = neuron._parameters(*point), []
+    path = [neuron.get_parameters(neuron.put_parameters(point))]
     for _ in range(EPOCHS_TOGETHER):
-        path.append(neuron._host(on_device))
-        on_device = neuron.descend(on_device, placed, None, learning_rate, range(1), 1)[0]
-    off = descent_bounds(neuron, [*path, neuron._host(on_device)], *train, learning_rate)
+        path.append(_descended(neuron, path[-1], placed, learning_rate, 1))
+    off = descent_bounds(neuron, path, *train, learning_rate)
     return {"cost": 2 * first.cost, "dW": 2 * first.dW, "db": 2 * first.db, "A": 2 * first.A, "W": off.W, "b": off.b}
+
+
+def _descended(neuron: Neuron, point: Parameters, train: Examples, learning_rate: float, epochs: int) -> Parameters:
+    """W and b after some epochs, which a backend may take in one call."""
+    task, place = Task(Objective(neuron, train), None, epochs, 1), Place(0, neuron.put_parameters(point), {})
+    with neuron.arithmetic():
+        return neuron.get_parameters(GradientDescent(learning_rate).take(task, place, range(epochs)).parameters)
 
 
 def _apart(a: Any, b: Any, allowed: Any = 1.0) -> float:

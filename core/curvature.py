@@ -20,9 +20,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from handgrad.backend import Array, Parameters
 from handgrad.checks import examples
 from handgrad.errors import UsageError
-from handgrad.neuron import Array, Neuron, Parameters
+from handgrad.neuron import Neuron
+from handgrad.objective import Objective
 from handgrad.rounding import SHARPEST
 
 ITERATIONS = 100
@@ -84,18 +86,19 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
     n, k = examples(X).shape
     rng = np.random.default_rng(0)
     start = Parameters(rng.standard_normal((1, n)), np.asarray(rng.standard_normal()))
-    v, X, Y = linear._checked(_unit(start), X, np.zeros((1, k), np.uint8))
+    J = Objective(linear, linear.place(X, np.zeros((1, k), np.uint8)))
+    v = linear.put_parameters(_unit(start))
     iterations, eigenvalue, residual = 0, 0.0, math.inf
-    with linear._arithmetic(), np.errstate(over="ignore", invalid="ignore"):
+    with linear.arithmetic(), np.errstate(over="ignore", invalid="ignore"):
         while iterations < ITERATIONS and residual > CONVERGED * eigenvalue:
-            loss, dW, db, m = linear._sums_of(v, X, Y)
+            loss, dW, db, m = J.sums(v)
             iterations += 1
             eigenvalue = 2 * float(linear.get(loss)) / m
             Mv = Parameters(*(linear.get(V).astype(np.float64) / m for V in (dW, db)))
-            residual = _length(Parameters(*(a - eigenvalue * linear.get(b) for a, b in zip(Mv, v, strict=True))))
+            residual = _length(Mv - eigenvalue * linear.get_parameters(v))
             if not math.isfinite(residual):
                 raise UsageError(f"X has moments beyond {neuron.dtype}; scale it down")
-            v = linear._parameters(*_unit(Mv))
+            v = linear.put_parameters(_unit(Mv))
     flattest = 1.0 if (neuron.loss, neuron.activation) == ("squared_error", "identity") else 0.0
     sharpest = math.inf if neuron.activation == "relu" else SHARPEST[neuron.loss, neuron.activation]
     least = max(flattest * eigenvalue, neuron.l2)
@@ -103,7 +106,7 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
 
 
 def _length(v: Parameters) -> float:
-    return math.sqrt(float((v.W**2).sum() + v.b**2))
+    return math.sqrt(float(v @ v))
 
 
 def _unit(v: Parameters) -> Parameters:

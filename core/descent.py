@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from handgrad.backend import Backend, Parameters
 from handgrad.errors import HandgradError, UsageError
+from handgrad.optimizers import Optimizer, Place, Task
 from handgrad.processes import DisagreementError
 
-if TYPE_CHECKING:
-    from handgrad.neuron import Array, Gradients, Neuron, Parameters
-    from handgrad.optimizers import Optimizer
-
 BLOCK_EPOCHS = 1024
-"""The most epochs in one call of `Neuron.descend`; a backend may size its buffers by it."""
+"""The most epochs in one call of `Backend.descend`; a backend may size its buffers by it."""
 
 BLOCK_SECONDS = 0.1
 """About how long the device is left alone between two looks at the costs."""
@@ -53,14 +51,6 @@ class History:
         return _best(self.validation_cost)
 
 
-class Place(NamedTuple):
-    """Where a training is before an epoch: its parameters, and what else the optimizer goes on from."""
-
-    epoch: int
-    parameters: Parameters
-    memory: Mapping[str, Array]
-
-
 class State(NamedTuple):
     """What a training can be gone on from. Arrays are NumPy's, in the coordinates of the descent.
 
@@ -81,46 +71,6 @@ class State(NamedTuple):
     optimizer: str = ""
     span: bool = False
     block: int = 0
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be trained, on what; arrays are on the device.
-
-    Attributes:
-        neuron: that gives costs and gradients.
-        train: X and Y to learn from; X may be `Blocks` or `Views`.
-        validation: X and Y to watch, or None.
-        epochs: how many there are to be in all.
-        validation_every: the validation cost is taken at epochs that this divides.
-    """
-
-    neuron: Neuron
-    train: tuple[Array, Array]
-    validation: tuple[Array, Array] | None
-    epochs: int
-    validation_every: int
-
-    def cost(self, parameters: Parameters) -> Array:
-        """J on the training set, on the device."""
-        return self.neuron._cost_on(parameters, *self.train)
-
-    def validation_cost(self, parameters: Parameters, epoch: int) -> Array:
-        """The mean loss on the validation set, on the device; NaN where it is not to be taken."""
-        if self.validation is None or epoch % self.validation_every:
-            return math.nan
-        return self.neuron._mean_loss(parameters, *self.validation)
-
-    def value_and_gradients(self, parameters: Parameters) -> tuple[float, Gradients]:
-        """J and its gradients on the training set, on the host."""
-        neuron = self.neuron
-        sums = neuron._sums_of(parameters, *self.train)
-        J, gradients = neuron._cost(parameters, sums.loss, sums.m), neuron._gradients(parameters, sums)
-        return float(neuron.get(J)), type(gradients)(*map(neuron.get, gradients))
-
-    def parameters(self, W: Array, b: Array) -> Parameters:
-        """On the device."""
-        return self.neuron._parameters(W, b)
 
 
 class DivergedError(HandgradError):
@@ -160,7 +110,7 @@ def train(
     that compilation is charged to it; the others are sized to take about a tenth of a second. Where an epoch within a
     block is wanted, the last good or the best, the optimizer takes the epochs up to it once more.
     """
-    neuron = task.neuron
+    backend = task.backend
     columns: list[list[float]] = [[], [], [], []]
     costs, validation_costs, seconds, evaluations = columns
     here = before = Place(0, parameters, {})
@@ -176,38 +126,38 @@ def train(
             raise UsageError(f"resume is a state of {resume.optimizer}; expected one of {optimizer}")
         for column, values in zip(columns, vars(resume.history).values(), strict=True):
             column += values.tolist()
-        here, before = _placed(neuron, resume.here), _placed(neuron, resume.before)
-        best = resume.best and _placed(neuron, resume.best)
+        here, before = _placed(backend, resume.here), _placed(backend, resume.before)
+        best = resume.best and _placed(backend, resume.best)
 
     def state() -> State:
-        places = _on_host(neuron, here), _on_host(neuron, before)
-        return State(_history(columns), *places, best and _on_host(neuron, best), str(optimizer))
+        places = _on_host(backend, here), _on_host(backend, before)
+        return State(_history(columns), *places, best and _on_host(backend, best), str(optimizer))
 
     def at(epoch: int, place: Place) -> Place:
         """The place of a later epoch."""
-        taken = optimizer.take(replace(task, validation=None), place, range(place.epoch, epoch))
+        taken = optimizer.take(replace(task, watched=None), place, range(place.epoch, epoch))
         return Place(epoch, taken.parameters, taken.memory)
 
     with (
-        neuron._arithmetic(),
+        backend.arithmetic(),
         tqdm(total=task.epochs, initial=here.epoch, unit="epoch", disable=None if progress else True) as bar,
     ):
         over = False
         while here.epoch < task.epochs and not over:
             start = time.perf_counter()
             taken = optimizer.take(task, here, range(here.epoch, min(here.epoch + _block_epochs(seconds), task.epochs)))
-            costs += [float(neuron.get(cost)) for cost in taken.costs]
-            validation_costs += [float(neuron.get(cost)) for cost in taken.validation_costs]
+            costs += [float(backend.get(cost)) for cost in taken.costs]
+            validation_costs += [float(backend.get(cost)) for cost in taken.validation_costs]
             evaluations += taken.evaluations
             block = range(here.epoch, len(costs))
-            after = neuron._host(taken.parameters)
+            after = backend.get_parameters(taken.parameters)
             seconds += [_agreed(task, after, time.perf_counter() - start, len(costs)) / len(block)] * len(block)
             bad = _first_bad(costs, block, after)
             stop = None if patience is None else _lost(validation_costs, patience)
             if bad is not None and (stop is None or bad <= stop):
                 # The bits are the same again: go back and stop at the last parameters whose cost is finite.
                 good = at(max(bad - 1, 0), here if bad > here.epoch else before)
-                raise DivergedError(_advice(bad, optimizer), bad, neuron._host(good.parameters), _history(columns, bad))
+                raise DivergedError(_advice(bad, optimizer), bad, backend.get_parameters(good.parameters), _history(columns, bad))
             if stop is not None:
                 over = True
                 for column in columns:
@@ -222,13 +172,13 @@ def train(
                 break
         if best is not None and (epoch := _best(validation_costs)) is not None:
             here = at(epoch, best)
-    return neuron._host(here.parameters), _history(columns)
+    return backend.get_parameters(here.parameters), _history(columns)
 
 
 def _agreed(task: Task, after: Parameters, seconds: float, epochs: int) -> float:
     """The time that the slowest of the processes took, if there are several, which all have to be at the same bits."""
     bits = float(zlib.crc32(after.W.tobytes() + after.b.tobytes()) % 2**24)  # which float32 holds, too
-    seconds, most, least = task.neuron._largest(task.train[0], [seconds, bits, -bits])
+    seconds, most, least = task.objective.examples.processes.largest([seconds, bits, -bits])
     if most != -least:
         raise DisagreementError(
             f"the processes disagree on W and b after {epochs} epochs: their machines or libraries round differently; "
@@ -264,13 +214,13 @@ def _best(validation_costs: npt.ArrayLike) -> int | None:
     return None if np.isnan(costs).all() else int(np.nanargmin(costs))
 
 
-def _placed(neuron: Neuron, place: Place) -> Place:
-    return place._replace(parameters=neuron._parameters(*place.parameters))
+def _placed(backend: Backend, place: Place) -> Place:
+    return place._replace(parameters=backend.put_parameters(place.parameters))
 
 
-def _on_host(neuron: Neuron, place: Place) -> Place:
-    memory = {name: np.array(neuron.get(V)) for name, V in place.memory.items()}
-    return Place(place.epoch, neuron._host(place.parameters), memory)
+def _on_host(backend: Backend, place: Place) -> Place:
+    memory = {name: np.array(backend.get(V)) for name, V in place.memory.items()}
+    return Place(place.epoch, backend.get_parameters(place.parameters), memory)
 
 
 def _advice(epoch: int, optimizer: Optimizer) -> str:

@@ -9,20 +9,17 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.backend import Array, Backend, Parameters
 from handgrad.checks import count, number
 from handgrad.errors import MissingExtraError, UsageError
-from handgrad.share import batch, before_views
-
-if TYPE_CHECKING:
-    from handgrad.descent import Place, Task
-    from handgrad.neuron import Parameters
+from handgrad.objective import Objective
 
 Vector = npt.NDArray[np.float64]
 
@@ -36,6 +33,42 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 SECANT = 1e-3
 """The length, beside that of x, of a step that is short enough to show the curvature in float32 too."""
+
+
+class Place(NamedTuple):
+    """Where a training is before an epoch: its parameters, and what else the optimizer goes on from."""
+
+    epoch: int
+    parameters: Parameters
+    memory: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained, on what.
+
+    Attributes:
+        objective: J on the examples to learn from.
+        watched: J on those to validate on, or None.
+        epochs: how many there are to be in all.
+        validation_every: the validation cost is taken at epochs that this divides.
+    """
+
+    objective: Objective
+    watched: Objective | None
+    epochs: int
+    validation_every: int
+
+    @property
+    def backend(self) -> Backend:
+        """That computes."""
+        return self.objective.backend
+
+    def validation_cost(self, parameters: Parameters, epoch: int) -> Array:
+        """The mean loss on the validation set, on the device; NaN where it is not to be taken."""
+        if self.watched is None or epoch % self.validation_every:
+            return math.nan
+        return self.watched.mean_loss(parameters)
 
 
 class Taken(NamedTuple):
@@ -83,11 +116,24 @@ class GradientDescent(Optimizer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", number("learning_rate", self.learning_rate))
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is found in the costs
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
-        parameters, costs, validation_costs = task.neuron.descend(
-            place.parameters, task.train, task.validation, self.learning_rate, epochs, task.validation_every
-        )
-        return Taken(parameters, {}, costs, validation_costs, [1.0] * len(epochs))
+        """In one call of the backend, where it offers that, and the examples are whole; else step by step."""
+        evaluations, parameters = [1.0] * len(epochs), place.parameters
+        train, watched = task.objective.examples.whole, None if task.watched is None else task.watched.examples.whole
+        if train is not None and (task.watched is None or watched is not None):
+            together = task.backend.descend(
+                parameters, train, watched, self.learning_rate, epochs, task.validation_every
+            )
+            if together is not None:
+                return Taken(together[0], {}, *together[1:], evaluations)
+        costs, validation_costs = [], []
+        for epoch in epochs:
+            validation_costs.append(task.validation_cost(parameters, epoch))
+            J, gradients = task.objective.value_and_gradients(parameters)
+            costs.append(J)
+            parameters = parameters - self.learning_rate * gradients
+        return Taken(parameters, {}, costs, validation_costs, evaluations)
 
 
 @dataclass(frozen=True)
@@ -125,23 +171,20 @@ class SGD(Optimizer):
             raise UsageError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
-        neuron, (X, Y) = task.neuron, task.train
-        parameters = place.parameters
-        m = before_views(X)
-        V = [neuron.put(place.memory.get(name, np.zeros(np.shape(P)))) for name, P in parameters._asdict().items()]
+        J, parameters, m = task.objective, place.parameters, task.objective.examples.m
+        still = Parameters(*(np.zeros(np.shape(P)) for P in parameters))
+        V = task.backend.put_parameters(Parameters(**place.memory) if place.memory else still)
         costs, validation_costs = [], []
         for epoch in epochs:
-            costs.append(task.cost(parameters))
+            costs.append(J.cost(parameters))
             validation_costs.append(task.validation_cost(parameters, epoch))
             rate = self.learning_rate * SCHEDULES[self.schedule](epoch / task.epochs)
             order = np.random.default_rng((self.seed, epoch)).permutation(m)
             for first in range(0, m, self.batch):
-                sums = neuron._sums_of(parameters, *batch(X, Y, order[first : first + self.batch]))
-                gradients = neuron._gradients(parameters, sums)
-                V = [self.momentum * v + d for v, d in zip(V, gradients, strict=True)]
-                parameters = type(parameters)(*(P - rate * v for P, v in zip(parameters, V, strict=True)))
-        memory = dict(zip(parameters._fields, V, strict=True))
-        return Taken(parameters, memory, costs, validation_costs, [1.0] * len(epochs))
+                _, gradients = J.batch(order[first : first + self.batch]).value_and_gradients(parameters)
+                V = self.momentum * V + gradients
+                parameters = parameters - rate * V
+        return Taken(parameters, V._asdict(), costs, validation_costs, [1.0] * len(epochs))
 
 
 @dataclass(frozen=True)
@@ -173,8 +216,8 @@ class LBFGS(Optimizer):
         _scipy()
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
-        objective = _Objective(task)
-        x = np.concatenate([np.ravel(task.neuron.get(V)) for V in place.parameters]).astype(np.float64)
+        objective = _OfVectors(task.objective)
+        x = objective.vector(place.parameters)
         kept = dict(place.memory) or dict(zip(("J", "gradient"), objective(x), strict=True))
         steps, turns = (list(kept.get(name, ())) for name in ("steps", "turns"))  # of x, and of the gradient
         J, gradient = float(kept["J"]), kept["gradient"]
@@ -198,41 +241,43 @@ class LBFGS(Optimizer):
             J, last = objective(after)
             step, turn = after - x, last - gradient
             x, gradient = after, last
-            if step @ turn > np.finfo(task.neuron.dtype).eps * np.linalg.norm(step) * np.linalg.norm(turn):
+            if step @ turn > np.finfo(task.backend.dtype).eps * np.linalg.norm(step) * np.linalg.norm(turn):
                 steps, turns = [*steps, step][-self.memory :], [*turns, turn][-self.memory :]
         memory = {"J": np.asarray(J), "gradient": gradient}
         memory |= {name: np.reshape(V, (-1, x.size)) for name, V in (("steps", steps), ("turns", turns))}
         return Taken(objective.parameters(x), memory, costs, validation_costs, evaluations, done)
 
 
-class _Objective:
+class _OfVectors:
     """J and its gradient as functions of a vector, W and then b, in float64; it is rounded to the neuron's dtype first.
 
     Attributes:
         evaluations: how many gradients were taken.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.backend = objective, objective.backend
         self.evaluations = 0
         self.last: tuple[Vector, float, Vector] | None = None
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         x = self.rounded(x)
         if self.last is None or not np.array_equal(self.last[0], x):
-            J, gradients = self.task.value_and_gradients(self.parameters(x))
-            gradient = np.concatenate([np.ravel(V) for V in gradients]).astype(np.float64)
-            self.last = x, J, gradient
+            J, gradients = self.objective.value_and_gradients(self.parameters(x))
+            self.last = x, float(self.backend.get(J)), self.vector(gradients)
             self.evaluations += 1
         return self.last[1:]
 
+    def vector(self, values: Iterable[Array]) -> Vector:
+        return np.concatenate([np.ravel(self.backend.get(V)) for V in values]).astype(np.float64)
+
     def rounded(self, x: Vector) -> Vector:
         with np.errstate(over="ignore"):
-            return x.astype(self.task.neuron.dtype).astype(np.float64)
+            return x.astype(self.backend.dtype).astype(np.float64)
 
     def parameters(self, x: Vector) -> Parameters:
-        dtype = self.task.neuron.dtype
-        return self.task.parameters(x[np.newaxis, :-1].astype(dtype), x[-1].astype(dtype))
+        dtype = self.backend.dtype
+        return self.backend.put_parameters(Parameters(x[np.newaxis, :-1].astype(dtype), x[-1].astype(dtype)))
 
     @np.errstate(all="ignore")
     def straight(self, x: Vector, gradient: Vector) -> Vector:

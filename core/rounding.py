@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.neuron import Neuron, Parameters
+from handgrad.backend import Backend, Parameters
 
 ELEMENTARY = 16
 """Roundings, in units of u, in an activation with its derivative: at most eight operations within a last place, 2 u."""
@@ -76,7 +76,7 @@ def gamma(k: int, u: float) -> float:
 
 
 def bounds(
-    neuron: Neuron,
+    neuron: Backend,
     parameters: Parameters,
     X: npt.NDArray[Any],
     Y: npt.NDArray[Any],
@@ -134,7 +134,7 @@ def bounds(
 
 
 def descent_bounds(
-    neuron: Neuron,
+    neuron: Backend,
     path: Iterable[Parameters],
     X: npt.NDArray[Any],
     Y: npt.NDArray[Any],
@@ -162,13 +162,9 @@ def descent_bounds(
     for before, after in itertools.pairwise(path):
         own = bounds(neuron, before, X, Y)
         other = bounds(neuron, before, X, Y, within=off) if off.b else own
-        errors = (Parameters(found.dW, found.db) for found in (own, other))
-        off = Parameters(
-            *(
-                apart + learning_rate * (g + h) + 2 * u * (2 * abs(V_after.astype(np.float64) - V) + abs(V))
-                for apart, g, h, V, V_after in zip(off, *errors, before, after, strict=True)
-            )
-        )
+        g, h = (Parameters(found.dW, found.db) for found in (own, other))
+        P, P_after = (Parameters(*(V.astype(np.float64) for V in of)) for of in (before, after))
+        off = off + learning_rate * (g + h) + 2 * u * (2 * abs(P_after - P) + abs(P))
     return off
 
 

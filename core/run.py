@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handgrad.backend import Parameters
 from handgrad.data.features import Features
 from handgrad.descent import History
 from handgrad.errors import DataError, HandgradError, reason_of
-from handgrad.neuron import Neuron, Parameters
+from handgrad.neuron import Neuron
 from handgrad.sealed import sealed, unsealed
 from handgrad.store import write
 from handgrad.version import __version__

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import backends
+from handgrad.backend import Parameters
 from handgrad.checks import count, number
 from handgrad.errors import DataError, MissingExtraError, UsageError
-from handgrad.neuron import Parameters
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
-from handgrad.weights import weighted
+from handgrad.views import weighted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -99,7 +99,7 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         Args:
             X: (m, n), dense, of bytes, integers or floats.
             y: (m,), labels of two classes, of any type that can be sorted.
-            sample_weight: (m,), at least 0. Each distinct weight is summed by a call of its own (`handgrad.weights`),
+            sample_weight: (m,), at least 0. Each distinct weight is summed by a call of its own (`handgrad.views`),
                 which is slow where there are many.
 
         Raises:
@@ -123,15 +123,17 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.classes_, codes = np.unique(y, return_inverse=True)
         X, Y = X.T, codes.astype(np.uint8)[np.newaxis]
         if sample_weight is not None:
-            X, Y = weighted(X, Y, sample_weight)
-        if Y.min() == Y.max():
+            X = weighted(X, sample_weight)
+        counted = codes if sample_weight is None else codes[X.weights > 0]
+        if counted.size and counted.min() == counted.max():
             raise DataError(
-                f"y has one class, {self.classes_.tolist()[Y[0, 0]]!r}, in the examples that count; expected two"
+                f"y has one class, {self.classes_.tolist()[counted[0]]!r}, in the examples that count; expected two"
             )
-        P, history = neuron.fit(X, Y, epochs=max_iter, optimizer=optimizer)
+        examples = neuron.place(X, Y)
+        P, history = neuron.fit(examples, epochs=max_iter, optimizer=optimizer)
         if isinstance(optimizer, LBFGS):
             zeros = Parameters.zeros(len(P.W[0]))
-            first, steepest = (max(abs(V).max() for V in neuron.gradients(at, X, Y)) for at in (zeros, P))
+            first, steepest = (max(abs(V).max() for V in neuron.gradients(at, examples)) for at in (zeros, P))
             early = len(history) < max_iter  # where rounding hid the way down, near a minimum, or far from it
             if steepest > (max(optimizer.tolerance, STUCK * first) if early else optimizer.tolerance):
                 warnings.warn(

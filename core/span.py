@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from handgrad import descent, memory
-from handgrad.blocks import Parts
-from handgrad.descent import DivergedError, History, Task
-
-if TYPE_CHECKING:
-    from handgrad.neuron import Parameters
-    from handgrad.optimizers import Optimizer
+from handgrad.backend import Parameters
+from handgrad.descent import DivergedError, History
+from handgrad.examples import Examples
+from handgrad.objective import Objective
+from handgrad.optimizers import Optimizer, Task
 
 Array = npt.NDArray[Any]
 
@@ -36,15 +35,16 @@ CONDITION = {"float32": 1e6, "float64": 1e3}
 """Of L, by its diagonal, up to which Cholesky's way is taken: it leaves an error of 1e-16 times it in W."""
 
 
-def pays(X: Any, validation: tuple[Any, Any] | None, epochs: int) -> bool:
+def pays(task: Task) -> bool:
     """Whether the span of X (n, m) is found and descended in with half of the work of descending as it is, or less.
 
     And whether there is room for it: three copies of the examples in float64, in half of the memory.
     """
-    if any(isinstance(inputs, Parts) for inputs in (X, validation and validation[0])):
+    train, validation = task.objective.examples, None if task.watched is None else task.watched.examples
+    if train.whole is None or (validation is not None and validation.whole is None):
         return False
-    n, m = (int(k) for k in X.shape)
-    r, watched = m + 1, 0 if validation is None else int(validation[0].shape[1])
+    (n, m), epochs = train.shape, task.epochs
+    r, watched = m + 1, 0 if validation is None else validation.shape[1]
     if 24 * n * (r + watched) > memory.total() / 2:
         return False
     find = n * r * (m + watched) + 3 * r**3
@@ -56,27 +56,25 @@ def train(task: Task, optimizer: Optimizer, parameters: Parameters, **options: A
 
     The time to find the span is that of the first epoch that is taken.
     """
-    neuron, (X, Y), validation = task.neuron, task.train, task.validation
+    backend, objectives = task.backend, [task.objective, *([] if task.watched is None else [task.watched])]
     start = time.perf_counter()
     with np.errstate(all="ignore"):
-        W = neuron.get(parameters.W)
-        span = Span(neuron.get(X), W, neuron.dtype)
-        inside = parameters._replace(W=neuron.put(span.coordinates(W.T).T))
-        inputs = [neuron.put(span.X)]
-        if validation is not None:
-            inputs.append(neuron.put(span.coordinates(neuron.get(validation[0]))))
-    if not all(np.isfinite(neuron.get(V)).all() for V in (inside.W, *inputs)):  # squares that overflow
+        W = backend.get(parameters.W)
+        X, *watched = (backend.get(_whole(objective.examples)) for objective in objectives)
+        span = Span(X, W, backend.dtype)
+        inside = parameters._replace(W=backend.put(span.coordinates(W.T).T))
+        inputs = [backend.put(span.X), *(backend.put(span.coordinates(V)) for V in watched)]
+    if not all(np.isfinite(backend.get(V)).all() for V in (inside.W, *inputs)):  # squares that overflow
         return descent.train(task, optimizer, parameters, **options)
-    if validation is not None:
-        validation = inputs[1], validation[1]
+    J, *others = (_on(objective, x) for objective, x in zip(objectives, inputs, strict=True))
     found = time.perf_counter() - start
 
     def outside(inside: Parameters) -> Parameters:
-        return inside._replace(W=span.restore(inside.W).astype(neuron.dtype))
+        return inside._replace(W=span.restore(inside.W).astype(backend.dtype))
 
     try:
         inside, history = descent.train(
-            replace(task, train=(inputs[0], Y), validation=validation), optimizer, inside, **options
+            replace(task, objective=J, watched=others[0] if others else None), optimizer, inside, **options
         )
     except DivergedError as error:
         error.parameters = outside(error.parameters)
@@ -85,6 +83,17 @@ def train(task: Task, optimizer: Optimizer, parameters: Parameters, **options: A
     first = 0 if options.get("resume") is None else len(options["resume"].history)
     seconds[first : first + 1] += found
     return outside(inside), replace(history, seconds=seconds)
+
+
+def _whole(examples: Examples) -> Any:
+    assert examples.whole is not None
+    return examples.whole[0]
+
+
+def _on(objective: Objective, x: Any) -> Objective:
+    """The same on examples that are x."""
+    (part,) = objective.examples.parts
+    return replace(objective, examples=replace(objective.examples, parts=(part._replace(x=x),), shape=x.shape))
 
 
 class Span:

@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from handgrad.backend import Array, Parameters
+from handgrad.blocks import columns
 from handgrad.checks import array, count, examples
 from handgrad.descent import DivergedError
 from handgrad.errors import DataError, UsageError
-from handgrad.neuron import Array, Neuron, Parameters
+from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, Optimizer
 from handgrad.scores import wilson
-from handgrad.views import Views, columns
+from handgrad.views import seen
 
 See = Callable[[npt.NDArray[Any], npt.NDArray[Any]], tuple[Array, Array]]
 
@@ -141,17 +143,15 @@ def cross_validate(
     with tqdm(total=total, unit="training", disable=None if progress else True) as bar:
         for fold in range(folds):
             inside, held = np.flatnonzero(which != fold), np.flatnonzero(which == fold)
-            train = see(columns(X, inside), Y[:, inside])
-            out: Array = columns(X, held)
-            labels = Y[:, held]
-            if isinstance(train[0], Views):
-                out = train[0].of(out)
+            train_X, train_Y = see(columns(X, inside), Y[:, inside])
+            out = neuron.place(seen(train_X).of(columns(X, held)), Y[:, held])
+            train, labels = neuron.place(train_X, train_Y), Y[:, held]
             start = None
             for penalty in penalties:
                 penalised = replace(neuron, l2=penalty)
                 try:
                     initial: Parameters | None = start if penalty > 0 else None
-                    parameters, _ = penalised.fit(*train, epochs=epochs, optimizer=optimizer, initial=initial)
+                    parameters, _ = penalised.fit(train, epochs=epochs, optimizer=optimizer, initial=initial)
                 except DivergedError as error:
                     error.args = (f"fold {fold + 1}, l2 {penalty:g}: {error}",)
                     raise
@@ -160,7 +160,7 @@ def cross_validate(
                 taken = neuron.predict(parameters, out) == labels
                 right[penalty] += int(taken.sum())
                 accuracies[penalty].append(float(taken.mean()))
-                costs[penalty].append(replace(neuron, l2=0.0).cost(parameters, out, labels))
+                costs[penalty].append(replace(neuron, l2=0.0).cost(parameters, out))
                 bar.update()
     return [
         Row(p, Measured(tuple(accuracies[p])), Measured(tuple(costs[p])), right[p], Y.shape[1])

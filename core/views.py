@@ -1,119 +1,61 @@
-"""Examples that are seen otherwise than they are stored: mirrored, standardised; without a copy of them.
+"""What stands for X where examples are not just what is stored: mirrored, standardised, weighted, shared.
 
-A view of an example x is an affine map of its features, x' = (x[order] - mean) / deviation. The neuron sees x' through
-W (s x') + b, which is linear in x too::
+Each of these takes an array X (n, m), or what another one made of it, and copies nothing. The cost of examples with
+weights w_i >= 0 is their weighted mean loss, and the penalty::
 
-    Z = W' (s x) + b'        W'[order] = W / deviation        b' = b - s W (mean / deviation)
+    J = sum_i w_i L(A_i, Y_i) / sum_i w_i + (l2 / 2) W W^T
 
-so that parameters are folded, not pixels changed: the sums over the views of some examples are the sums over these
-examples, at folded parameters, and their gradients come back by the chain rule::
-
-    dW = (dW'[order] - s mean db') / deviation                db = db'
-
-A trained neuron is folded once, and is from then on a neuron of raw examples: prediction stays one dot product.
+so that an example of weight 0 is one that is not there, and one of weight 2 is there twice; only ratios of weights
+matter. What is shared among processes has the cost and gradients of all examples, whichever process asks for them.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.blocks import VALUES, Blocks, Joined, Parts
+from handgrad.backend import Array, Parameters
+from handgrad.blocks import VALUES, Blocks, on_host
 from handgrad.checks import examples
-from handgrad.errors import UsageError
+from handgrad.errors import DataError, UsageError
 from handgrad.processes import ALONE, Processes
-
-if TYPE_CHECKING:
-    from handgrad.neuron import Array, Neuron, Parameters, Sums
-
+from handgrad.view import AS_STORED, View
 
 CONSTANT = 1e-12
 """A feature whose deviation is less of its mean is one that never changes: what is left of it is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """x' = (x[order] - mean) / deviation.
+class Seen:
+    """X (n, k m): k views of the m examples of an array, one view after the other, as if they had been copied.
 
     Attributes:
-        order: (n,) whole numbers, a permutation of the features; None leaves them where they are.
-        mean, deviation: (1, n), deviation above 0; None for both is 0 and 1.
+        X: (n, m), the array, as it is stored.
+        views: k of them; labels are (1, k m).
+        weights: (k m,), float64, finite and at least 0; None where all examples count alike.
+        processes: of which each has examples of its own, and the labels of these; all take part in every sum.
     """
 
-    order: npt.NDArray[np.intp] | None = None
-    mean: Array | None = None
-    deviation: Array | None = None
+    X: Array
+    views: tuple[View, ...] = (AS_STORED,)
+    weights: npt.NDArray[np.float64] | None = None
+    processes: Processes = ALONE
 
-    @functools.cached_property
-    def _back(self) -> npt.NDArray[np.intp]:
-        assert self.order is not None
-        return np.argsort(self.order)
+    ndim = 2
 
-    def fold(self, parameters: Parameters, input_scale: float) -> Parameters:
-        """W' (1, n) and b' (), which give for x what `parameters` give for x'."""
-        W, b = parameters
-        if self.deviation is not None:
-            W = W / self.deviation
-            b = b - input_scale * (W * self.mean).sum()
-        if self.order is not None:
-            W = W[:, self._back]
-        return type(parameters)(W, b)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k m)."""
+        n, m = self.X.shape
+        return n, m * len(self.views)
 
-    def unfold(self, sums: Sums, input_scale: float) -> Sums:
-        """The sums, whose dW and db are those of W' and b', with the dW and db of `parameters`."""
-        dW = sums.dW
-        if self.order is not None:
-            dW = dW[:, self.order]
-        if self.deviation is not None:
-            dW = (dW - input_scale * sums.db * self.mean) / self.deviation
-        return sums._replace(dW=dW)
-
-    def mirrored(self, order: npt.NDArray[np.intp]) -> View:
-        """The view of this view in which feature j is feature order[j]."""
-        moved = [None if V is None else V[:, order] for V in (self.mean, self.deviation)]
-        return View(order if self.order is None else self.order[order], *moved)
-
-    def placed(self, neuron: Neuron) -> View:
-        """With its numbers on the device."""
-        if self.deviation is None:
-            return self
-        return replace(self, mean=neuron.put(self.mean), deviation=neuron.put(self.deviation))
-
-
-class Views(Parts):
-    """X (n, k m): some views of the m examples of an array, one view after the other, as if they had been copied.
-
-    Args:
-        X: (n, m), an array.
-        views: k of them, at least one.
-
-    Raises:
-        UsageError: there is none.
-    """
-
-    def __init__(self, X: Array, views: Sequence[View]) -> None:
-        if not views:
-            raise UsageError("views is empty; expected one view or more")
-        self.X = X
-        self.views = tuple(views)
-        n, m = X.shape
-        self.shape = n, m * len(self.views)
-
-    def __iter__(self) -> Iterator[tuple[View, slice]]:
-        """Each view, and which columns it is."""
-        m = self.X.shape[1]
-        for k, view in enumerate(self.views):
-            yield view, slice(k * m, (k + 1) * m)
-
-    def of(self, X: Array) -> Views:
+    def of(self, X: Array) -> Seen:
         """Other examples in the first of the views: those of a validation set, or to predict."""
-        return Views(X, self.views[:1])
+        return Seen(X, self.views[:1], processes=self.processes)
 
     def folded(self, parameters: Parameters, input_scale: float) -> Parameters:
         """Of trained parameters, those for examples as they are stored: NumPy arrays of the same dtype.
@@ -122,63 +64,70 @@ class Views(Parts):
             parameters: W (1, n) and b (), NumPy arrays.
             input_scale: of the neuron.
         """
-        wide = type(parameters)(*(np.asarray(V, np.float64) for V in parameters))
+        wide = Parameters(*(np.asarray(V, np.float64) for V in parameters))
         W, b = self.views[0].fold(wide, input_scale)
-        return type(parameters)(W.astype(parameters.W.dtype), np.asarray(b, parameters.b.dtype))
+        return Parameters(W.astype(parameters.W.dtype), np.asarray(b, parameters.b.dtype))
 
 
-def mirrored(X: Array, size: tuple[int, int, int]) -> Views:
+def seen(X: Array | Seen) -> Seen:
+    """X itself, or an array (n, m) as it is stored.
+
+    Raises:
+        DataError: it is no array (n, m).
+    """
+    return X if isinstance(X, Seen) else Seen(examples(X))
+
+
+def mirrored(X: Array | Seen, size: tuple[int, int, int]) -> Seen:
     """The examples of X, and after them the mirror image of each: X (n, 2 m), of which half takes no memory.
 
-    Labels are to be given for both: ``np.tile(Y, 2)``.
+    Labels are to be given for both: ``np.tile(Y, 2)``. Both of an example have its weight, if it has one.
 
     Args:
-        X: (n, m), pixels, or `Views` of them.
+        X: (n, m), pixels, or what another function here made of them.
         size: (h, w, c) of an example, n = h w c; what is left becomes right.
 
     Raises:
         DataError: X is no array (n, m).
         UsageError: the size is not that of an example.
     """
-    X = examples(X)
+    X = seen(X)
     n = X.shape[0]
     if np.shape(size) != (3,) or min(size) < 1 or math.prod(size) != n:
         raise UsageError(f"size is {size}; expected (h, w, c) of examples with {n} features")
     order = np.arange(n).reshape(size)[:, ::-1].ravel()
-    if not isinstance(X, Views):
-        return Views(X, [View(), View(order)])
-    return Views(X.X, [*X.views, *(view.mirrored(order) for view in X.views)])
+    weights = None if X.weights is None else np.tile(X.weights, 2)
+    return replace(X, views=(*X.views, *(view.mirrored(order) for view in X.views)), weights=weights)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named, in training
-def standardised(X: Array, processes: Processes = ALONE) -> Views:
+def standardised(X: Array | Seen) -> Seen:
     """The examples of X with mean 0 and deviation 1 in every feature; a feature that never changes becomes 0.
 
     Args:
-        X: (n, m), a NumPy array or `Joined` ones, read in blocks, or `Views` of such, all of which are counted.
-        processes: that have the other examples, if X is but a share of them.
+        X: (n, m), a NumPy array or `Joined` ones, read in blocks, or what `mirrored` or `shared` made of such; mirror
+            images are counted, and so are the examples of the other processes.
 
     Raises:
         DataError: X is empty, or not (n, m).
-        UsageError: X is neither.
+        UsageError: X is none of these.
     """
-    X = examples(X)
-    views = X.views if isinstance(X, Views) else (View(),)
-    array = X.X if isinstance(X, Views) else X
-    if not isinstance(array, np.ndarray | Joined) or any(view.deviation is not None for view in views):
-        raise UsageError(f"X is {type(array).__name__}; expected a NumPy array, or views that only mirror one")
-    orders = [slice(None) if view.order is None else view.order for view in views]
-    of_one, spread = _moments(array, processes)
+    X = seen(X)
+    if not on_host(X.X) or any(view.deviation is not None for view in X.views):
+        raise UsageError(f"X is {type(X.X).__name__}; expected a NumPy array, or views that only mirror one")
+    if X.weights is not None:
+        raise UsageError("X is weighted; its moments would count each example once; standardise first, and then weigh")
+    orders = [slice(None) if view.order is None else view.order for view in X.views]
+    of_one, spread = _moments(X.X, X.processes)
     mean = np.mean([of_one[order] for order in orders], axis=0)
     variance = np.mean([spread[order] + (of_one[order] - mean) ** 2 for order in orders], axis=0)
     changes = variance > (CONSTANT * mean) ** 2
     deviation = np.sqrt(np.where(changes, variance, 1))
-    return Views(array, [replace(view, mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in views])
+    views = [replace(view, mean=mean[np.newaxis], deviation=deviation[np.newaxis]) for view in X.views]
+    return replace(X, views=tuple(views))
 
 
-def _moments(
-    X: npt.NDArray[Any] | Joined, processes: Processes
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(X: Any, processes: Processes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mean and the variance of each feature, (n,), by two reads."""
     n, m = X.shape
     blocks = Blocks(X, max(1, VALUES // (16 * n)))
@@ -191,15 +140,45 @@ def _moments(
     return mean, processes.add(variance)[0] / m
 
 
-def batch(X: Array, Y: Array, which: npt.NDArray[np.intp]) -> tuple[Array, Array]:
-    """Of X and Y the examples of these numbers, which of `Views` are those of the array: each in all of its views."""
-    if isinstance(X, Views):
-        m, k = X.X.shape[1], len(X.views)
-        in_all = (np.arange(k)[:, np.newaxis] * m + which).ravel()
-        return Views(batch(X.X, Y[:, :m], which)[0], X.views), Y[:, in_all]
-    return columns(X.X if isinstance(X, Blocks) else X, which), Y[:, which]
+def weighted(X: Array | Seen, weights: npt.ArrayLike) -> Seen:
+    """The examples of X, of which each counts as much as its weight says; those of weight 0 are left out.
+
+    Examples that count alike are summed by one call of the backend, and are copied together for it: fast for a few
+    weights, of classes, say, or counts; where every example has its own, right but slow.
+
+    Args:
+        X: (n, m), or what another function here made of it.
+        weights: (m,), one for each column of X, finite and at least 0, and not all 0, here and in all processes.
+
+    Raises:
+        DataError: the weights are not that, or not as many as the columns of X; or X is not (n, m).
+        UsageError: X is weighted already.
+    """
+    X, w = seen(X), np.asarray(weights, np.float64)
+    if X.weights is not None:
+        raise UsageError("X is weighted already; expected it without, and the products of both as weights")
+    if w.shape != X.shape[1:]:
+        raise DataError(f"weights have shape {w.shape}; expected {X.shape[1:]}, one for each column of X")
+    wrong = np.flatnonzero(~(np.isfinite(w) & (w >= 0)))
+    if len(wrong):
+        raise DataError(f"weight {w[wrong[0]]} of example {wrong[0]}; expected a finite number of at least 0")
+    return replace(X, weights=w)
 
 
-def columns(X: Array, which: npt.NDArray[np.intp]) -> Array:
-    """X[:, which], some examples of an array; of NumPy's, each stays contiguous."""
-    return X.T[which].T if isinstance(X, np.ndarray) else X[:, which]
+def shared(X: Array | Seen, processes: Processes) -> Seen:
+    """The examples of X as this process' share of all; each process makes its own, at the same time.
+
+    Args:
+        X: (n, k), or what another function here made of it: one example or more, each of n features in all processes.
+        processes: that have the other shares.
+
+    Raises:
+        DataError: a process has no example, or examples of another number of features; or X is not (n, k).
+    """
+    shapes: list[tuple[int, int]] = processes.everyones(tuple(map(int, X.shape)))
+    if not all(k for _, k in shapes):
+        found = sum(k for _, k in shapes)
+        raise DataError(f"X has {found} examples for {processes.count} processes; expected one or more for each")
+    if len({n for n, _ in shapes}) > 1:
+        raise DataError(f"X has {', '.join(str(n) for n, _ in shapes)} features; expected as many in each process")
+    return replace(seen(X), processes=processes)

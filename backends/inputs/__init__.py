@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from handgrad.blocks import Joined
-from handgrad.neuron import Parameters, portable
+from handgrad.backend import Parameters
+from handgrad.blocks import Joined, portable
 
 AXIS = "examples"
 """Of a mesh: over what X is cut."""

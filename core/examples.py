@@ -1,0 +1,231 @@
+"""Examples and their labels, checked once, and put where a neuron sums over them.
+
+A full-batch gradient is a sum over examples, and sums over parts of them add. So whatever the examples are, whole or in
+blocks of a file, with weights, seen in several views, shared among processes, the sums are one formula::
+
+    sums(P) = sum over processes, views v and parts (x, y_v, w_v) of  w_v unfold_v(sums(fold_v(P), x, y_v))
+
+with fold and unfold of `handgrad.view`. A part is what one call of the backend sums: an array on the device, a block,
+or the examples that count alike.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad import memory
+from handgrad.backend import Array, Backend, Parameters, Sums
+from handgrad.blocks import VALUES, Blocks, columns, in_files, on_host
+from handgrad.checks import check_values, checked_labels
+from handgrad.errors import DataError, UsageError
+from handgrad.processes import ALONE, Processes
+from handgrad.view import AS_STORED, View
+from handgrad.views import Seen, seen
+
+
+class Part(NamedTuple):
+    """Examples that are summed by one call: x (n, k); in each view their labels (1, k), and how much each counts."""
+
+    x: Array
+    labels: tuple[Array, ...]
+    weights: tuple[float, ...]
+
+    def some(self, which: Any, x: Array = None) -> Part:
+        """Those of these columns, which are x, if they have been taken already."""
+        labels = tuple(None if y is None else y[:, which] for y in self.labels)
+        return Part(columns(self.x, which) if x is None else x, labels, self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What `Neuron.place` gives, and every method of a neuron takes for X and Y.
+
+    Attributes:
+        backend: that placed them; any neuron of its kind, dtype and device takes them.
+        parts: one that lies on the device whole; or one for each distinct weight; or, where `block` is not 0, one that
+            stays on the host, of which so many examples at a time are put on the device.
+        shape: (n, m) of the examples here, each counted once.
+        views: of every example, one or more.
+        processes: of which each has parts of its own.
+        counts: examples in each process.
+        m: examples in all processes; of a batch, fewer.
+        mean: weight.
+        which: of each part, which of the examples here it holds, where there is more than one.
+        block: examples in a block; 0 where they are whole.
+    """
+
+    backend: Backend
+    parts: tuple[Part, ...]
+    shape: tuple[int, int]
+    views: tuple[View, ...]
+    processes: Processes
+    counts: tuple[int, ...]
+    m: int
+    mean: float = 1.0
+    which: tuple[npt.NDArray[np.intp], ...] | None = None
+    block: int = 0
+
+    @property
+    def total(self) -> float:
+        """By what sums are divided to be means: the sum of the weights, in all views and processes."""
+        return self.m * len(self.views) * self.mean
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels."""
+        return all(part.labels[0] is not None for part in self.parts)
+
+    @property
+    def parted(self) -> str:
+        """Why they are not all in one array on the device, as it is seen, in words; empty where they are."""
+        if self.processes.apart:
+            return "X is a share"
+        if self.which is not None:
+            return "X is weighted"
+        return f"block is {self.block}" if self.block else "X is a view" if self.views != (AS_STORED,) else ""
+
+    @property
+    def whole(self) -> tuple[Array, Array] | None:
+        """X and Y, where they are."""
+        if self.parted:
+            return None
+        ((x, (y,), _),) = self.parts
+        return x, y
+
+    def sums(self, backend: Backend, parameters: Parameters) -> Sums:
+        """Loss, dL/dW and dL/db, summed, on the device; m is `total`."""
+        here: tuple[Array, ...] = 0, np.zeros((1, self.shape[0])), 0  # of a batch that has no example here
+        if self.parts:
+            of_views = zip(self.views, self._over_parts(backend, backend.sums, parameters), strict=True)
+            unfolded = (view.unfold(sums, backend.input_scale) for view, sums in of_views)
+            here = functools.reduce(operator.add, unfolded)[:3]
+        loss, dW, db = self._over_processes(backend, *here)
+        return Sums(loss, dW, db, self.total)
+
+    def loss_sum(self, backend: Backend, parameters: Parameters) -> Array:
+        """The loss alone, summed, on the device."""
+        return self._over_processes(backend, sum(self._over_parts(backend, backend.loss_sum, parameters)))[0]
+
+    def activations(self, backend: Backend, parameters: Parameters) -> npt.NDArray[Any]:
+        """A (1, k m), view after view, on the host."""
+        if self.which is not None:
+            raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
+        if self.processes.apart:
+            raise UsageError("X is a share; expected an array: predict the examples that are here, X.X")
+        folded = [view.fold(parameters, backend.input_scale) for view in self.views]
+        A = [[backend.get(backend.forward(P, x)) for P in folded] for x, _, _ in self._blocks()]
+        return np.concatenate([a for of_view in zip(*A, strict=True) for a in of_view], axis=1)
+
+    def labels(self) -> npt.NDArray[Any]:
+        """Y (1, k m) of `activations`, on the host."""
+        return np.concatenate([self.backend.get(y) for y in self.parts[0].labels], axis=1)
+
+    def batch(self, numbers: npt.NDArray[np.intp]) -> Examples:
+        """Those of these numbers, which count from 0 to m - 1; of several processes, each has those that are its."""
+        first = sum(self.counts[: self.processes.rank])
+        here = numbers[(numbers >= first) & (numbers < first + self.shape[1])] - first
+        places = [here] if self.which is None else [np.searchsorted(of, here[np.isin(here, of)]) for of in self.which]
+        parts = tuple(part.some(at) for part, at in zip(self.parts, places, strict=True) if len(at))
+        return replace(self, parts=parts, shape=(self.shape[0], len(here)), m=len(numbers), block=0)
+
+    def _blocks(self) -> Iterable[Part]:
+        """The parts as they are put on the device, one at a time."""
+        if not self.block:
+            return self.parts
+        (part,) = self.parts
+        return (part.some(which, x) for x, which in Blocks(part.x, self.block))
+
+    def _over_parts(self, backend: Backend, sums: Callable[..., Any], parameters: Parameters) -> list[Any]:
+        """Of each view, sums(P, x, y) added over the parts, of which each is put on the device once for all views."""
+        folded = [view.fold(parameters, backend.input_scale) for view in self.views]
+        total: list[Any] = []
+        for x, labels, weights in self._blocks():
+            x = backend.put_inputs(x) if len(folded) > 1 else x
+            found = [sums(P, x, y) for P, y in zip(folded, labels, strict=True)]
+            found = [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]
+            total = list(map(operator.add, total, found)) if total else found
+            if self.block:
+                backend.get(getattr(total[0], "loss", total[0]))  # waits: blocks in a queue would fill the memory
+        return total
+
+    def _over_processes(self, backend: Backend, *sums: Array) -> tuple[Array, ...]:
+        return tuple(map(backend.put, self.processes.add(*sums))) if self.processes.apart else sums
+
+
+def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None) -> Examples:
+    """Examples of X and Y; arguments and errors as for `handgrad.neuron.Neuron.place`."""
+    X = seen(X)
+    (n, m), k = X.X.shape, len(X.views)
+    processes = X.processes if X.processes.apart else backend.processes
+    if Y is not None:
+        Y = checked_labels(Y, m * k, backend.get)
+    labels = tuple(Y if Y is None or k == 1 else Y[:, v * m : (v + 1) * m] for v in range(k))
+    _check_inputs(backend, X.X)
+    parts: tuple[Part, ...] = (Part(X.X, labels, (1.0,) * k),)
+    which, mean = None, 1.0
+    if X.weights is not None:
+        if block:
+            raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
+        parts, which, m, mean = _alike(*parts, X.weights.reshape(k, m), processes)
+    whole = X.weights is not None or block == 0 or not on_host(X.X) or (block is None and _fits(backend, X.X))
+    # Shares may differ by one example, and memories by more: in blocks, where they are too large for one of them.
+    block = int(processes.largest([0 if whole else block or max(1, VALUES // n)])[0])
+
+    def put(x: Array) -> Array:
+        if block:
+            return x
+        # A mesh of several processes takes from files what each is to hold; elsewhere what lies in several is joined.
+        return backend.put_inputs(np.asarray(x) if on_host(x) and backend.processes is ALONE else x)
+
+    parts = tuple(Part(put(x), tuple(None if y is None else backend.put(y) for y in Y), w) for x, Y, w in parts)
+    counts, views = tuple(processes.everyones(m)), tuple(view.placed(backend) for view in X.views)
+    return Examples(backend, parts, (n, m), views, processes, counts, sum(counts), mean, which, block)
+
+
+def _alike(part: Part, w: npt.NDArray[np.float64], processes: Processes) -> tuple[Any, Any, int, float]:
+    """Of examples with weights w (k, m): a part for all that count alike, which they are, how many, the mean weight."""
+    largest = processes.largest([float(w.max())])[0]
+    if not largest:
+        raise DataError("the weights are all zero; expected some that are above 0")
+    counted = np.flatnonzero(w.any(axis=0))
+    distinct, of, sizes = np.unique(w[:, counted], axis=1, return_inverse=True, return_counts=True)
+    which = tuple(np.split(np.argsort(of.ravel(), kind="stable"), np.cumsum(sizes)[:-1])) if len(counted) else ()
+    shares = [tuple(map(float, column)) for column in (distinct / largest).T]  # so that no sum overflows
+    parts = tuple(part.some(counted[g])._replace(weights=v) for g, v in zip(which, shares, strict=True))
+    added = processes.add(sum(sum(v) * len(g) for g, v in zip(which, shares, strict=True)), len(counted))
+    return parts, which, len(counted), float(added[0]) / float(added[1]) / len(w)
+
+
+def _fits(backend: Backend, X: Array) -> bool:
+    """Whether X is put on the device whole, unless told otherwise: if a copy takes at most half of the memory."""
+    if backend.reads_bytes and X.dtype == np.uint8:
+        return X.size <= VALUES or not in_files(X)
+    share = 2 * X.size * np.dtype(backend.dtype).itemsize / backend.processes.count / memory.total()
+    return backend.processes.largest([share])[0] <= 1
+
+
+def _check_inputs(backend: Backend, X: Array) -> None:
+    """Raise a DataError where a value is not finite; the same in all processes, each of which looks at what it holds.
+
+    Values that lie on an accelerator already are taken as they are, since looking would cost a transfer.
+    """
+    if not (on_host(X) or backend.device == "cpu"):
+        return
+    values = X if on_host(X) else backend.get(X)
+    if values.dtype.kind != "f":
+        return
+    wrong = 0.0
+    try:
+        for piece in backend.held(values):
+            check_values("X", piece, backend.dtype, DataError)
+    except DataError:
+        wrong = 1.0
+    if backend.processes.largest([wrong])[0]:
+        check_values("X", values, backend.dtype, DataError)
