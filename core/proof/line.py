@@ -55,8 +55,8 @@ class Line:
                 return False
             with np.errstate(all="ignore"):
                 scale = np.max(np.abs(hand), initial=0) + np.max(np.abs(local), initial=0)
-                least = CLOSE * np.fmin(scale, np.abs(hand) + np.abs(guess) + 1e-4 * scale) + judged.tolerance
-                if not np.all((np.abs(guess - hand) <= least) | judged.kinks | judged.undefined):
+                allowed = CLOSE * np.fmin(scale, np.abs(hand) + np.abs(guess) + 1e-4 * scale) + judged.tolerance
+                if not np.all((np.abs(guess - hand) <= allowed) | judged.kinks | judged.undefined):
                     return False
                 told |= bool(np.any((np.abs(guess - local) > judged.tolerance) & ~judged.kinks))
         return told
@@ -71,8 +71,7 @@ class Line:
 
     def with_cotangents(self, sample: Sample, changed: dict[str, Array]) -> Array:
         """The expected adjoint, had these later ones been supplied."""
-        given = sample.cotangents | changed
-        return self.context.oracle.local(sample.run, given, only=self.name).values[self.name]
+        return self.context.oracle.local(sample.run, sample.cotangents | changed, only=self.name).values[self.name]
 
     def with_values(self, sample: Sample, changed: dict[str, Array]) -> Array:
         """The expected adjoint, had these values been read."""
