@@ -773,9 +773,10 @@ def check(file: Path | None, backend: str | None, seed: int, counterexample: boo
             click.echo(f"\n{report.counterexample()}")
         ok = report.ok
     else:
-        from handgrad.proof.backends import check_backend
+        from handgrad import backends
+        from handgrad.proof.backends import prove_backend
 
-        proved = check_backend(str(backend), seed=seed)
+        proved = prove_backend(backends.load(str(backend)), str(backend), seed=seed)
         click.echo(proved.to_json() if as_json else str(proved))
         ok = proved.ok
     if not as_json and not counterexample:

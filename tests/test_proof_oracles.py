@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cases import CASES, RIGHT
+from handgrad import backends
 from handgrad.proof import check
-from handgrad.proof.backends import check_backend
+from handgrad.proof.backends import prove_backend
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
@@ -95,20 +96,19 @@ def test_an_oracle_that_is_outvoted_is_blamed_and_not_the_user(monkeypatch, rng)
 @pytest.mark.parametrize("name", ["numpy", "numba", "torch", "jax"])
 def test_the_neuron_is_proved_over_all_losses_and_activations(name):
     pytest.importorskip(name)
-    report = check_backend(name)
+    report = prove_backend(backends.load(name), name)
     assert report.ok, f"\n{report}"
     assert len(report.proved) == 10
 
 
 def test_a_wrong_backend_is_found(monkeypatch):
-    from handgrad.backends import numpy as backend
-
-    right = backend.Neuron.sums
+    Neuron = backends.load("numpy")
+    right = Neuron.sums
 
     def spoilt(self, *args):
         sums = right(self, *args)
         return sums._replace(db=sums.db * (1 + 1e-5))
 
-    monkeypatch.setattr(backend.Neuron, "sums", spoilt)
-    rows = check_backend("numpy").proved
+    monkeypatch.setattr(Neuron, "sums", spoilt)
+    rows = prove_backend(Neuron, "numpy").proved
     assert not any(row.ok for row in rows if row.dtype == "float64")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from handgrad.errors import MissingExtraError, UsageError
-from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Parameters
-from handgrad.proof.evaluate import WIDE
+from handgrad.errors import UsageError
+from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Neuron, Parameters
+from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.numerical import Numerical
-from handgrad.proof.problem import Problem, Run
-from handgrad.proof.tracing import Traced, UntraceableError
+from handgrad.proof.problem import Function, Problem, Run
+from handgrad.proof.program import UntraceableError
+from handgrad.proof.tracing import Traced
 from handgrad.rounding import bounds
 from handgrad.table import table
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class BackendReport:
         ])  # fmt: skip
 
 
-def check_backend(name: str, *, n: int = 12, m: int = 7, seed: int = 0) -> BackendReport:
+def prove_backend(backend: type[Neuron], name: str, *, n: int = 12, m: int = 7, seed: int = 0) -> BackendReport:
     """Prove the gradients of a backend.
 
     The cost is written down once more, in plain NumPy, as the mathematics has it. Its derivative is taken by JAX in
@@ -97,30 +94,24 @@ def check_backend(name: str, *, n: int = 12, m: int = 7, seed: int = 0) -> Backe
     by what rounding in its dtype explains.
 
     Args:
-        name: of the backend, as "numpy".
+        backend: its class.
+        name: for the report, as "numpy".
         n, m: features and examples.
         seed: of the inputs, which are signed, of size 1 and of size 8.
 
     Raises:
-        UsageError: no such backend; or the oracles disagree among themselves.
-        MissingExtraError: its framework is not installed.
+        UsageError: the oracles disagree among themselves.
     """
-    try:
-        backend = importlib.import_module(f"handgrad.backends.{name}")
-    except MissingExtraError:
-        raise
-    except ModuleNotFoundError as error:
-        raise UsageError(f"backend is {name!r}; there is no handgrad.backends.{name}") from error
     pairs = [(loss, f) for loss in LOSSES for f in ACTIVATIONS if loss != "cross_entropy" or f == "sigmoid"]
     proved = []
     for loss, activation in pairs:
         for dtype in DTYPES:
-            neuron = backend.Neuron(loss=loss, activation=activation, dtype=dtype, l2=0.125, input_scale=0.25)
+            neuron = backend(loss=loss, activation=activation, dtype=dtype, l2=0.125, input_scale=0.25)
             proved.append(_prove(neuron, np.random.default_rng(seed), n, m))
     return BackendReport(name, tuple(proved))
 
 
-def _prove(neuron: Any, rng: np.random.Generator, n: int, m: int) -> Proved:
+def _prove(neuron: Neuron, rng: np.random.Generator, n: int, m: int) -> Proved:
     worst = {"dW": 0.0, "db": 0.0}
     names: tuple[str, ...] = ()
     for scale in 1.0, 8.0:
@@ -137,7 +128,7 @@ def _prove(neuron: Any, rng: np.random.Generator, n: int, m: int) -> Proved:
     return Proved(neuron.loss, neuron.activation, neuron.dtype, names, worst["dW"], worst["db"])
 
 
-def _forward(neuron: Any) -> Callable[..., dict[str, Any]]:
+def _forward(neuron: Neuron) -> Callable[..., dict[str, Any]]:
     """The cost of this neuron as the mathematics has it, in the docstring of `handgrad.neuron`."""
     s, l2 = neuron.input_scale, neuron.l2
     loss, activation = neuron.loss, neuron.activation
@@ -160,7 +151,7 @@ def _forward(neuron: Any) -> Callable[..., dict[str, Any]]:
     return forward
 
 
-def _expected(forward: Any, inputs: dict[str, Array]) -> tuple[dict[str, Array], tuple[str, ...]]:
+def _expected(forward: Function, inputs: dict[str, Array]) -> tuple[dict[str, Array], tuple[str, ...]]:
     problem = Problem(forward, lambda W, b: dict(dW=W, db=b))
     wide = {name: value.astype(WIDE) for name, value in inputs.items()}
     run = Run(wide, problem.run_forward(wide))

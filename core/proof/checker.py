@@ -5,24 +5,25 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.errors import UsageError
+from handgrad.proof.context import Context, Sample
+from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.inputs import Manner, others
-from handgrad.proof.judge import SLACK, Judge, Judged, Oracle
+from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.numerical import Numerical
+from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
+from handgrad.proof.program import UntraceableError
 from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Report
 from handgrad.proof.shapes import axes
-from handgrad.proof.tracing import Traced, UntraceableError
+from handgrad.proof.shrink import counterexample
+from handgrad.proof.tracing import Traced
 from handgrad.proof.votes import outvoted, said, votes
-
-Array = npt.NDArray[Any]
 
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
 LARGE = 300_000
@@ -71,15 +72,6 @@ def check(
     return Checker(forward, backward, shapes=shapes).check(inputs, seed=seed, trials=trials)
 
 
-@dataclass
-class Sample:
-    """One set of inputs and what was judged on it."""
-
-    label: str
-    run: Run
-    judged: dict[str, Judged]
-
-
 class Checker:
     """`check`, with the traced programs kept: for many checks of the same forward.
 
@@ -126,9 +118,8 @@ class Checker:
         notes: list[str] = []
         oracle = self._oracle(run, wrt, widest, notes)
         size = sum(np.size(value) for _, value in leaves(inputs) if is_array(value))
-        lowly = all(value.dtype.itemsize <= 4 for _, value in leaves(inputs) if _floating(value)) and any(
-            _floating(value) for _, value in leaves(inputs)
-        )
+        dtypes = [v.dtype for _, v in leaves(inputs) if isinstance(v, np.ndarray | np.generic) and v.dtype.kind == "f"]
+        lowly = bool(dtypes) and all(dtype.itemsize <= 4 for dtype in dtypes)
         samples_of_noise = 3 if size <= LARGE else 1 if np.finfo(widest).eps < 1e-17 else 2
         judge = Judge(self.problem, oracle, wrt, rng, samples_of_noise, lowly)
         samples = [Sample("given", run, judge.judge(run, always_look_for_kinks=True))]
@@ -136,7 +127,7 @@ class Checker:
             sample = self._other(inputs, wrt, widest, judge, rng, manner)
             if sample is not None:
                 samples.append(sample)
-        context = Context(self, inputs, given, widest, wrt, oracle, judge, samples, seed)
+        context = Context(self.problem, self.shapes, inputs, seed, given, widest, wrt, oracle, judge, samples)
         cast_votes = votes(context) if explain else []
         if outvoted(cast_votes):
             others = " and ".join(vote.oracle for vote in cast_votes)
@@ -158,7 +149,7 @@ class Checker:
             notes=tuple(notes),
             inputs_tried=len(samples),
             seconds=time.perf_counter() - start,
-            _shrink=lambda name: self._counterexample(context, name, findings),
+            shrink=lambda name: counterexample(context, name, findings),
         )
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
@@ -222,10 +213,10 @@ class Checker:
         return Numerical(self.problem, wrt, widest)
 
     @staticmethod
-    def _unfaithful(traced: Traced, run: Run) -> str | None:
-        """The first value that the traced program computes otherwise than the function itself."""
+    def _unfaithful(oracle: Oracle, run: Run) -> str | None:
+        """The first value that an oracle's translation of forward computes otherwise than forward itself."""
         values = run.values
-        for name, computed in traced.computed(run).items():
+        for name, computed in oracle.computed(run).items():
             value = np.asarray(values[name], WIDE)
             if value.shape != computed.shape:
                 return name
@@ -256,7 +247,7 @@ class Checker:
             except (UsageError, UntraceableError):
                 continue
             undefined = any(np.any(line.undefined) for line in judged.values() if not line.misshapen)
-            if undefined and not isinstance(judge.oracle, Numerical):
+            if undefined and not judge.oracle.partial:
                 continue
             if manner == "extreme" and not all(np.all(np.isfinite(hand)) for hand in run.hands.values()):
                 continue  # so far out an adjoint may overflow where it is right
@@ -278,30 +269,21 @@ class Checker:
             where = tuple(int(i) for i in np.argwhere(line.kinks)[0])
             place = f" (d{name}{list(where)})" if where else ""
             beyond = "; at other inputs the line is right" if len(samples) > 1 else ""
-            return (
-                UNRESOLVED,
-                f"the inputs given are at a kink of the cost, where it has no derivative{place}{beyond}",
-                first,
-            )
+            reason = f"the inputs given are at a kink of the cost, where it has no derivative{place}{beyond}"
+            return UNRESOLVED, reason, first
         hands = given.hands
         if name in hands and not np.all(np.isfinite(hands[name])):
             dtype = np.asarray(dict(leaves(given.adjoints)).get(f"d{name}", np.zeros(()))).dtype
-            return (
-                UNRESOLVED,
-                f"right in more digits, but in {dtype} an entry is not a finite number: it overflows",
-                first,
-            )
+            reason = f"right in more digits, but in {dtype} an entry is not a finite number: it overflows"
+            return UNRESOLVED, reason, first
         if anyone_wrong and any(np.any(line.off_total) for _, line in lines):
             return INHERITED, "", next(s for s, line in lines if np.any(line.off_total))
         if not np.isfinite(cost):
             return UNRESOLVED, f"the cost is {cost} at the inputs given, and has no derivative there", first
         tolerated = next((sample for sample, line in lines if line.tolerated), None)
         if tolerated is not None:
-            return (
-                UNRESOLVED,
-                "off by far more than its digits show, and rounding could explain it: no proof",
-                tolerated,
-            )
+            reason = "off by far more than its digits show, and rounding could explain it: no proof"
+            return UNRESOLVED, reason, tolerated
         if self._undecided(lines):
             return UNRESOLVED, "rounding leaves no digit of it: the code is too ill conditioned here to decide", first
         return RIGHT, "", first
@@ -342,18 +324,13 @@ class Checker:
         expected = line.total if verdict == INHERITED else line.local
         where = line.worst
         if verdict == INHERITED:
-            where = tuple(
-                int(i) for i in np.unravel_index(int(np.argmax(np.abs(line.hand - line.total))), line.total.shape)
-            )
+            furthest = int(np.argmax(np.abs(line.hand - line.total)))
+            where = tuple(int(i) for i in np.unravel_index(furthest, line.total.shape))
         kind, diagnosis = "", reason
         if verdict == WRONG and explain:
-            from handgrad.proof.diagnosis import diagnose
-
             kind, diagnosis = diagnose(context, name, sample)
         shown = not line.misshapen and line.hand.size > 0
-        best = (
-            np.min([s.judged[name].detectable for s in context.samples], axis=0) if not line.misshapen else np.zeros(0)
-        )
+        best = np.zeros(0) if line.misshapen else np.min([s.judged[name].detectable for s in context.samples], axis=0)
         best = best[np.isfinite(best)]
         if verdict == WRONG and sample.label != "given":
             diagnosis += " (seen at inputs of our own; the given ones hide it)"
@@ -370,80 +347,3 @@ class Checker:
             detectable=float(np.max(best)) if best.size else float("inf"),
             shape=tuple(line.hand.shape),
         )
-
-    def _counterexample(self, context: Context, name: str, findings: tuple[Finding, ...]) -> Any:
-        from handgrad.proof.shrink import counterexample
-
-        return counterexample(context, name, findings)
-
-
-@dataclass
-class Context:
-    """All that was found out, for the diagnosis, the votes and the counterexample."""
-
-    checker: Checker
-    inputs: dict[str, Any]
-    given: Run
-    widest: Any
-    wrt: list[str]
-    oracle: Oracle
-    judge: Judge
-    samples: list[Sample]
-    seed: int
-
-    def __post_init__(self) -> None:
-        self._gaps: dict[tuple[str, str], tuple[Run, dict[str, Array]]] = {}
-
-    @property
-    def problem(self) -> Problem:
-        """The two functions."""
-        return self.checker.problem
-
-    def cotangents(self, sample: Sample) -> dict[str, Array]:
-        """The adjoints as fed on, in a sample."""
-        lines = sample.judged
-        return {
-            n: np.where(np.isfinite(line.hand), line.hand, line.local) if not line.misshapen else line.local
-            for n, line in lines.items()
-        }
-
-    def gaps(self, name: str, where: tuple[int, ...], sample: Sample) -> dict[str, float]:
-        r"""|hand - expected| / |expected| of one entry, with all computed in one dtype after another."""
-        found = {}
-        for dtype in (np.float32, np.float64, WIDE):
-            label = "longdouble" if dtype is WIDE else np.dtype(dtype).name
-            if (np.dtype(dtype).itemsize > np.dtype(self.widest).itemsize) or label in found:
-                continue
-            try:
-                run, expected = self._at(sample, dtype, label)
-                hand, right = run.hands[name], expected[name]
-                hand = hand.reshape(right.shape)
-                with np.errstate(all="ignore"):
-                    gap = abs(hand[where] - right[where])
-                    found[label] = 0.0 if gap == 0 else float(gap / abs(right[where]))
-            except (UsageError, UntraceableError, ValueError, KeyError):
-                continue
-        return found
-
-    def _at(self, sample: Sample, dtype: Any, label: str) -> tuple[Run, dict[str, Array]]:
-        key = (sample.label, label)
-        if key not in self._gaps:
-            if np.dtype(dtype) == np.dtype(self.widest):
-                run, expected = sample.run, {n: line.local for n, line in sample.judged.items()}
-            else:
-                rounded = cast(cast(sample.run.inputs, dtype, set(self.wrt)), dtype, set(self.wrt))
-                run = self.problem.run(rounded)
-                if isinstance(self.oracle, Numerical):
-                    expected = {n: line.local for n, line in sample.judged.items()}
-                else:
-                    fed = {n: np.nan_to_num(h) for n, h in run.hands.items() if h.shape == np.shape(run.values[n])}
-                    expected = self.oracle.local(run, fed).values
-            self._gaps[key] = run, expected
-        return self._gaps[key]
-
-
-def _floating(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f"
-
-
-__all__ = ["SLACK", "Checker", "Context", "Sample", "check"]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from handgrad.proof.context import Context, Sample
 from handgrad.proof.edits import Edit
+from handgrad.proof.evaluate import Array
 from handgrad.proof.line import CLOSE, Line
 from handgrad.proof.repair import repair, said
 from handgrad.proof.slips import slips
-
-Array = npt.NDArray[Any]
 
 SECONDS = 5.0
 """After so long no further slip is tried: without JAX, each takes many runs of forward."""
 
 
-def diagnose(context: Any, name: str, sample: Any) -> tuple[str, str]:
+def diagnose(context: Context, name: str, sample: Sample) -> tuple[str, str]:
     """The kind of the fault in the adjoint of `name`, and a sentence.
 
     Args:
@@ -46,7 +44,7 @@ def _undone(found: Edit) -> str:
     return found.kind
 
 
-def _named(context: Any, name: str, sample: Any) -> tuple[str, str]:
+def _named(context: Context, name: str, sample: Sample) -> tuple[str, str]:
     line = Line(context, name)
     if sample.judged[name].misshapen:
         return _shape(line, sample)
@@ -88,7 +86,7 @@ def _digits(line: Line) -> tuple[str, str] | None:
     return None
 
 
-def _shape(line: Line, sample: Any) -> tuple[str, str]:
+def _shape(line: Line, sample: Sample) -> tuple[str, str]:
     judged = sample.judged[line.name]
     hand, local = judged.hand, judged.local
     found = f"the shape is {hand.shape}; {line.name} has shape {local.shape}"

@@ -106,10 +106,6 @@ def _as(result: Any, aval: Any) -> Any:
     return result if result.dtype == wanted else result.astype(wanted)
 
 
-def _half(dtype: Any) -> Any:
-    return np.asarray(0.5, dtype)
-
-
 def _logistic(x: Any) -> Any:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, np.ones_like(e), e) / (1 + e)
@@ -119,10 +115,6 @@ def _select(which: Any, *cases: Any) -> Any:
     if len(cases) == 2:
         return np.where(which, cases[1], cases[0])
     return np.choose(which, cases)
-
-
-def _truncated_remainder(x: Any, y: Any) -> Any:
-    return np.fmod(x, y)
 
 
 def _divide(x: Any, y: Any) -> Any:
@@ -137,7 +129,7 @@ SIMPLE: dict[str, Callable[..., Any]] = {
     "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh,
     "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt, "cbrt": np.cbrt,
-    "square": np.square, "floor": np.floor, "ceil": np.ceil, "rem": _truncated_remainder, "pow": np.power,
+    "square": np.square, "floor": np.floor, "ceil": np.ceil, "rem": np.fmod, "pow": np.power,
     "nextafter": np.nextafter, "is_finite": np.isfinite, "eq": np.equal, "ne": np.not_equal, "lt": np.less,
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "and": np.bitwise_and, "or": np.bitwise_or,
     "xor": np.bitwise_xor, "not": np.invert, "logistic": _logistic, "select_n": _select,
@@ -287,7 +279,7 @@ def _iota(equation: Any) -> Any:
 def _round(equation: Any, x: Any) -> Any:
     if int(equation.params["rounding_method"]) == 1:
         return np.rint(x)
-    return np.sign(x) * np.floor(np.abs(x) + _half(x.dtype))
+    return np.sign(x) * np.floor(np.abs(x) + np.asarray(0.5, x.dtype))
 
 
 WITH_PARAMETERS: dict[str, Callable[..., Any]] = {

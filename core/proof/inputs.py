@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import replace
 
-Array = npt.NDArray[Any]
 Manner = Literal["near", "fresh", "extreme"]
 """near: each number moved by a tenth of itself; fresh: new numbers of the same size; extreme: larger, a few much
 larger."""

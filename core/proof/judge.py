@@ -11,45 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE
+from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.noise import Rounding
-from handgrad.proof.numerical import Numerical
+from handgrad.proof.oracle import Expected, Oracle
 from handgrad.proof.problem import Problem, Run, is_array, leaves, replace, wide
-from handgrad.proof.tracing import Expected
-
-Array = npt.NDArray[Any]
 
 SLACK = 64
 """Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""
 UNIT = 2.0**-53
-
-
-class Oracle(Protocol):
-    """What knows the expected adjoints."""
-
-    @property
-    def name(self) -> str: ...
-
-    def local(
-        self,
-        run: Run,
-        cotangents: Mapping[str, Array],
-        samples: int = 0,
-        rng: np.random.Generator | None = None,
-        values: Mapping[str, Array] | None = None,
-        only: str | None = None,
-    ) -> Expected: ...
-
-    def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected: ...
-
-    def computed(self, run: Run) -> dict[str, Array]: ...
 
 
 @dataclass
@@ -155,12 +130,10 @@ class Judge:
         moved = self.moved(run, self.own)
         judged: dict[str, Judged] = {}
         for name in self.wrt:
-            if name in misshapen:
-                judged[name] = Judged(
-                    name, hands[name], local.values[name], local.values[name], local.errors[name], True
-                )
-                continue
             expected, hand = local.values[name], hands[name]
+            if name in misshapen:
+                judged[name] = Judged(name, hand, expected, expected, local.errors[name], True)
+                continue
             scale = moved[name] + local.errors[name] + UNIT * np.abs(expected)
             tolerance = np.asarray(SLACK * scale, WIDE)
             line = Judged(name, hand, expected, expected, tolerance)
@@ -169,12 +142,10 @@ class Judge:
                 line.off = np.zeros(expected.shape, bool)  # fed by an adjoint of a wrong shape, and right in itself
             line.kinks = np.zeros(expected.shape, bool)
             judged[name] = line
-        if isinstance(self.oracle, Numerical):  # what rounding in forward does to it is asked only where that matters
-            for name in [name for name, line in judged.items() if not line.misshapen and np.any(line.off)]:
-                line = judged[name]
-                line.tolerance = line.tolerance + SLACK * self.oracle.rounded(
-                    run, cotangents, name, line.local, self.rng
-                )
+        for name, line in judged.items():
+            if not line.misshapen and np.any(line.off):  # what rounding in forward does to it is asked where it matters
+                rounded = self.oracle.rounded(run, cotangents, name, line.local, self.rng)
+                line.tolerance = line.tolerance + SLACK * rounded
                 line.off = line.off.astype(bool) & _differs(line.hand, line.local, line.tolerance)
         off = [name for name, line in judged.items() if line.misshapen or np.any(line.off)]
         if off:
@@ -238,9 +209,7 @@ class Judge:
                 if hand.shape == hands[name].shape:
                     with np.errstate(all="ignore"):
                         far[name] = np.fmax(far[name], np.abs(hand - hands[name]))
-        if (
-            own and lowest > UNIT * 4
-        ):  # few digits are either hit by a small move or not at all: never less than one unit
+        if own and lowest > UNIT * 4:  # few digits are hit by a small move or not at all: never less than one unit
             far = {name: np.fmax(moved, lowest * np.abs(hands[name])) for name, moved in far.items()}
         return far
 
@@ -274,7 +243,7 @@ class Judge:
 
         Two points on either side, at two distances: a smooth function's difference shrinks with the distance.
         """
-        if not hasattr(self.oracle, "program"):  # differences see a kink by themselves: their error is large there
+        if self.oracle.sees_kinks:
             return {}
         values = run.values
         moving = {name: wide(values[name]) for name in self.wrt if wide(values[name]).size}
@@ -283,7 +252,7 @@ class Judge:
             usual = np.sqrt(np.mean(np.square(value))) or 1
             size = np.where(value == 0, usual, np.abs(value))
             directions[name] = size * self.rng.choice([-1, 1], value.shape) * self.rng.uniform(0.5, 1, value.shape)
-        wide_enough = getattr(self.oracle, "wide", True) and np.finfo(WIDE).eps < 1e-17
+        wide_enough = self.oracle.bits > 53
         far, near = (2.0**-30, 2.0**-40) if wide_enough else (2.0**-20, 2.0**-30)
         jumps = {}
         for distance in far, near:

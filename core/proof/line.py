@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from handgrad.proof.judge import Oracle
+from handgrad.proof.context import Context, Sample
+from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import is_array, leaves, wide
+from handgrad.proof.program import UntraceableError
 from handgrad.proof.terms import Terms
-from handgrad.proof.tracing import Traced, UntraceableError
 
-Array = npt.NDArray[Any]
-Formula = Callable[[Any], Array]
+Formula = Callable[[Sample], Array]
 """From a sample (a set of inputs and what was judged on it) to what backward would return."""
 
 CLOSE = 1e-9
@@ -27,24 +25,24 @@ CLOSE = 1e-9
 class Line:
     """The faulty line on all sets of inputs on which it can be looked at."""
 
-    context: Any
+    context: Context
     name: str
 
     def __post_init__(self) -> None:
         self.samples = [s for s in self.context.samples if not s.judged[self.name].misshapen]
         self.samples.sort(key=lambda s: not np.any(s.judged[self.name].off))
 
-    def hand(self, sample: Any) -> Array:
+    def hand(self, sample: Sample) -> Array:
         return np.asarray(sample.judged[self.name].hand)
 
-    def local(self, sample: Any) -> Array:
+    def local(self, sample: Sample) -> Array:
         return np.asarray(sample.judged[self.name].local)
 
-    def values(self, sample: Any) -> dict[str, Array]:
+    def values(self, sample: Sample) -> dict[str, Array]:
         """All numbers in sight that the line may have used."""
         return {name: wide(value) for name, value in sample.run.values.items() if is_array(value)}
 
-    def explains(self, formula: Callable[[Any], Array]) -> bool:
+    def explains(self, formula: Formula) -> bool:
         """Whether the formula gives what backward gives, on every set of inputs, and not only what is right."""
         told = False
         for sample in self.samples:
@@ -57,12 +55,8 @@ class Line:
                 return False
             with np.errstate(all="ignore"):
                 scale = np.max(np.abs(hand), initial=0) + np.max(np.abs(local), initial=0)
-                close = (
-                    np.abs(guess - hand)
-                    <= CLOSE * np.fmin(scale, np.abs(hand) + np.abs(guess) + 1e-4 * scale) + judged.tolerance
-                )
-                close |= judged.kinks | judged.undefined
-                if not np.all(close):
+                allowed = CLOSE * np.fmin(scale, np.abs(hand) + np.abs(guess) + 1e-4 * scale) + judged.tolerance
+                if not np.all((np.abs(guess - hand) <= allowed) | judged.kinks | judged.undefined):
                     return False
                 told |= bool(np.any((np.abs(guess - local) > judged.tolerance) & ~judged.kinks))
         return told
@@ -70,24 +64,19 @@ class Line:
     @cached_property
     def terms(self) -> Terms | None:
         """The uses of V, where the program was traced."""
-        if not isinstance(self.context.oracle, Traced):
-            return None
         try:
-            return Terms(self.context.oracle, self.samples[0].run, self.name)
+            return self.context.oracle.terms(self.samples[0].run, self.name)
         except Exception:  # an equation that cannot be differentiated by itself: there are other ways to a name
             return None
 
-    def with_cotangents(self, sample: Any, changed: dict[str, Array]) -> Array:
+    def with_cotangents(self, sample: Sample, changed: dict[str, Array]) -> Array:
         """The expected adjoint, had these later ones been supplied."""
-        given = self.context.cotangents(sample) | changed
-        oracle: Oracle = self.context.oracle
-        return oracle.local(sample.run, given, only=self.name).values[self.name]
+        return self.context.oracle.local(sample.run, sample.cotangents | changed, only=self.name).values[self.name]
 
-    def with_values(self, sample: Any, changed: dict[str, Array]) -> Array:
+    def with_values(self, sample: Sample, changed: dict[str, Array]) -> Array:
         """The expected adjoint, had these values been read."""
-        cotangents = self.context.cotangents(sample)
-        oracle: Oracle = self.context.oracle
-        return oracle.local(sample.run, cotangents, values=changed, only=self.name).values[self.name]
+        expected = self.context.oracle.local(sample.run, sample.cotangents, values=changed, only=self.name)
+        return expected.values[self.name]
 
     @cached_property
     def reads(self) -> list[str]:
@@ -100,25 +89,18 @@ class Line:
     def ends(self) -> list[str]:
         """The named values that are computed from V directly, the cost among them."""
         sample = self.samples[0]
-        cotangents = self.context.cotangents(sample)
-        none = {name: np.zeros_like(c) for name, c in cotangents.items()}
-        cost = list(dict(leaves(sample.run.named)))[-1]
-        found = []
-        for name in [n for n in cotangents if n != self.name] + ([cost] if cost not in cotangents else []):
-            one = np.ones(np.shape(sample.run.values[name]))
-            alone = self.with_cotangents(sample, none | {cost: np.zeros(np.shape(sample.run.values[cost])), name: one})
-            if np.any(alone):
-                found.append(name)
-        return found
+        values, cost = sample.run.values, list(dict(leaves(sample.run.named)))[-1]
+        later = [name for name in dict.fromkeys([*sample.cotangents, cost]) if name != self.name]
+        return [end for end in later if np.any(self.toward(sample, end, np.ones(np.shape(values[end]))))]
 
-    def toward(self, sample: Any, end: str, cotangent: Array) -> Array:
+    def toward(self, sample: Sample, end: str, cotangent: Array) -> Array:
         """What flows back to V from one end with this adjoint."""
         cost = list(dict(leaves(sample.run.named)))[-1]
-        none = {name: np.zeros_like(c) for name, c in self.context.cotangents(sample).items()}
+        none = {name: np.zeros_like(c) for name, c in sample.cotangents.items()}
         none[cost] = np.zeros(np.shape(sample.run.values[cost]))
         return self.with_cotangents(sample, none | {end: cotangent})
 
-    def cotangent(self, sample: Any, end: str) -> Array:
+    def cotangent(self, sample: Sample, end: str) -> Array:
         """The adjoint of an end as supplied; 1 for the cost."""
-        given = self.context.cotangents(sample)
+        given = sample.cotangents
         return given[end] if end in given else np.ones(np.shape(sample.run.values[end]))

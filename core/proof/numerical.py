@@ -1,7 +1,7 @@
 """The oracle that only runs forward: complex step where the code is analytic, else extrapolated differences.
 
 For code that cannot be traced, and as a second opinion on what was. The lines are told apart as in
-`handgrad.proof.tracing`: forward is rewritten from its source so that each named value V, once complete, is exchanged
+`handgrad.proof.program`: forward is rewritten from its source so that each named value V, once complete, is exchanged
 for an independent copy, and each copy in turn is moved.
 
 Complex step: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", SIAM Review 40,
@@ -18,16 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE
+from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
+from handgrad.proof.oracle import Expected
 from handgrad.proof.problem import Problem, Run, copied, leaves, replace
-from handgrad.proof.tracing import Expected
-
-Array = npt.NDArray[Any]
 
 LEVELS = 5
 ENTRIES = 400
@@ -62,10 +59,14 @@ class Numerical:
         dtype: in which forward is run.
     """
 
+    translates = False
+    partial = sees_kinks = True
+
     def __init__(self, problem: Problem, wrt: list[str], dtype: Any = WIDE) -> None:
         self.problem = problem
         self.wrt = wrt
         self.dtype = np.dtype(dtype)
+        self.bits = int(np.finfo(dtype).nmant) + 1
         self.analytic: bool | None = None
         self._copies: dict[str, Any] = {}
         self._computed: dict[str, Any] = {}
@@ -83,7 +84,7 @@ class Numerical:
         """What the report calls this oracle."""
         how = "complex step" if self.analytic else "extrapolated differences"
         where = "" if self.cut else "; its source cannot be followed, so only the gradient as a whole is judged"
-        return f"{how} with {np.finfo(self.dtype).nmant + 1} bits{where}"
+        return f"{how} with {self.bits} bits{where}"
 
     def local(
         self,
@@ -104,9 +105,13 @@ class Numerical:
         return self._all(Question(run, {}, together=True), run.hands, rng)
 
     def computed(self, run: Run) -> dict[str, Array]:
-        """What forward computes: nothing was translated, so nothing is to be compared."""
+        """Nothing: forward itself is run."""
         del run
         return {}
+
+    def terms(self, run: Run, name: str) -> None:
+        """None: forward is run as a whole."""
+        del run, name
 
     def rounded(
         self, run: Run, cotangents: Mapping[str, Array], name: str, expected: Array, rng: np.random.Generator
@@ -189,10 +194,9 @@ class Numerical:
             hand = hands.get(name)
             big = int(np.prod(shape, dtype=int)) > ENTRIES
             if big and hand is not None and hand.shape == shape:
-                expected, error = self._by_halving(question, name, hand, rng)
+                known[name], errors[name] = self._by_halving(question, name, hand, rng)
             else:
-                expected, error = self._by_entry(question, name)
-            known[name], errors[name] = expected, error
+                known[name], errors[name] = self._by_entry(question, name)
         return Expected(known, errors)
 
     def _by_entry(self, question: Question, name: str) -> tuple[Array, Array]:

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE
+from handgrad.proof.evaluate import WIDE, Array
 
-Array = npt.NDArray[Any]
 Function = Callable[..., Any]
 
 

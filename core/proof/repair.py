@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from handgrad.errors import UsageError
+from handgrad.proof.context import Context, Sample
 from handgrad.proof.edits import Edit, edits
 from handgrad.proof.instrument import NoSourceError
 from handgrad.proof.problem import Run, copied
@@ -15,7 +17,7 @@ from handgrad.proof.problem import Run, copied
 SECONDS = 0.5
 
 
-def repair(context: Any, name: str) -> Edit | None:
+def repair(context: Context, name: str) -> Edit | None:
     """The first small change of backward after which dV is what the later adjoints call for, on all inputs.
 
     Other adjoints that dV is computed from must stay as they are. At most `SECONDS` are spent.
@@ -45,12 +47,12 @@ def repair(context: Any, name: str) -> Edit | None:
     return None
 
 
-def _ordered(found: Any) -> list[Edit]:
+def _ordered(found: Iterable[Edit]) -> list[Edit]:
     """Small repairs first: what takes the least to write."""
     return sorted(found, key=lambda edit: abs(len(edit.after) - len(edit.before)) + 0.01 * len(edit.after))
 
 
-def _right(context: Any, changed: Any, sample: Any, name: str, later: list[str]) -> bool:
+def _right(context: Context, changed: Callable[..., Any], sample: Sample, name: str, later: list[str]) -> bool:
     judged = sample.judged[name]
     try:
         adjoints = context.problem.run_backward(copied(sample.run.inputs), copied(sample.run.named), changed)

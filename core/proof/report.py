@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.errors import UsageError
+
 RIGHT, WRONG, INHERITED, UNRESOLVED = "right", "wrong", "inherited", "unresolved"
 
 
@@ -58,6 +60,7 @@ class Report:
         notes: what a reader should know.
         inputs_tried: how many sets of inputs, the given ones included.
         seconds: what it took.
+        shrink: from the name of a wrong line to its counterexample.
     """
 
     findings: tuple[Finding, ...]
@@ -68,7 +71,7 @@ class Report:
     notes: tuple[str, ...]
     inputs_tried: int
     seconds: float
-    _shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
+    shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -89,15 +92,13 @@ class Report:
         Raises:
             UsageError: no line is wrong, or that one is not.
         """
-        from handgrad.errors import UsageError
-
         wrong = [finding.name for finding in self.findings if finding.verdict == WRONG]
         name = name or self.first_wrong
-        if name is None or name not in wrong or self._shrink is None:
+        if name is None or name not in wrong or self.shrink is None:
             raise UsageError(
                 f"no counterexample: {name or 'no line'} is wrong; wrong are: {', '.join(wrong) or 'none'}"
             )
-        return self._shrink(name)
+        return self.shrink(name)
 
     def to_json(self) -> str:
         """The report as JSON; numbers that are not finite are strings."""

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.errors import MissingExtraError, UsageError, reason_of
+from handgrad.proof.context import Context
+from handgrad.proof.evaluate import Array
 from handgrad.proof.inputs import is_discrete
+from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
+from handgrad.proof.program import UntraceableError
+from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
-from handgrad.proof.tracing import UntraceableError
-
-Array = npt.NDArray[Any]
 
 SHAPES_TRIED = 80
 VALUES_TRIED = 200
@@ -54,7 +55,7 @@ class Counterexample:
         return self.source
 
 
-def counterexample(context: Any, name: str, findings: Any) -> Counterexample:
+def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -> Counterexample:
     """Shrink the inputs on which `name` was seen to be wrong.
 
     Raises:
@@ -111,12 +112,12 @@ def counterexample(context: Any, name: str, findings: Any) -> Counterexample:
 class _Shrinking:
     """The inputs at hand, how their sizes vary, and whether others are wrong too."""
 
-    def __init__(self, context: Any, name: str) -> None:
+    def __init__(self, context: Context, name: str) -> None:
         self.context = context
         self.name = name
         seen = next(s for s in context.samples if s.judged[name].wrong)
         self.given = cast(seen.run.inputs, np.float64, set(context.wrt))
-        self.axes = axes(context.checker.shapes, self.given)
+        self.axes = axes(context.shapes, self.given)
         self.sizes: dict[str, int] = {}
         for leaf, value in leaves(self.given):
             for symbol, size in zip(self.axes.get(leaf, ()), np.shape(value), strict=leaf in self.axes):
@@ -124,12 +125,10 @@ class _Shrinking:
                     raise UsageError(f"shapes: {symbol} is {self.sizes[symbol]} and {size} (in {leaf})")
         self.seen = line = seen.judged[name]
         with np.errstate(all="ignore"):
-            share = (
-                np.nanmax(np.abs(line.hand - line.local) / np.abs(line.local), initial=0) if not line.misshapen else 1
-            )
+            share = 1 if line.misshapen else np.nanmax(np.abs(line.hand - line.local) / np.abs(line.local), initial=0)
         self.least = min(1e-6, 0.1 * float(share))
         self.failing: dict[tuple[int, ...], dict[str, Any] | None] = {}
-        self.judged: dict[tuple[Any, ...], Any] = {}  # Hypothesis asks twice, and the noise is another one each time
+        self.judged: dict[tuple[Any, ...], Judged | None] = {}  # Hypothesis asks twice, and the noise differs
         self.rng = np.random.default_rng(0)
 
     def fails_at(self, sizes: Mapping[str, int]) -> bool:
@@ -152,14 +151,14 @@ class _Shrinking:
 
         return replace(self.given, cut)
 
-    def wrong(self, candidate: Mapping[str, Any]) -> Any:
+    def wrong(self, candidate: Mapping[str, Any]) -> Judged | None:
         """The line as judged on these inputs if it is wrong there, else None."""
         key = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for _, value in leaves(candidate))
         if key not in self.judged:
             self.judged[key] = self._wrong(candidate)
         return self.judged[key]
 
-    def _wrong(self, candidate: Mapping[str, Any]) -> Any:
+    def _wrong(self, candidate: Mapping[str, Any]) -> Judged | None:
         try:
             run = self.context.problem.run(cast(candidate, self.context.widest, set(self.context.wrt)))
             line = self.context.judge.judge(run)[self.name]
@@ -207,7 +206,7 @@ def _passed(function: Callable[..., Any], where: str, known: Mapping[str, Any]) 
     return ", ".join(f"{key}={where}[{key!r}]" for key in parameters if key in known)
 
 
-def _test(context: Any, name: str, inputs: Mapping[str, Any], judged: Any, findings: Any) -> str:
+def _test(context: Context, name: str, inputs: Mapping[str, Any], judged: Judged, findings: tuple[Finding, ...]) -> str:
     forward, backward = context.problem.forward, context.problem.backward
     said = next((f.diagnosis for f in findings if f.name == name), "")
     sources = _sources([forward, backward])
@@ -255,7 +254,7 @@ def _stands_alone(source: str) -> None:
     )
 
 
-def _tolerances(judged: Any) -> str:
+def _tolerances(judged: Judged) -> str:
     """Far above rounding in float64 and far below the fault."""
     share = 1.0
     if not judged.misshapen:

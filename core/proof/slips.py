@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from handgrad.proof.line import Array, Formula, Line
+from handgrad.proof.context import Sample
+from handgrad.proof.evaluate import Array
+from handgrad.proof.line import Formula, Line
 from handgrad.proof.problem import is_array, leaves
 from handgrad.proof.terms import ADDITIVE, Terms, Use
 
@@ -101,26 +103,26 @@ def _uses(line: Line) -> Iterator[Slip]:
         return
     for use in terms.uses if len(terms.uses) > 1 else []:
         what = _use(terms, use)
-        yield "dropped_term", f"a term is missing: the one through {what}", _scaled(line, terms, [use], 0)
-        yield "wrong_sign_term", f"a term has the wrong sign: the one through {what}", _scaled(line, terms, [use], -1)
-        yield "doubled_term", f"a term counts twice: the one through {what}", _scaled(line, terms, [use], 2)
+        yield "dropped_term", f"a term is missing: the one through {what}", _scaled(terms, [use], 0)
+        yield "wrong_sign_term", f"a term has the wrong sign: the one through {what}", _scaled(terms, [use], -1)
+        yield "doubled_term", f"a term counts twice: the one through {what}", _scaled(terms, [use], 2)
     for kept in terms.first if len(terms.first) > 1 else []:
         others = [use for use in terms.first if use != kept]
         counts = f"only one of {len(terms.first)} uses of {line.name} counts, through {_use(terms, kept)}"
-        yield "overwritten", f"{counts}: overwritten where it is to be added to", _scaled(line, terms, others, 0)
+        yield "overwritten", f"{counts}: overwritten where it is to be added to", _scaled(terms, others, 0)
     for chain in sorted(terms.chains(), key=len, reverse=True):
         operations = [terms.operation(use) for use in chain if terms.operation(use) not in ADDITIVE]
         what = " then ".join(dict.fromkeys(operations))
-        yield "missing_derivative", f"the derivative of {what} is missing", _raised(line, terms, chain, 0)
-        yield "doubled_derivative", f"the derivative of {what} is applied twice", _raised(line, terms, chain, 2)
+        yield "missing_derivative", f"the derivative of {what} is missing", _raised(terms, chain, 0)
+        yield "doubled_derivative", f"the derivative of {what} is applied twice", _raised(terms, chain, 2)
 
 
-def _scaled(line: Line, terms: Terms, uses: list[Use], by: float) -> Formula:
-    return lambda s: terms.adjoint(s.run, line.context.cotangents(s), scale=dict.fromkeys(uses, by))
+def _scaled(terms: Terms, uses: list[Use], by: float) -> Formula:
+    return lambda s: terms.adjoint(s.run, s.cotangents, scale=dict.fromkeys(uses, by))
 
 
-def _raised(line: Line, terms: Terms, uses: list[Use], by: float) -> Formula:
-    return lambda s: terms.adjoint(s.run, line.context.cotangents(s), power=dict.fromkeys(uses, by))
+def _raised(terms: Terms, uses: list[Use], by: float) -> Formula:
+    return lambda s: terms.adjoint(s.run, s.cotangents, power=dict.fromkeys(uses, by))
 
 
 def _use(terms: Terms, use: Use) -> str:
@@ -171,7 +173,7 @@ def _activations(line: Line) -> Iterator[Slip]:
 
 
 def _slope_to(line: Line, end: str, power: int) -> Formula:
-    def formula(s: object) -> Array:
+    def formula(s: Sample) -> Array:
         cotangent = line.cotangent(s, end)
         slope = line.toward(s, end, np.ones_like(cotangent))
         return np.asarray(line.local(s) - slope * cotangent + slope**power * cotangent)
@@ -180,7 +182,7 @@ def _slope_to(line: Line, end: str, power: int) -> Formula:
 
 
 def _form_at(line: Line, end: str, f: Callable[[Array], Array], other: str) -> Formula:
-    def formula(s: object) -> Array:
+    def formula(s: Sample) -> Array:
         cotangent = line.cotangent(s, end)
         return np.asarray(line.local(s) - line.toward(s, end, cotangent) + cotangent * f(line.values(s)[other]))
 
@@ -203,7 +205,7 @@ def _penalty(line: Line) -> Iterator[Slip]:
 
 def _other_variables(line: Line) -> Iterator[Slip]:
     """Another variable, or another adjoint, of the same shape where one is due."""
-    values, cotangents = line.values(line.samples[0]), line.context.cotangents(line.samples[0])
+    values, cotangents = line.values(line.samples[0]), line.samples[0].cotangents
     for mine, other in itertools.product(line.reads, values):
         if mine != other and values[mine].shape == values[other].shape and values[mine].size:
             yield "wrong_variable", _said_of(line, mine, other), _read(line, mine, other)
@@ -223,7 +225,7 @@ def _read(line: Line, mine: str, other: str) -> Formula:
 
 
 def _fed(line: Line, end: str, other: str, *, adjoint: bool) -> Formula:
-    return lambda s: line.with_cotangents(s, {end: (line.context.cotangents(s) if adjoint else line.values(s))[other]})
+    return lambda s: line.with_cotangents(s, {end: (s.cotangents if adjoint else line.values(s))[other]})
 
 
 def _said_of(line: Line, mine: str, other: str) -> str:
@@ -246,7 +248,7 @@ def _arrangements(line: Line) -> Iterator[Slip]:
     """Transposed, summed along the wrong axis, shifted: the adjoint itself, a later one, or a value that is read."""
     for kind, how, change in _rearranged(line.hand(line.samples[0]).shape):
         yield kind, f"it is {how}", _changed(line, change)
-    cotangents, values = line.context.cotangents(line.samples[0]), line.values(line.samples[0])
+    cotangents, values = line.samples[0].cotangents, line.values(line.samples[0])
     for end in line.ends:
         for kind, how, change in _rearranged(cotangents[end].shape) if end in cotangents else []:
             yield kind, f"d{end} is {how} in it", _changed_adjoint(line, end, change)
@@ -260,7 +262,7 @@ def _changed(line: Line, change: Callable[[Array], Array]) -> Formula:
 
 
 def _changed_adjoint(line: Line, end: str, change: Callable[[Array], Array]) -> Formula:
-    return lambda s: line.with_cotangents(s, {end: change(line.context.cotangents(s)[end])})
+    return lambda s: line.with_cotangents(s, {end: change(s.cotangents[end])})
 
 
 def _changed_value(line: Line, name: str, change: Callable[[Array], Array]) -> Formula:
@@ -330,7 +332,7 @@ def _scaled_terms(line: Line) -> Iterator[Slip]:
 
 
 def _only(line: Line, terms: Terms, use: Use) -> Formula:
-    rest = _scaled(line, terms, [use], 0)
+    rest = _scaled(terms, [use], 0)
     return lambda s: line.local(s) - rest(s)
 
 
@@ -346,4 +348,4 @@ def _pairs(line: Line) -> Iterator[Slip]:
             ("wrong_sign_term", "have the wrong sign", -1.0),
             ("doubled_term", "count twice", 2.0),
         ):
-            yield kind, f"the terms through {which} {said}", _scaled(line, terms, list(pair), by)
+            yield kind, f"the terms through {which} {said}", _scaled(terms, list(pair), by)

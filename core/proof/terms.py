@@ -9,17 +9,15 @@ setting of numbers.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from handgrad.proof.evaluate import WIDE
+from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.problem import Run
-from handgrad.proof.tracing import Program, Traced
+from handgrad.proof.program import Program
 
-Array = npt.NDArray[Any]
 Use = tuple[int, int]
 """An equation of the program, and which of its operands."""
 
@@ -36,7 +34,8 @@ class Terms:
     """The uses of V between it and the next named values.
 
     Args:
-        oracle: the oracle, whose program is taken apart.
+        program: what is taken apart.
+        call: evaluates a closed jaxpr on arguments.
         run: of the shapes of the program.
         name: V.
 
@@ -46,15 +45,15 @@ class Terms:
         elementwise: those with a derivative of their own, by entry, other than 1 or -1.
     """
 
-    def __init__(self, oracle: Traced, run: Run, name: str) -> None:
+    def __init__(self, program: Program, call: Callable[[Any, list[Any]], list[Any]], run: Run, name: str) -> None:
         import jax
 
-        self.oracle = oracle
+        self.program = program
+        self.call = call
         self.name = name
-        self.program: Program = oracle.program(run)
         self._find_uses()
-        arrays, copies = oracle._arguments(self.program, run, np.float64)
-        ends = [np.ones(self.program.variable[n].aval.shape) for n in self.program.ends]
+        arrays, copies = program.arguments(run, np.float64)
+        ends = [np.ones(program.variable[n].aval.shape) for n in program.ends]
         ones = np.ones(len(self.uses))
         with jax.enable_x64(True), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -170,13 +169,8 @@ class Terms:
         power: Mapping[Use, float] | None = None,
     ) -> Array:
         """The expected adjoint with some uses counted otherwise."""
-        arrays, copies = self.oracle._arguments(self.program, run, WIDE)
-        ends = [
-            np.broadcast_to(
-                np.asarray(cotangents.get(n, n == self.program.cost), WIDE), self.program.variable[n].aval.shape
-            )
-            for n in self.program.ends
-        ]
+        arrays, copies = self.program.arguments(run, WIDE)
+        ends = self.program.cotangents(cotangents)
         scales = np.array([(scale or {}).get(use, 1.0) for use in self.uses], WIDE)
         powers = np.array([(power or {}).get(use, 1.0) for use in self.uses], WIDE)
-        return np.asarray(self.oracle._call(self.closed, [*arrays, *copies, *ends, scales, powers])[0], WIDE)
+        return np.asarray(self.call(self.closed, [*arrays, *copies, *ends, scales, powers])[0], WIDE)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
+from handgrad.proof.context import Context, Sample
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import is_array, leaves, replace, wide
@@ -28,7 +29,7 @@ class Vote:
     agrees: bool | None
 
 
-def votes(context: Any) -> list[Vote]:
+def votes(context: Context) -> list[Vote]:
     """Differences always, and PyTorch where it is loaded already or where differences disagree.
 
     Both look at one number, the slope of the cost along a random direction through all differentiated inputs at once,
@@ -36,7 +37,7 @@ def votes(context: Any) -> list[Vote]:
     """
     sample = context.samples[0]
     names = [n for n in context.wrt if n in dict(leaves(sample.run.inputs))]
-    if not names or isinstance(context.oracle, Numerical):
+    if not names or not context.oracle.translates:
         return []
     rng = np.random.default_rng(context.seed)
     values = sample.run.values
@@ -74,7 +75,7 @@ def _size(value: Any) -> Any:
     return np.where(array > 0, array, usual if usual > 0 else 1)
 
 
-def _by_differences(context: Any, sample: Any, directions: dict[str, Any], first: Any, error: Any) -> Vote:
+def _by_differences(context: Context, sample: Sample, directions: dict[str, Any], first: Any, error: Any) -> Vote:
     numerical = Numerical(context.problem, context.wrt, context.widest)
     try:
         along = {n: d.astype(numerical.dtype) for n, d in directions.items()}
@@ -87,7 +88,7 @@ def _by_differences(context: Any, sample: Any, directions: dict[str, Any], first
     return Vote(name, bool(abs(slope - first) <= 64 * (off + error) + 1e-9 * abs(first)))
 
 
-def _by_torch(context: Any, sample: Any, directions: dict[str, Any], first: Any, error: Any) -> Vote:
+def _by_torch(context: Context, sample: Sample, directions: dict[str, Any], first: Any, error: Any) -> Vote:
     try:
         import torch
     except ImportError:

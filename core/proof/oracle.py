@@ -1,0 +1,82 @@
+"""What knows the expected adjoints: what it is asked, and what others must know of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from handgrad.proof.evaluate import Array
+from handgrad.proof.problem import Run
+from handgrad.proof.terms import Terms
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an oracle says, by the name of what it is the adjoint to.
+
+    Attributes:
+        values: the expected adjoints, in long double.
+        errors: how far rounding or truncation may have moved each entry.
+    """
+
+    values: dict[str, Array]
+    errors: dict[str, Array]
+
+
+class Oracle(Protocol):
+    """An oracle; each kind answers for itself.
+
+    Attributes:
+        translates: whether it reads forward as another program, which may be a wrong one: others have a vote on it.
+        partial: whether it may leave entries of a right program open, as NaN; it is then asked once for each run.
+        sees_kinks: whether its errors are large where the cost has a kink; else the judge looks for kinks.
+    """
+
+    translates: bool
+    partial: bool
+    sees_kinks: bool
+
+    @property
+    def name(self) -> str:
+        """What the report calls this oracle."""
+
+    @property
+    def bits(self) -> int:
+        """The bits of the numbers that it computes with."""
+
+    def local(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        samples: int = 0,
+        rng: np.random.Generator | None = None,
+        values: Mapping[str, Array] | None = None,
+        only: str | None = None,
+    ) -> Expected:
+        """What each adjoint should be, given the later ones.
+
+        Args:
+            run: inputs and named values; the copies of these are what later uses see.
+            cotangents: the adjoints as supplied; that of the cost is 1 where it is not among them.
+            samples: how many noisy evaluations to take the error from, where it is not taken otherwise.
+            rng: for the noise.
+            values: other values for some of the leaves.
+            only: the one adjoint that is asked for; others may be left out.
+        """
+
+    def total(self, run: Run, samples: int = 0, rng: np.random.Generator | None = None) -> Expected:
+        """The true gradient, in the program as a whole."""
+
+    def rounded(
+        self, run: Run, cotangents: Mapping[str, Array], name: str, expected: Array, rng: np.random.Generator
+    ) -> Array:
+        """How far rounding within forward moves each entry of an expected adjoint, beyond its error."""
+
+    def computed(self, run: Run) -> dict[str, Array]:
+        """What its translation of forward computes, by name; nothing where forward itself is run."""
+
+    def terms(self, run: Run, name: str) -> Terms | None:
+        """The expected adjoint of V taken apart; None where the operations of forward are not known."""
