@@ -19,16 +19,16 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad import store
+from handgrad.backend import Parameters
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
+from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
-from handgrad.neuron import Parameters
 from handgrad.rounding import bounds
 from handgrad.table import table
-from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 

@@ -106,7 +106,7 @@ def _taking_turns(ways: list[Callable[[], Any]], rounds: int) -> list[list[float
 
 
 def _parameters(neuron: Neuron, estimator: Any) -> Any:
-    from handgrad.neuron import Parameters
+    from handgrad.backend import Parameters
 
     return Parameters(estimator.coef_.astype(neuron.dtype), np.asarray(estimator.intercept_[0], neuron.dtype))
 

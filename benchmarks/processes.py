@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 
 from handgrad import backends
+from handgrad.backend import Parameters
 from handgrad.benchmarks.machine import held
-from handgrad.neuron import Parameters
-from handgrad.processes import Processes, joined
-from handgrad.share import shared
+from handgrad.examples import Examples
+from handgrad.objective import Objective
+from handgrad.optimizers import GradientDescent, Place, Task
+from handgrad.processes import Processes
+from handgrad.torchrun import joined
+from handgrad.views import shared
 
 EXCHANGES = 100
 STEPS = 20
@@ -32,12 +36,12 @@ def step(path: Path, backend: str, rounds: int, processes: Processes) -> dict[st
     n, m = X.shape
     neuron, start = backends.load(backend)(input_scale=1 / 255), Parameters.zeros(n)
     mine = processes.share(m)
-    _, here, labels = neuron._checked(start, shared(X[:, mine], processes), Y[:, mine])
-    everything, all_labels = neuron._checked(start, X, Y)[1:] if processes.rank == 0 else (None, None)
+    here = neuron.place(shared(X[:, mine], processes), Y[:, mine])
+    everything = neuron.place(X, Y) if processes.rank == 0 else None
 
-    def steps(X: Any, Y: Any) -> Callable[[], Any]:
-        placed = neuron._parameters(*start)
-        return lambda: neuron.get(neuron.descend(placed, (X, Y), None, 0.003, range(STEPS), 1)[0].W)
+    def steps(examples: Examples) -> Callable[[], Any]:
+        task, place = Task(Objective(neuron, examples), None, STEPS, 1), Place(0, neuron.put_parameters(start), {})
+        return lambda: neuron.get(GradientDescent(0.003).take(task, place, range(STEPS)).parameters.W)
 
     def exchange(k: int) -> Callable[[], Any]:
         numbers = np.zeros(k)
@@ -51,9 +55,9 @@ def step(path: Path, backend: str, rounds: int, processes: Processes) -> dict[st
 
     found: dict[str, list[float]] = {"one": [], "all": [], "number": [], "sums": []}
     for _ in range(rounds + 1):
-        alone = steps(everything, all_labels) if processes.rank == 0 else lambda: None
+        alone = (lambda: None) if everything is None else steps(everything)
         found["one"].append(seconds(alone, STEPS))
-        found["all"].append(seconds(steps(here, labels), STEPS))
+        found["all"].append(seconds(steps(here), STEPS))
         found["number"].append(seconds(exchange(1), EXCHANGES))
         found["sums"].append(seconds(exchange(n + 2), EXCHANGES))
     return {"n": n, "m": m, **{name: times[1:] for name, times in found.items()}}

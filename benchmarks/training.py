@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad import backends
+from handgrad.backend import Parameters
 from handgrad.benchmarks.machine import held
+from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import MissingExtraError
-from handgrad.neuron import Parameters
 from handgrad.table import table
-from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 

@@ -15,11 +15,11 @@ import click
 import numpy as np
 from tqdm import tqdm
 
+from handgrad.backend import Parameters
 from handgrad.benchmarks import machine, paired
 from handgrad.benchmarks.arms import Work
 from handgrad.benchmarks.bench import steps_in_a_turn
 from handgrad.benchmarks.worker import Worker
-from handgrad.neuron import Parameters
 
 
 def trial(arm: str, works: tuple[Work, Work], rounds: int, threads: int, seed: int) -> paired.Interval:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.backend import Array, Parameters
 from handgrad.descent import DivergedError

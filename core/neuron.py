@@ -194,9 +194,7 @@ class Neuron(Backend):
         if span is None:
             span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(task)
         if span and (parted := J.examples.parted):
-            raise UsageError(
-                f"span is True and {parted}; the span takes X whole and as it is; expected one of the two"
-            )
+            raise UsageError(f"span is True and {parted}; the span takes X whole and as it is; expected one of the two")
         return (spans.train if span else descent.train)(
             task,
             optimizer,

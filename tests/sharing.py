@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from handgrad import backends
-from handgrad.neuron import Neuron, Parameters
+from handgrad.backend import Parameters
+from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, SGD
 from handgrad.processes import ALONE, joined
 from handgrad.share import shared

@@ -13,7 +13,7 @@ import pytest
 from handgrad import History, MissingExtraError, Parameters, UsageError
 from handgrad.backends.numpy import Neuron
 from handgrad.data import Dataset, Features, prepare
-from handgrad.neuron import ACTIVATIONS
+from handgrad.backend import ACTIVATIONS
 from handgrad.rounding import bounds
 from handgrad.run import Model, load_model, save_run, versions
 from handgrad.training import Settings, train

@@ -98,7 +98,7 @@ FORKS = """
 import os
 import numpy as np
 from handgrad.backends.numba import Neuron
-from handgrad.neuron import Parameters
+from handgrad.backend import Parameters
 
 rng = np.random.default_rng(0)
 X, Y = rng.integers(0, 256, (3000, 700), np.uint8).T, rng.integers(0, 2, (1, 3000))

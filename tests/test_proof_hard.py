@@ -242,7 +242,7 @@ def test_symmetric_matrices_stay_symmetric():
 
 def test_a_backend_that_returns_nan_is_no_pass(monkeypatch):
     from handgrad.backends.numpy import Neuron
-    from handgrad.neuron import Gradients
+    from handgrad.backend import Gradients
 
     def spoilt(self, parameters, X, Y):
         return Gradients(np.full((1, len(X)), np.nan), np.asarray(np.nan))

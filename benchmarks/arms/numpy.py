@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from handgrad import backends
+from handgrad.backend import Parameters
 from handgrad.benchmarks import arms
-from handgrad.neuron import Parameters
 
 
 class Arm(arms.Arm):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.backends.numpy import Neuron, activate
+from handgrad.blocks import columns
 from handgrad.data import Dataset, Examples
 from handgrad.data.example import Split
 from handgrad.descent import History
@@ -19,7 +20,6 @@ from handgrad.look.displays import logits
 from handgrad.run import Model, load_history, load_model
 from handgrad.scores import Score
 from handgrad.training import Outcome, finished, scored, sets
-from handgrad.views import columns
 
 Array = npt.NDArray[Any]
 FEW = 3

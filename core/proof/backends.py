@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.backend import ACTIVATIONS, DTYPES, LOSSES, Parameters
 from handgrad.errors import UsageError
-from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Neuron, Parameters
+from handgrad.neuron import Neuron
 from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Function, Problem, Run
