@@ -157,9 +157,8 @@ def train(
             if bad is not None and (stop is None or bad <= stop):
                 # The bits are the same again: go back and stop at the last parameters whose cost is finite.
                 good = at(max(bad - 1, 0), here if bad > here.epoch else before)
-                raise DivergedError(
-                    _advice(bad, optimizer), bad, backend.get_parameters(good.parameters), _history(columns, bad)
-                )
+                last = backend.get_parameters(good.parameters)
+                raise DivergedError(_advice(bad, optimizer), bad, last, _history(columns, bad))
             if stop is not None:
                 over = True
                 for column in columns:

@@ -168,12 +168,12 @@ def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None)
         Y = checked_labels(Y, m * k, backend.get)
     labels = tuple(Y if Y is None or k == 1 else Y[:, v * m : (v + 1) * m] for v in range(k))
     _check_inputs(backend, X.X)
-    parts: tuple[Part, ...] = (Part(X.X, labels, (1.0,) * k),)
-    which, mean = None, 1.0
+    part, which, mean = Part(X.X, labels, (1.0,) * k), None, 1.0
+    parts: tuple[Part, ...] = (part,)
     if X.weights is not None:
         if block:
             raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
-        parts, which, m, mean = _alike(*parts, X.weights.reshape(k, m), processes)
+        parts, which, m, mean = _alike(part, X.weights.reshape(k, m), processes)
     whole = X.weights is not None or block == 0 or not on_host(X.X) or (block is None and _fits(backend, X.X))
     # Shares may differ by one example, and memories by more: in blocks, where they are too large for one of them.
     block = int(processes.largest([0 if whole else block or max(1, VALUES // n)])[0])
