@@ -179,7 +179,7 @@ def reference(work: Work, dtype: str) -> Reference:
     return Reference((loss, dW, db), (2 * allowed.cost, 2 * allowed.dW, 2 * allowed.db))
 
 
-def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str | None:
+def refusal(placed: Placed, expected: Reference, work: Work, dtype: str, *, on_host: bool = False) -> str | None:
     """Why an arm is not timed; None where nothing is the matter."""
     of_each = zip(("J", "dW", "db"), placed.result, expected.result, expected.bound, strict=True)
     for name, found, right, bound in of_each:
@@ -192,7 +192,7 @@ def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str 
     for name, (found_dtype, found_device) in zip(("J", "dW", "db"), placed.results, strict=True):
         if found_dtype != dtype:
             return f"{name} is {found_dtype}; expected {dtype}"
-        if found_device != work.device and name == "dW":
+        if found_device != ("cpu" if on_host else work.device) and name == "dW":
             return f"{name} is on {found_device}; expected {work.device}"
     for name, (found_dtype, found_device, size) in placed.held.items():
         if size >= work.W.size and found_device != work.device:
@@ -231,10 +231,11 @@ def _rounds(
             row: dict[str, Any] = {"arm": name, "dtype": dtype, "refused": None}
             size["arms"].append(row)
             try:
-                row["refused"] = refusal(replace(worker.place(small), late=0.0), expected[dtype][0], small, dtype)
+                found = replace(worker.place(small), late=0.0)
+                row["refused"] = refusal(found, expected[dtype][0], small, dtype, on_host=arm.on_host)
                 if row["refused"] is None:
                     placed = worker.place(replace(work, X=np.empty((0, 0))), path)
-                    row["refused"] = refusal(placed, expected[dtype][1], work, dtype)
+                    row["refused"] = refusal(placed, expected[dtype][1], work, dtype, on_host=arm.on_host)
             except ArmError as error:
                 row["refused"] = str(error)
             if row["refused"] is not None:
