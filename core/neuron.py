@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad import descent, examples
+from handgrad import descent, placing
 from handgrad import span as spans
 from handgrad.backend import Array, Backend, Gradients, Parameters, Sums
 from handgrad.checks import array, check_values, count, number
@@ -75,7 +75,7 @@ class Neuron(Backend):
             UsageError: examples were placed for another backend, or there is a Y or a block beside them.
         """
         if not isinstance(X, Examples):
-            return examples.place(self, X, Y, None if block is None else count("block", block, 0))
+            return placing.place(self, X, Y, None if block is None else count("block", block, 0))
         if Y is not None:
             raise UsageError("Y: found it beside examples, which have their labels; leave it out")
         if block is not None and block != X.block:
