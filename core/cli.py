@@ -341,6 +341,7 @@ def train(
     """
     from handgrad import training
     from handgrad.processes import joined
+    from handgrad.settings import Settings, option_of
 
     with joined() as processes, _stopping() as stop:
         first = processes.rank == 0
@@ -353,14 +354,14 @@ def train(
         if resumed is not None:
             given = [name for name in ("run_folder", *options) if _was_given(name)]
             if given:
-                option = "--run" if given[0] == "run_folder" else training.option_of(given[0])
+                option = "--run" if given[0] == "run_folder" else option_of(given[0])
                 raise UsageError(f"{option}: found it beside --resume; a run goes on as it was begun; leave it out")
             run, outcome = resumed, training.resume(resumed, data, care)
         elif data is None or run_folder is None:
             raise UsageError("expected DATA and --run RUN to begin a training, or --resume RUN to go on with one")
         else:
             _of_the_optimizer_only(options["optimizer"])
-            run, outcome = run_folder, training.train(run_folder, training.Settings(str(data), **options), care)
+            run, outcome = run_folder, training.train(run_folder, Settings(str(data), **options), care)
     if not first:
         click.get_current_context().exit(outcome.exit_code)
     if outcome.result is None:
@@ -386,7 +387,7 @@ def train(
 
 def _of_the_optimizer_only(optimizer: str) -> None:
     """Raise a UsageError for an option that another optimizer has."""
-    from handgrad.training import option_of
+    from handgrad.settings import option_of
 
     of_sgd = ["momentum", "batch", "schedule"]
     others = {"gd": of_sgd, "sgd": [], "lbfgs": ["learning_rate", *of_sgd]}
@@ -440,9 +441,9 @@ def evaluate(
     """
     from handgrad import backends
     from handgrad.data import Dataset
+    from handgrad.measure import finite, measured, scored
+    from handgrad.measure import sets as sets_of
     from handgrad.run import load_model
-    from handgrad.training import finite, measured, scored
-    from handgrad.training import sets as sets_of
 
     model, dataset = load_model(run_folder), Dataset.open(data)
     model.check_fits(dataset)
@@ -607,14 +608,15 @@ def cross_validate(
     neuron is measured that L-BFGS trained on the others. The penalty that is chosen is the largest within one standard
     error of the best. The test set, if there is one, is left alone: choose here, train, then evaluate --test.
     """
-    from handgrad import training
+    from handgrad import choosing
+    from handgrad.settings import Settings
 
-    settings = training.Settings(str(data), backend, optimizer="lbfgs", epochs=epochs, seed=seed, **options)
+    settings = Settings(str(data), backend, optimizer="lbfgs", epochs=epochs, seed=seed, **options)
     if plot is not None:
         from handgrad import look
 
         look.must_be_drawable(plot)
-    rows, chosen = training.cross_validate(settings, _penalties(penalties), folds, by, progress=True)
+    rows, chosen = choosing.cross_validate(settings, _penalties(penalties), folds, by, progress=True)
     if plot is not None:
         look.save(look.folds(rows, chosen), plot)
     if as_json:
@@ -648,16 +650,18 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
     From the largest eigenvalue of the second moments of the examples to train on, by power iteration. Below the bound
     the cost falls in every epoch; half of it is proposed.
     """
-    from handgrad import training
+    from handgrad import choosing
+    from handgrad.measure import finite
+    from handgrad.settings import Settings
 
     if learning_rate is not None:
         learning_rate = number("learning_rate", learning_rate)
-    settings = training.Settings(str(data), backend, **options)
-    found = training.rate(settings)
+    settings = Settings(str(data), backend, **options)
+    found = choosing.rate(settings)
     verdict = None if learning_rate is None else found.verdict(learning_rate)
     if as_json:
         more = {"bound": found.bound, "proposed": found.proposed, "verdict": verdict}
-        _print_json(training.finite(asdict(found) | more))
+        _print_json(finite(asdict(found) | more))
         return
     click.echo(f"largest eigenvalue  {found.eigenvalue:.6g}, after {found.iterations} iterations")
     if found.proposed is None:
@@ -705,27 +709,30 @@ def compare(
     NumPy is the reference. Two backends may differ by what rounding explains, a bound that is derived from the numbers
     that are summed; the last column is the largest difference in units of its bound, and above 1 they disagree.
     """
-    from handgrad import training
+    from handgrad.choosing import proposed
     from handgrad.comparison import compare
     from handgrad.curvature import curvature
     from handgrad.data import Dataset
+    from handgrad.material import initial as start_of
+    from handgrad.measure import finite
+    from handgrad.measure import sets as sets_of
 
     neurons, missing = _neurons(chosen, options)
     dataset = Dataset.open(data)
     if learning_rate is None:
-        learning_rate = training.proposed(curvature(neurons["numpy"], dataset.train.X))
-    sets = training.sets(dataset)
+        learning_rate = proposed(curvature(neurons["numpy"], dataset.train.X))
+    sets = sets_of(dataset)
     rows = compare(
         neurons,
         sets["train"],
         sets.get("validation"),
         epochs=epochs,
         learning_rate=learning_rate,
-        initial=training.initial(initial, seed, dataset),
+        initial=start_of(initial, seed, dataset),
         progress=True,
     )
     if as_json:
-        _print_json(training.finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
+        _print_json(finite([asdict(row) | {"agrees": not row.disagreements} for row in rows]))
     else:
         click.echo(tables.table_of_backends(rows))
         accuracies = dict(
@@ -960,7 +967,7 @@ def _not_there_yet(path: Path) -> Path:
 def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[MissingExtraError]]:
     """NumPy's neuron and the chosen ones, or all that are installed and the reasons why the others are not."""
     from handgrad import backends
-    from handgrad.training import PIXEL_SCALE
+    from handgrad.material import PIXEL_SCALE
 
     neurons, missing = {}, []
     for name in dict.fromkeys(["numpy", *(chosen or backends.names())]):

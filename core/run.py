@@ -15,6 +15,8 @@ import json
 import math
 import platform
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -24,10 +26,10 @@ import numpy as np
 
 from handgrad.data.features import Features
 from handgrad.descent import History
-from handgrad.errors import DataError, HandgradError, reason_of
+from handgrad.errors import DataError, HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron, Parameters
 from handgrad.sealed import sealed, unsealed
-from handgrad.store import write
+from handgrad.store import LOCK, locked, partly, write
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
@@ -184,3 +186,31 @@ def versions(backend: str) -> dict[str, str]:
 
     packages = dict.fromkeys(("numpy", backend))
     return {"handgrad": __version__, "python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+@contextmanager
+def new_run(run: Path) -> Iterator[None]:
+    """The run's folder, made if there is none, ours alone; as it was before if nothing was kept in it."""
+    _must_be_empty(run)
+    made = not run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{run}: cannot be written: {reason_of(error)}; expected a folder") from error
+    try:
+        with locked(run):
+            _must_be_empty(run)  # for another may have been here
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                run.rmdir()  # unless it holds something
+
+
+def _must_be_empty(run: Path) -> None:
+    """But for what a training that died may have left before it kept anything."""
+    left = {LOCK, partly(run / CHECKPOINT).name}
+    if run.exists() and not (run.is_dir() and all(path.name in left for path in run.iterdir())):
+        resumed = f"; to go on with it: handgrad train --resume {shlex.quote(str(run))}"
+        more = resumed if (run / CHECKPOINT).exists() else ""
+        raise UsageError(f"{run}: exists already; expected a new or empty folder; name another or remove it{more}")

@@ -20,8 +20,9 @@ from handgrad.cli import run as command
 from handgrad.descent import State
 from handgrad.run import load_model
 from handgrad.sealed import sealed, unsealed
+from handgrad.settings import Settings
 from handgrad.store import locked
-from handgrad.training import Care, Settings, resume, train
+from handgrad.training import Care, resume, train
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,54 @@
+"""How good parameters are, on each set of a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.data import Dataset, Examples
+from handgrad.material import mine
+from handgrad.neuron import ALL, Array, Neuron, Parameters
+from handgrad.processes import ALONE, Processes
+from handgrad.scores import Score
+from handgrad.share import shared
+
+
+def sets(dataset: Dataset, *, test: bool = False) -> dict[str, Examples]:
+    """The sets that have examples, by what they are called; that for the test only if it is asked for."""
+    named = {"train": dataset.train, "validation": dataset.valid} | ({"test": dataset.test} if test else {})
+    return {name: examples for name, examples in named.items() if examples.Y.shape[1]}
+
+
+def scored(
+    neuron: Neuron, parameters: Parameters, sets: Mapping[str, Examples], processes: Processes = ALONE
+) -> dict[str, tuple[Array, Score]]:
+    """Of each set the activations A (1, m) and the `Score` of parameters, folded if need be.
+
+    The cost is the mean loss, without the penalty. Each process reads its share of the examples.
+    """
+    neuron = replace(neuron, device=neuron.device.removesuffix(ALL))
+    plain, probabilities, found = replace(neuron, l2=0.0), neuron.activation == "sigmoid", {}
+    for name, examples in sets.items():
+        X, Y = mine(examples, processes)
+        cost = plain.cost(parameters, shared(X, processes), Y)
+        A = np.concatenate(processes.everyones(neuron.predict_proba(parameters, X)), axis=1)
+        found[name] = A, Score.of(cost, A, examples.Y, probabilities=probabilities)
+    return found
+
+
+def measured(found: Mapping[str, tuple[Array, Score]]) -> list[dict[str, Any]]:
+    """The name and the score of each set, as values that ``json.dumps`` takes."""
+    return [{"set": name} | score.to_json() for name, (_, score) in found.items()]
+
+
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
