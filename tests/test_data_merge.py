@@ -16,7 +16,7 @@ from PIL import Image
 
 from handgrad import backends, blocks, memory, training
 from handgrad.blocks import Blocks, Joined
-from handgrad.cli import run
+from handgrad.commands import run
 from handgrad.data import Dataset, merge, prepare
 from handgrad.errors import DataError, UsageError
 from handgrad.look.explanation import Explanation
@@ -154,7 +154,7 @@ def test_shares_are_alike_in_length_and_each_photograph_is_in_one(source, tmp_pa
 
 
 def test_machines_that_know_nothing_of_each_other_prepare_one_data_set(source, prepared, tmp_path):
-    program = "from handgrad.cli import main; main()"
+    program = "from handgrad.commands import main; main()"
     words = [sys.executable, "-c", program, "prepare", source, "--size", "4", "--test", "0.2"]
     jobs = [
         subprocess.Popen([*words, tmp_path / str(k), "--share", f"{k}/3"], stdout=subprocess.PIPE, text=True)
