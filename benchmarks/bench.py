@@ -22,6 +22,7 @@ from handgrad import store
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
+from handgrad.benchmarks.settings import Settings
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
@@ -33,29 +34,11 @@ from handgrad.views import columns
 Array = npt.NDArray[Any]
 
 SCHEMA = 1
-DEFAULT = ("numba", "numpy", "torch", "jax", "article")
 TURN = 0.01
 """Seconds that a turn of an arm lasts at least; of short steps, several are taken in it."""
 MOST_STEPS = 100
 BLOCK = 2**26
 """Bytes of X that the reference looks at at a time, as float64."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked for; as the options of ``handgrad bench``."""
-
-    arms: tuple[str, ...] = DEFAULT
-    device: str = "cpu"
-    features: tuple[int, ...] = (12_288,)
-    examples: tuple[int, ...] = (1_000, 5_000, 20_000)
-    dtype: str = "float32"
-    input: str = "uint8"
-    loss: str = "cross_entropy"
-    rounds: int = 50
-    threads: int = 1
-    data: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)

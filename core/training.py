@@ -12,10 +12,11 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from handgrad.care import Care
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
 from handgrad.choosing import chosen_rate
 from handgrad.data import Dataset
@@ -25,31 +26,11 @@ from handgrad.material import added_over, initial, mine, opened, to_learn_from
 from handgrad.measure import finite, measured, scored, sets
 from handgrad.neuron import Array, Neuron
 from handgrad.outcome import Outcome, finished
-from handgrad.processes import ALONE, Processes
 from handgrad.run import CHECKPOINT, RUN, Model, new_run, save_run, versions
 from handgrad.settings import Settings, optimizer
 from handgrad.share import Share, shared
 from handgrad.store import locked, partly
 from handgrad.views import Views
-
-
-@dataclass(frozen=True)
-class Care:
-    """How a training is looked after.
-
-    Attributes:
-        every: seconds between two checkpoints; there is one after the first epoch, too, and one when it is stopped.
-        stop: asked between epochs; where it says so, the state is kept and the training is over for now.
-        warn: told, in a line, what the last bits may differ by.
-        progress: whether a bar is shown.
-        processes: among which the examples are shared; the first of them keeps the run and speaks.
-    """
-
-    every: float = 30.0
-    stop: Callable[[], bool] = lambda: False
-    warn: Callable[[str], None] = lambda _: None
-    progress: bool = False
-    processes: Processes = ALONE
 
 
 def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from handgrad.commands.options import PATH, examples
+from handgrad.benchmarks.settings import Settings
+from handgrad.commands.options import PATH, Command, examples
 from handgrad.errors import UsageError
 from handgrad.neuron import DTYPES, LOSSES
 from handgrad.table import table
+
+
+def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Command], Command]:
+    """The option for one of the `Settings`, with its default; several values with commas."""
+    default = getattr(Settings, name)
+    said = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return click.option(option or f"--{name}", name, default=said, show_default=True, **more)
 
 
 @click.command(
@@ -21,19 +30,17 @@ from handgrad.table import table
         "handgrad bench --compare old.json new.json --fail-above 1.1",
     )
 )
-@click.option(
-    "--backends", "arms", default="numba,numpy,torch,jax,article", show_default=True, help="Arms, with commas."
-)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--features", default="12288", show_default=True, help="n, or several with commas.")
-@click.option("--examples", "m", default="1000,5000,20000", show_default=True, help="m, or several with commas.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
-@click.option("--input", "input_dtype", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True)
-@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)
-@click.option("--rounds", type=click.IntRange(min=5), default=50, show_default=True)
+@_setting("arms", option="--backends", help="Arms, with commas.")
+@_setting("device", type=click.Choice(["cpu", "cuda"]))
+@_setting("features", help="n, or several with commas.")
+@_setting("examples", help="m, or several with commas.")
+@_setting("dtype", type=click.Choice(DTYPES))
+@_setting("input", type=click.Choice(["uint8", "float32"]))
+@_setting("loss", type=click.Choice(LOSSES))
+@_setting("rounds", type=click.IntRange(min=5))
 @click.option("--threads", type=click.IntRange(min=1), help="Of each arm.  [default: one for each core]")
 @click.option("--data", type=PATH, help="A data set, repeated to fill; else random bytes.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bytes and the order.")
+@_setting("seed", type=click.IntRange(min=0), help="Of the bytes and the order.")
 @click.option("--json", "json_file", type=PATH, help="Write all samples to this new file.")
 @click.option("--html", "html_file", type=PATH, help="Write a page with plots to this new file.")
 @click.option("--compare", "compared", nargs=2, type=PATH, help="Two results: OLD.json NEW.json.")
@@ -41,8 +48,7 @@ from handgrad.table import table
 def bench(
     arms: str,
     features: str,
-    m: str,
-    input_dtype: str,
+    examples: str,
     threads: int | None,
     json_file: Path | None,
     html_file: Path | None,
@@ -71,11 +77,10 @@ def bench(
     available = machine.cores()
     if threads is not None and threads > available:
         raise UsageError(f"threads is {threads}; expected at most {available}, the cores that there are")
-    settings = benchmark.Settings(
+    settings = Settings(
         arms=tuple(arms.split(",")),
         features=_numbers("features", features),
-        examples=_numbers("examples", m),
-        input=input_dtype,
+        examples=_numbers("examples", examples),
         threads=threads or available,
         **options,
     )

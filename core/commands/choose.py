@@ -20,6 +20,7 @@ from handgrad.commands.options import (
     of_dtype,
     of_the_inputs,
     of_the_neuron,
+    setting,
 )
 from handgrad.commands.output import print_json, word
 from handgrad.errors import UsageError
@@ -42,7 +43,7 @@ from handgrad.settings import Settings
 @of_device
 @of_the_inputs
 @click.option("--epochs", type=click.IntRange(min=1), default=1000, show_default=True, help="Of L-BFGS, at most.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the folds.")
+@setting("seed", type=click.IntRange(min=0), help="Of the folds.")
 @click.option("--plot", type=PATH, help="Draw it into this new file, .svg or .png.")
 @as_json
 def cross_validate(

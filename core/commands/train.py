@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from handgrad import tables
+from handgrad.care import Care
 from handgrad.commands.options import (
     PATH,
     as_json,
@@ -20,6 +21,7 @@ from handgrad.commands.options import (
     of_the_inputs,
     of_the_neuron,
     of_the_optimizer,
+    setting,
 )
 from handgrad.commands.output import print_json, word
 from handgrad.errors import UsageError
@@ -43,34 +45,27 @@ from handgrad.settings import Settings, option_of
 @of_the_inputs
 @of_the_optimizer
 @of_the_descent
-@click.option(
-    "--early-stopping",
+@setting(
     "patience",
     type=click.IntRange(min=1),
     metavar="EPOCHS",
     help="End when the lowest validation cost is so many epochs old, and keep the parameters that had it.",
 )
-@click.option(
-    "--validation-every",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Take the validation cost in every k-th epoch.",
-)
+@setting("validation_every", type=click.IntRange(min=1), help="Take the validation cost in every k-th epoch.")
 @click.option(
     "--span/--no-span",
-    default=None,
+    default=Settings.span,
     help="Descend in the span of the examples, which is the same, or step by step.  [default: whichever is less work]",
 )
-@click.option(
-    "--block",
+@setting(
+    "block",
     type=click.IntRange(min=1),
     help="Read so many examples at a time from the data set.  [default: all, if a copy fits in half of the memory]",
 )
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(min=0),
-    default=30.0,
+    default=Care.every,
     show_default=True,
     help="Seconds between two states that are kept to go on from.",
 )
@@ -102,7 +97,7 @@ def train(
             if first:
                 click.echo(f"warning: {line}", err=True)
 
-        care = training.Care(checkpoint_every, stop, warn, first, processes)
+        care = Care(checkpoint_every, stop, warn, first, processes)
         if resumed is not None:
             given = [name for name in ("run_folder", *options) if _was_given(name)]
             if given:
