@@ -26,6 +26,7 @@ from handgrad.benchmarks.settings import Settings
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
+from handgrad.jsonable import jsonable
 from handgrad.neuron import Parameters
 from handgrad.rounding import bounds
 from handgrad.table import table
@@ -69,7 +70,7 @@ def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "finished": False,
-        "settings": _plain(settings),
+        "settings": jsonable(vars(settings)),
         "environment": machine.environment(settings.threads),
         "bandwidth": None,
         "left_out": left_out,
@@ -337,12 +338,6 @@ def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
-    return {
-        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in vars(settings).items()
-    }
-
-
 HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
 HEADER += ["place s", "compile s", "first ms", "peak MB"]
 
@@ -415,11 +410,6 @@ def write(path: Path, text: str, *, replacing: bool = False) -> None:
     if not replacing:
         store.must_be_new(path)
     store.write(path, text.encode())
-
-
-def dumps(result: dict[str, Any]) -> str:
-    """As JSON."""
-    return json.dumps(result, indent=1, allow_nan=False)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:

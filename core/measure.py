@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.data import Dataset, Examples
+from handgrad.jsonable import jsonable
 from handgrad.material import mine
 from handgrad.neuron import ALL, Array, Neuron, Parameters
 from handgrad.processes import ALONE, Processes
@@ -41,14 +41,5 @@ def scored(
 
 
 def measured(found: Mapping[str, tuple[Array, Score]]) -> list[dict[str, Any]]:
-    """The name and the score of each set, as values that ``json.dumps`` takes."""
-    return [{"set": name} | score.to_json() for name, (_, score) in found.items()]
-
-
-def finite(value: Any) -> Any:
-    """The same with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """The name and the score of each set, `jsonable`."""
+    return [jsonable({"set": name} | score.to_json()) for name, (_, score) in found.items()]

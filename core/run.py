@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import platform
 import shlex
@@ -27,6 +26,7 @@ import numpy as np
 from handgrad.data.features import Features
 from handgrad.descent import History
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
+from handgrad.jsonable import dumps
 from handgrad.neuron import Neuron, Parameters
 from handgrad.sealed import sealed, unsealed
 from handgrad.store import LOCK, locked, partly, write
@@ -116,7 +116,7 @@ def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]
     for epoch, row in enumerate(zip(*vars(history).values(), strict=True)):
         table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
     write(folder / HISTORY, file.getvalue().encode())
-    write(folder / RUN, (json.dumps(about, indent=2) + "\n").encode())
+    write(folder / RUN, (dumps(about) + "\n").encode())
 
 
 def load_model(run: str | PathLike[str]) -> Model:

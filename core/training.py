@@ -23,7 +23,7 @@ from handgrad.data import Dataset
 from handgrad.descent import DivergedError, History, State
 from handgrad.errors import DataError, UsageError, reason_of
 from handgrad.material import added_over, initial, mine, opened, to_learn_from
-from handgrad.measure import finite, measured, scored, sets
+from handgrad.measure import measured, scored, sets
 from handgrad.neuron import Array, Neuron
 from handgrad.outcome import Outcome, finished
 from handgrad.run import CHECKPOINT, RUN, Model, new_run, save_run, versions
@@ -175,7 +175,6 @@ def _train(
         "seconds_per_epoch": statistics.median(history.seconds) if len(history) else None,
         "versions": used,
     }
-    result = finite(result)
     if processes.rank == 0:
         about = dataset.classes, dataset.size, dataset.features, dataset.hash
         save_run(run, Model.of(neuron, parameters, *about, used), history, result)

@@ -11,6 +11,7 @@ import click
 from handgrad.benchmarks.settings import Settings
 from handgrad.commands.options import PATH, Command, examples
 from handgrad.errors import UsageError
+from handgrad.jsonable import dumps
 from handgrad.neuron import DTYPES, LOSSES
 from handgrad.table import table
 
@@ -89,7 +90,7 @@ def bench(
     def keep(result: dict[str, Any]) -> None:
         nonlocal written
         if json_file is not None:
-            benchmark.write(json_file, benchmark.dumps(result), replacing=written)
+            benchmark.write(json_file, dumps(result, indent=1), replacing=written)
             written = True
 
     result = benchmark.run(settings, keep)

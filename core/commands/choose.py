@@ -106,7 +106,6 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
     the cost falls in every epoch; half of it is proposed.
     """
     from handgrad import choosing
-    from handgrad.measure import finite
 
     if learning_rate is not None:
         learning_rate = number("learning_rate", learning_rate)
@@ -115,7 +114,7 @@ def rate(data: Path, learning_rate: float | None, backend: str, as_json: bool, *
     verdict = None if learning_rate is None else found.verdict(learning_rate)
     if as_json:
         more = {"bound": found.bound, "proposed": found.proposed, "verdict": verdict}
-        print_json(finite(asdict(found) | more))
+        print_json(asdict(found) | more)
         return
     click.echo(f"largest eigenvalue  {found.eigenvalue:.6g}, after {found.iterations} iterations")
     if found.proposed is None:

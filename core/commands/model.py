@@ -52,7 +52,7 @@ def evaluate(
 
         pairs = {name: (A, shown[name].Y) for name, (A, _) in found.items()}
         look.save(look.scores(pairs, probabilities=neuron.activation == "sigmoid"), figure)
-    sets = measure.finite(measure.measured(found))
+    sets = measure.measured(found)
     if as_json:
         print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:

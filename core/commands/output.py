@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import click
+
+from handgrad.jsonable import dumps
 
 
 def say_error(error: Exception) -> None:
@@ -17,8 +18,8 @@ def say_error(error: Exception) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Numbers, texts, lists and dictionaries of them, on standard output."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    """What is `jsonable`, on standard output."""
+    click.echo(dumps(value))
 
 
 def word(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.errors import MissingExtraError, UsageError
+from handgrad.jsonable import dumps
 from handgrad.neuron import ACTIVATIONS, DTYPES, LOSSES, Parameters
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.numerical import Numerical
@@ -67,7 +67,7 @@ class BackendReport:
     def to_json(self) -> str:
         """The report as JSON."""
         rows = [asdict(row) | {"ok": row.ok} for row in self.proved]
-        return json.dumps({"ok": self.ok, "backend": self.backend, "proved": rows}, indent=2)
+        return dumps({"ok": self.ok, "backend": self.backend, "proved": rows})
 
     def __str__(self) -> str:
         rows = [
