@@ -23,39 +23,23 @@ from handgrad.backend import Parameters
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
+from handgrad.benchmarks.settings import Settings
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
 from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
+from handgrad.jsonable import jsonable
 from handgrad.rounding import bounds
 from handgrad.table import table
 
 Array = npt.NDArray[Any]
 
 SCHEMA = 1
-DEFAULT = ("numba", "numpy", "torch", "jax", "article")
 TURN = 0.01
 """Seconds that a turn of an arm lasts at least; of short steps, several are taken in it."""
 MOST_STEPS = 100
 BLOCK = 2**26
 """Bytes of X that the reference looks at at a time, as float64."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked for; as the options of ``handgrad bench``."""
-
-    arms: tuple[str, ...] = DEFAULT
-    device: str = "cpu"
-    features: tuple[int, ...] = (12_288,)
-    examples: tuple[int, ...] = (1_000, 5_000, 20_000)
-    dtype: str = "float32"
-    input: str = "uint8"
-    loss: str = "cross_entropy"
-    rounds: int = 50
-    threads: int = 1
-    data: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "finished": False,
-        "settings": _plain(settings),
+        "settings": jsonable(vars(settings)),
         "environment": machine.environment(settings.threads),
         "bandwidth": None,
         "left_out": left_out,
@@ -355,12 +339,6 @@ def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
-    return {
-        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in vars(settings).items()
-    }
-
-
 HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
 HEADER += ["place s", "compile s", "first ms", "peak MB"]
 
@@ -433,11 +411,6 @@ def write(path: Path, text: str, *, replacing: bool = False) -> None:
     if not replacing:
         store.must_be_new(path)
     store.write(path, text.encode())
-
-
-def dumps(result: dict[str, Any]) -> str:
-    """As JSON."""
-    return json.dumps(result, indent=1, allow_nan=False)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:

@@ -111,11 +111,9 @@ class Examples:
         return self._over_processes(backend, sum(self._over_parts(backend, backend.loss_sum, parameters)))[0]
 
     def activations(self, backend: Backend, parameters: Parameters) -> npt.NDArray[Any]:
-        """A (1, k m), view after view, on the host."""
+        """A (1, k m) of the examples here, view after view, on the host."""
         if self.which is not None:
             raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
-        if self.processes.apart:
-            raise UsageError("X is a share; expected an array: predict the examples that are here, X.X")
         folded = [view.fold(parameters, backend.input_scale) for view in self.views]
         A = [[backend.get(backend.forward(P, x)) for P in folded] for x, _, _ in self._blocks()]
         return np.concatenate([a for of_view in zip(*A, strict=True) for a in of_view], axis=1)

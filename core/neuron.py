@@ -218,9 +218,11 @@ class Neuron(Backend):
     def accuracy(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, threshold: float = 0.5
     ) -> float:
-        """The share of the examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
+        """The share of all examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
         placed = self._objective(parameters, X, Y)[0].examples
-        return float(np.mean((self.predict_proba(parameters, placed) > threshold) == placed.labels()))
+        right = (self.predict_proba(parameters, placed) > threshold) == placed.labels()
+        counted, m = placed.processes.add(float(right.sum()), right.size)
+        return float(counted / m)
 
     def _objective(
         self,

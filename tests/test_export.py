@@ -16,7 +16,8 @@ from handgrad.data import Dataset, Features, prepare
 from handgrad.backend import ACTIVATIONS
 from handgrad.rounding import bounds
 from handgrad.run import Model, load_model, save_run, versions
-from handgrad.training import Settings, train
+from handgrad.settings import Settings
+from handgrad.training import train
 from handgrad.version import __version__
 
 onnx = pytest.importorskip("onnx")

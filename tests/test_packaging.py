@@ -59,7 +59,7 @@ def test_the_wheel_states_its_licence_its_command_and_its_extras(wheel):
     )
     required = re.findall(r"^Requires-Dist: ([\w.-]+)[^;\n]*$", metadata, re.MULTILINE)
     assert sorted(required) == ["click", "numpy", "pillow", "safetensors", "tqdm"]
-    assert "handgrad = handgrad.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "handgrad = handgrad.commands:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
 
 
@@ -127,7 +127,7 @@ def run_programs(text, folder):
 
 
 def test_the_programs_for_several_machines_run_on_one(tmp_path):
-    from handgrad.cli import run
+    from handgrad.commands import run
 
     rng = np.random.default_rng(0)
     for split in "train", "valid":
@@ -138,7 +138,7 @@ def test_the_programs_for_several_machines_run_on_one(tmp_path):
 
 
 def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
-    from handgrad.cli import handgrad as commands
+    from handgrad.commands import handgrad as commands
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     run_programs(readme, tmp_path)
