@@ -9,7 +9,6 @@ import numpy as np
 from handgrad import validation
 from handgrad.backend import Array
 from handgrad.curvature import Curvature, curvature
-from handgrad.data import Examples
 from handgrad.errors import UsageError
 from handgrad.material import learned_from, opened
 from handgrad.neuron import Neuron
@@ -25,7 +24,7 @@ def rate(settings: Settings) -> Curvature:
         DataError: the data set cannot be read.
     """
     neuron, dataset = opened(settings)
-    return curvature(neuron, learned_from(settings, dataset, dataset.train)[0])
+    return curvature(neuron, learned_from(settings, dataset, *dataset.train)[0])
 
 
 def chosen_rate(settings: Settings, neuron: Neuron, X: Array, warn: Callable[[str], None]) -> float:
@@ -81,7 +80,7 @@ def cross_validate(
         seed=settings.seed,
         epochs=settings.epochs,
         optimizer=optimizer(settings),
-        see=lambda X, Y: learned_from(settings, dataset, Examples(X, Y)),
+        see=lambda X, Y: learned_from(settings, dataset, X, Y),
         progress=progress,
     )
     return rows, validation.one_standard_error(rows, by)

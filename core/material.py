@@ -50,20 +50,20 @@ def opened(settings: Settings, processes: Processes = ALONE) -> tuple[Neuron, Da
 def to_learn_from(settings: Settings, neuron: Neuron, dataset: Dataset, processes: Processes) -> tuple[Seen, Array]:
     """X and Y to learn from, as training sees them; of several processes this one's share, of which it knows."""
     here = mine(dataset.train, processes)
-    X, Y = learned_from(settings, dataset, Examples(shared(here.X, processes), here.Y))
+    X, Y = learned_from(settings, dataset, shared(here.X, processes), here.Y)
     if neuron.processes is ALONE:
         return X, Y
     # The device is that of all processes: it takes of all examples those that each is to hold.
     return replace(X, X=dataset.train.X, processes=ALONE), np.tile(dataset.train.Y, len(X.views))
 
 
-def learned_from(settings: Settings, dataset: Dataset, examples: Examples) -> tuple[Seen, Array]:
+def learned_from(settings: Settings, dataset: Dataset, X: Array | Seen, Y: Array) -> tuple[Seen, Array]:
     """X and Y as training sees them: mirrored and standardised, where that is asked for, without a copy.
 
     Raises:
         UsageError: features of the data set that cannot be mirrored.
     """
-    X, Y = seen(examples.X), examples.Y
+    X = seen(X)
     if settings.mirror:
         if dataset.features.kind == "hog":
             raise UsageError(f"mirror: found it for {settings.data}, of hog features; expected pixels or gray")

@@ -63,6 +63,19 @@ class Model(Configuration):
     data: str
     versions: dict[str, str]
 
+    @classmethod
+    def of(cls, neuron: Neuron, parameters: Parameters, dataset: Dataset, versions: dict[str, str]) -> Model:
+        """What a neuron learned of a data set."""
+        return cls(
+            **vars(neuron.configuration),
+            parameters=parameters,
+            classes=dataset.classes,
+            size=dataset.size,
+            features=dataset.features,
+            data=dataset.hash,
+            versions=versions,
+        )
+
     def knows(self, dataset: Dataset) -> bool:
         """Whether it was trained on this very data set: else examples to validate on may be some that it learned."""
         return self.data == dataset.hash

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from handgrad import backends
+from handgrad.backend import Array
 from handgrad.care import Care
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
 from handgrad.choosing import chosen_rate
@@ -173,9 +174,7 @@ def _train(
         "versions": used,
     }
     if processes.rank == 0:
-        about = {"classes": dataset.classes, "size": dataset.size, "features": dataset.features, "data": dataset.hash}
-        model = Model(**vars(neuron.configuration), parameters=parameters, **about, versions=used)
-        save_run(run, model, history, result)
+        save_run(run, Model.of(neuron, parameters, dataset, used), history, result)
         for path in run / CHECKPOINT, partly(run / CHECKPOINT):
             path.unlink(missing_ok=True)
     return Outcome(settings, result, len(history), diverged)

@@ -31,12 +31,13 @@ def data(tmp_path_factory):
     """A data set of 60 pictures that a line nearly separates, and one of them as a file."""
     from PIL import Image
 
-    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("data") / "photographs", np.random.default_rng(0)
+    folder.mkdir()
     for k in range(60):
         pixels = rng.integers(0, 120, (8, 8, 3), np.uint8) + 100 * np.uint8(k % 2)
         Image.fromarray(pixels).save(folder / f"{'cat' if k % 2 else 'dog'}.{k}.png")
-    assert run(["prepare", str(folder), str(folder / "data"), "--size", "4"]) == 0
-    return folder / "data", folder / "cat.1.png"
+    assert run(["prepare", str(folder), str(folder.parent / "data"), "--size", "4"]) == 0
+    return folder.parent / "data", folder / "cat.1.png"
 
 
 def said(capsys, *words):
@@ -66,7 +67,9 @@ def test_every_command_that_names_a_backend_takes_a_file(mine, data, tmp_path, c
     assert again == found[0]
     of_one = said(capsys, "evaluate", tmp_path / "0", folder, "--backend", name, "--json")
     assert of_one["sets"] == found[0]["sets"]
-    predicted = [said(capsys, "predict", tmp_path / "0", photograph, "--backend", word, "--json") for word in (name, "numpy")]
+    predicted = [
+        said(capsys, "predict", tmp_path / "0", photograph, "--backend", word, "--json") for word in (name, "numpy")
+    ]
     assert predicted[0][0]["A"] == pytest.approx(predicted[1][0]["A"], rel=1e-5)
     rows = said(capsys, "compare", folder, *options, "--backend", name, "--json")
     assert [(row["backend"], row["agrees"]) for row in rows] == [("numpy", True), (name, True)]
@@ -92,7 +95,9 @@ def test_a_run_that_was_stopped_is_resumed_from_another_folder(mine, data, tmp_p
     assert stopped.result is None
     monkeypatch.chdir(tmp_path)
     assert said(capsys, "train", "--resume", tmp_path / "run", "--json")["epochs"] == 20
-    straight = training.train(tmp_path / "straight", Settings(str(data[0]), f"{mine}:Neuron", epochs=20, learning_rate=0.5))
+    straight = training.train(
+        tmp_path / "straight", Settings(str(data[0]), f"{mine}:Neuron", epochs=20, learning_rate=0.5)
+    )
     assert straight.result["sets"] == training.finished(tmp_path / "run").result["sets"]
 
 
@@ -165,7 +170,9 @@ def test_what_is_no_backend_is_one_line(content, name, message, tmp_path, capsys
 
 
 def test_an_unknown_word_is_told_what_there_is():
-    with pytest.raises(UsageError, match=r"unknown backend 'fused'; expected one of jax, numba, numpy, torch, or FILE\.py"):
+    with pytest.raises(
+        UsageError, match=r"unknown backend 'fused'; expected one of jax, numba, numpy, torch, or FILE\.py"
+    ):
         backends.load("fused")
     with pytest.raises(UsageError, match="expected a subclass of handgrad.Neuron"):
         backends.load(int)

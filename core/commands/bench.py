@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from handgrad.backend import DTYPES, LOSSES
 from handgrad.benchmarks.settings import Settings
 from handgrad.commands.options import PATH, Command, examples
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
-from handgrad.neuron import DTYPES, LOSSES
 from handgrad.table import table
 
 

@@ -14,7 +14,7 @@ from handgrad.commands.output import word
 
 @click.command(epilog=examples("handgrad check my_gradient.py --counterexample", "handgrad check --backend numpy"))
 @click.argument("file", type=PATH, required=False)
-@click.option("--backend", metavar="NAME", help="Prove the neuron of a backend instead: numpy, numba, torch or jax.")
+@click.option("--backend", metavar="NAME", help="Prove the neuron of a backend instead: numpy, or FILE.py:Neuron.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs tried besides.")
 @click.option("--counterexample", is_flag=True, help="Also print the smallest failing test, for the first wrong line.")
 @as_json

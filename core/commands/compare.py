@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from handgrad import tables
 from handgrad.commands.options import as_json, examples, of_data, of_the_descent, of_the_neuron
 from handgrad.commands.output import print_json, word
-from handgrad.errors import MissingExtraError
+from handgrad.errors import HandgradError
 from handgrad.scores import wilson
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 )
 @of_data
 @click.option(
-    "--backend", "chosen", multiple=True, help="One to compare; repeat it.  [default: all that are installed]"
+    "--backend",
+    "chosen",
+    multiple=True,
+    help="One to compare, perhaps of your own, as FILE.py:Neuron; repeat it.  [default: all that are installed]",
 )
 @of_the_neuron
 @of_the_descent
@@ -87,10 +91,10 @@ def compare(
     if not as_json and len(rows) > 1:
         click.echo(f"\n{', '.join(row.backend for row in rows)} agree")
         fastest = min(rows, key=attrgetter("seconds_per_epoch")).backend
-        click.echo(f"next: handgrad train {word(data)} --run RUN --backend {fastest}")
+        click.echo(f"next: handgrad train {word(data)} --run RUN --backend {shlex.quote(fastest)}")
 
 
-def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[MissingExtraError]]:
+def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[HandgradError]]:
     """NumPy's neuron and the chosen ones, or all that are installed and the reasons why the others are not."""
     from handgrad import backends
     from handgrad.material import PIXEL_SCALE
@@ -98,9 +102,11 @@ def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str
     neurons, missing = {}, []
     for name in dict.fromkeys(["numpy", *(chosen or backends.names())]):
         try:
-            neurons[name] = backends.load(name)(input_scale=PIXEL_SCALE, **options)
-        except MissingExtraError as error:
+            backend = backends.load(name)
+        except HandgradError as error:  # its framework is not installed, or the package that offers it is broken
             if chosen:
                 raise
             missing.append(error)
+        else:
+            neurons[name] = backend(input_scale=PIXEL_SCALE, **options)
     return neurons, missing

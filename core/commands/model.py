@@ -107,8 +107,10 @@ def _warn_unless_known(model: Model, dataset: Dataset, run: Path) -> None:
 @click.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
 @of_run
 @click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
+@of_backend
+@of_device
 @as_json
-def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
+def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: str, as_json: bool) -> None:
     """The class of each photograph.
 
     By the neuron in RUN, with its probability.
@@ -117,12 +119,12 @@ def predict(run_folder: Path, images: tuple[Path, ...], as_json: bool) -> None:
     probability, the activation is printed. A photograph that cannot be read is reported and the others go on; the exit
     code is then 3.
     """
-    from handgrad.backends.numpy import Neuron
+    from handgrad import backends
     from handgrad.data import read_photograph
     from handgrad.run import load_model
 
     model = load_model(run_folder)
-    neuron = model.neuron(Neuron)
+    neuron = model.neuron(backends.load(backend), device)
     if model.size != model.features.size:
         raise DataError(f"{run_folder}: was trained on {model.size[2]} channels; expected 3, as a photograph has")
     model.features.check()

@@ -55,7 +55,7 @@ def setting(name: str, **more: Any) -> Callable[[Command], Command]:
 
 of_data = click.argument("data", type=PATH)
 of_run = click.argument("run_folder", metavar="RUN", type=PATH)
-of_backend = setting("backend", help="numpy, numba, torch or jax.")
+of_backend = setting("backend", help="numpy, numba, torch, jax, or one of your own, as FILE.py:Neuron.")
 of_device = setting("device", help="cpu, or cuda on torch and jax.")
 of_dtype = setting("dtype", type=click.Choice(DTYPES))
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for a script.")
