@@ -108,7 +108,8 @@ class Neuron(Backend):
         with self.arithmetic():
             loss, dW, db, m = J.sums(parameters)
         sums = Sums(self.get(loss), self.get(dW), self.get(db), m)
-        return means(self.l2, self.get_parameters(parameters), sums)[1]
+        _, gradients = means(self.l2, self.get_parameters(parameters), sums)
+        return Gradients(*map(np.asarray, gradients))  # NumPy makes a scalar of db () / m
 
     def step(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, learning_rate: float | None = None
