@@ -216,9 +216,7 @@ def judge_descent(
 ) -> None:
     """Raise unless parameters and costs are those of so many epochs, with a validation cost in every k-th."""
     c, k = neuron.configuration, len(epochs)
-    right, more, plain = (
-        exact_descent(*run) for run in ((c, of, k), (c, of, k + 1), (replace(c, l2=0.0), of, k))
-    )
+    right, more, plain = (exact_descent(*run) for run in ((c, of, k), (c, of, k + 1), (replace(c, l2=0.0), of, k)))
     for name, V in zip(("train", "validation"), costs, strict=True):
         expect(neuron, len(V) == k, f"{what}: {len(V)} costs on {name} for {k} epochs; expected one for each")
     offs = [descent_bounds(neuron, right.path[: i + 1], of.X, of.Y, RATE) for i in range(k + 1)]

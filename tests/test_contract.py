@@ -340,7 +340,9 @@ def test_every_broken_law_has_a_paragraph_with_its_words():
         check_backend(LabelsIgnored)
     first, *paragraphs = str(caught.value).split("\n\n")
     assert int(re.search(r"breaks (\d+) of \d+ laws$", first)[1]) == len(paragraphs) > 2
-    assert "check_labels: Other labels give another loss and other gradients.\n    sums: the labels" in str(caught.value)
+    assert "check_labels: Other labels give another loss and other gradients.\n    sums: the labels" in str(
+        caught.value
+    )
 
 
 def test_the_laws_hold_for_other_numbers_too():

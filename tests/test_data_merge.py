@@ -447,7 +447,7 @@ def test_out_of_core_it_differs_by_rounding_only(backend, dtype, prepared, monke
     P, history = neuron.fit(*one.train, validation=one.valid, **options)
     monkeypatch.setattr(memory, "total", lambda: 100.0)
     monkeypatch.setattr(blocks, "VALUES", 200)
-    monkeypatch.setattr("handgrad.neuron.VALUES", 200)
+    monkeypatch.setattr("handgrad.placing.VALUES", 200)
     taken = []
     iterate = Blocks.__iter__
     monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))
