@@ -23,39 +23,23 @@ from handgrad.backend import Parameters
 from handgrad.backends.numpy import Neuron
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
+from handgrad.benchmarks.settings import Settings
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
 from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
+from handgrad.jsonable import jsonable
 from handgrad.rounding import bounds
 from handgrad.table import table
 
 Array = npt.NDArray[Any]
 
 SCHEMA = 1
-DEFAULT = ("numba", "numpy", "torch", "jax", "article")
 TURN = 0.01
 """Seconds that a turn of an arm lasts at least; of short steps, several are taken in it."""
 MOST_STEPS = 100
 BLOCK = 2**26
 """Bytes of X that the reference looks at at a time, as float64."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked for; as the options of ``handgrad bench``."""
-
-    arms: tuple[str, ...] = DEFAULT
-    device: str = "cpu"
-    features: tuple[int, ...] = (12_288,)
-    examples: tuple[int, ...] = (1_000, 5_000, 20_000)
-    dtype: str = "float32"
-    input: str = "uint8"
-    loss: str = "cross_entropy"
-    rounds: int = 50
-    threads: int = 1
-    data: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "finished": False,
-        "settings": _plain(settings),
+        "settings": jsonable(vars(settings)),
         "environment": machine.environment(settings.threads),
         "bandwidth": None,
         "left_out": left_out,
@@ -179,7 +163,7 @@ def reference(work: Work, dtype: str) -> Reference:
     return Reference((loss, dW, db), (2 * allowed.cost, 2 * allowed.dW, 2 * allowed.db))
 
 
-def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str | None:
+def refusal(placed: Placed, expected: Reference, work: Work, dtype: str, *, on_host: bool = False) -> str | None:
     """Why an arm is not timed; None where nothing is the matter."""
     of_each = zip(("J", "dW", "db"), placed.result, expected.result, expected.bound, strict=True)
     for name, found, right, bound in of_each:
@@ -192,7 +176,7 @@ def refusal(placed: Placed, expected: Reference, work: Work, dtype: str) -> str 
     for name, (found_dtype, found_device) in zip(("J", "dW", "db"), placed.results, strict=True):
         if found_dtype != dtype:
             return f"{name} is {found_dtype}; expected {dtype}"
-        if found_device != work.device and name == "dW":
+        if found_device != ("cpu" if on_host else work.device) and name == "dW":
             return f"{name} is on {found_device}; expected {work.device}"
     for name, (found_dtype, found_device, size) in placed.held.items():
         if size >= work.W.size and found_device != work.device:
@@ -231,10 +215,11 @@ def _rounds(
             row: dict[str, Any] = {"arm": name, "dtype": dtype, "refused": None}
             size["arms"].append(row)
             try:
-                row["refused"] = refusal(replace(worker.place(small), late=0.0), expected[dtype][0], small, dtype)
+                found = replace(worker.place(small), late=0.0)
+                row["refused"] = refusal(found, expected[dtype][0], small, dtype, on_host=arm.on_host)
                 if row["refused"] is None:
                     placed = worker.place(replace(work, X=np.empty((0, 0))), path)
-                    row["refused"] = refusal(placed, expected[dtype][1], work, dtype)
+                    row["refused"] = refusal(placed, expected[dtype][1], work, dtype, on_host=arm.on_host)
             except ArmError as error:
                 row["refused"] = str(error)
             if row["refused"] is not None:
@@ -354,12 +339,6 @@ def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
-    return {
-        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in vars(settings).items()
-    }
-
-
 HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
 HEADER += ["place s", "compile s", "first ms", "peak MB"]
 
@@ -432,11 +411,6 @@ def write(path: Path, text: str, *, replacing: bool = False) -> None:
     if not replacing:
         store.must_be_new(path)
     store.write(path, text.encode())
-
-
-def dumps(result: dict[str, Any]) -> str:
-    """As JSON."""
-    return json.dumps(result, indent=1, allow_nan=False)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:

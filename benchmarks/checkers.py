@@ -8,7 +8,6 @@ gradient. A checker is asked in the way its documentation shows, with the tolera
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.jsonable import dumps
 from handgrad.table import table
 
 Array = npt.NDArray[Any]
@@ -280,7 +280,7 @@ def main(sizes: str, rights: int, as_json: bool) -> None:
     """Planted faults and right gradients through handgrad's checker and those of PyTorch, JAX and SciPy."""
     rows = list(compare(tuple(map(int, sizes.split(","))), installed(CHECKERS), rights))
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        click.echo(dumps([asdict(row) for row in rows]))
         return
     lines = [
         [

@@ -1,6 +1,6 @@
 """`python -m handgrad`: the same as the command `handgrad`."""
 
-from handgrad.cli import main
+from handgrad.commands import main
 
 if __name__ == "__main__":
     main()

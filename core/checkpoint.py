@@ -37,7 +37,7 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         state: the parameters and the history so far.
-        settings: of the training, as `handgrad.training.Settings` has them.
+        settings: of the training, as `handgrad.settings.Settings` has them.
         data: the hash of the data set.
         environment: what the bits may depend on.
     """

@@ -1,4 +1,4 @@
-"""Examples and their labels, checked once, and put where a neuron sums over them.
+"""Examples where a neuron sums over them, and the one formula that adds; `handgrad.placing` puts them there.
 
 A full-batch gradient is a sum over examples, and sums over parts of them add. So whatever the examples are, whole or in
 blocks of a file, with weights, seen in several views, shared among processes, the sums are one formula::
@@ -20,14 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from handgrad import memory
 from handgrad.backend import Array, Backend, Parameters, Sums
-from handgrad.blocks import VALUES, Blocks, columns, in_files, on_host
-from handgrad.checks import check_values, checked_labels
-from handgrad.errors import DataError, UsageError
-from handgrad.processes import ALONE, Processes
+from handgrad.blocks import Blocks, columns
+from handgrad.errors import UsageError
+from handgrad.processes import Processes
 from handgrad.view import AS_STORED, View
-from handgrad.views import Seen, seen
 
 
 class Part(NamedTuple):
@@ -114,11 +111,9 @@ class Examples:
         return self._over_processes(backend, sum(self._over_parts(backend, backend.loss_sum, parameters)))[0]
 
     def activations(self, backend: Backend, parameters: Parameters) -> npt.NDArray[Any]:
-        """A (1, k m), view after view, on the host."""
+        """A (1, k m) of the examples here, view after view, on the host."""
         if self.which is not None:
             raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
-        if self.processes.apart:
-            raise UsageError("X is a share; expected an array: predict the examples that are here, X.X")
         folded = [view.fold(parameters, backend.input_scale) for view in self.views]
         A = [[backend.get(backend.forward(P, x)) for P in folded] for x, _, _ in self._blocks()]
         return np.concatenate([a for of_view in zip(*A, strict=True) for a in of_view], axis=1)
@@ -157,75 +152,3 @@ class Examples:
 
     def _over_processes(self, backend: Backend, *sums: Array) -> tuple[Array, ...]:
         return tuple(map(backend.put, self.processes.add(*sums))) if self.processes.apart else sums
-
-
-def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None) -> Examples:
-    """Examples of X and Y; arguments and errors as for `handgrad.neuron.Neuron.place`."""
-    X = seen(X)
-    (n, m), k = X.X.shape, len(X.views)
-    processes = X.processes if X.processes.apart else backend.processes
-    if Y is not None:
-        Y = checked_labels(Y, m * k, backend.get)
-    labels = tuple(Y if Y is None or k == 1 else Y[:, v * m : (v + 1) * m] for v in range(k))
-    _check_inputs(backend, X.X)
-    part, which, mean = Part(X.X, labels, (1.0,) * k), None, 1.0
-    parts: tuple[Part, ...] = (part,)
-    if X.weights is not None:
-        if block:
-            raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
-        parts, which, m, mean = _alike(part, X.weights.reshape(k, m), processes)
-    whole = X.weights is not None or block == 0 or not on_host(X.X) or (block is None and _fits(backend, X.X))
-    # Shares may differ by one example, and memories by more: in blocks, where they are too large for one of them.
-    block = int(processes.largest([0 if whole else block or max(1, VALUES // n)])[0])
-
-    def put(x: Array) -> Array:
-        if block:
-            return x
-        # A mesh of several processes takes from files what each is to hold; elsewhere what lies in several is joined.
-        return backend.put_inputs(np.asarray(x) if on_host(x) and backend.processes is ALONE else x)
-
-    parts = tuple(Part(put(x), tuple(None if y is None else backend.put(y) for y in Y), w) for x, Y, w in parts)
-    counts, views = tuple(processes.everyones(m)), tuple(view.placed(backend) for view in X.views)
-    return Examples(backend, parts, (n, m), views, processes, counts, sum(counts), mean, which, block)
-
-
-def _alike(part: Part, w: npt.NDArray[np.float64], processes: Processes) -> tuple[Any, Any, int, float]:
-    """Of examples with weights w (k, m): a part for all that count alike, which they are, how many, the mean weight."""
-    largest = processes.largest([float(w.max())])[0]
-    if not largest:
-        raise DataError("the weights are all zero; expected some that are above 0")
-    counted = np.flatnonzero(w.any(axis=0))
-    distinct, of, sizes = np.unique(w[:, counted], axis=1, return_inverse=True, return_counts=True)
-    which = tuple(np.split(np.argsort(of.ravel(), kind="stable"), np.cumsum(sizes)[:-1])) if len(counted) else ()
-    shares = [tuple(map(float, column)) for column in (distinct / largest).T]  # so that no sum overflows
-    parts = tuple(part.some(counted[g])._replace(weights=v) for g, v in zip(which, shares, strict=True))
-    added = processes.add(sum(sum(v) * len(g) for g, v in zip(which, shares, strict=True)), len(counted))
-    return parts, which, len(counted), float(added[0]) / float(added[1]) / len(w)
-
-
-def _fits(backend: Backend, X: Array) -> bool:
-    """Whether X is put on the device whole, unless told otherwise: if a copy takes at most half of the memory."""
-    if backend.reads_bytes and X.dtype == np.uint8:
-        return X.size <= VALUES or not in_files(X)
-    share = 2 * X.size * np.dtype(backend.dtype).itemsize / backend.processes.count / memory.total()
-    return backend.processes.largest([share])[0] <= 1
-
-
-def _check_inputs(backend: Backend, X: Array) -> None:
-    """Raise a DataError where a value is not finite; the same in all processes, each of which looks at what it holds.
-
-    Values that lie on an accelerator already are taken as they are, since looking would cost a transfer.
-    """
-    if not (on_host(X) or backend.device == "cpu"):
-        return
-    values = X if on_host(X) else backend.get(X)
-    if values.dtype.kind != "f":
-        return
-    wrong = 0.0
-    try:
-        for piece in backend.held(values):
-            check_values("X", piece, backend.dtype, DataError)
-    except DataError:
-        wrong = 1.0
-    if backend.processes.largest([wrong])[0]:
-        check_values("X", values, backend.dtype, DataError)

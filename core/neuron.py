@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad import descent, examples
+from handgrad import descent, placing
 from handgrad import span as spans
 from handgrad.backend import Array, Backend, Gradients, Parameters, Sums
 from handgrad.checks import array, check_values, count, number
@@ -75,7 +75,7 @@ class Neuron(Backend):
             UsageError: examples were placed for another backend, or there is a Y or a block beside them.
         """
         if not isinstance(X, Examples):
-            return examples.place(self, X, Y, None if block is None else count("block", block, 0))
+            return placing.place(self, X, Y, None if block is None else count("block", block, 0))
         if Y is not None:
             raise UsageError("Y: found it beside examples, which have their labels; leave it out")
         if block is not None and block != X.block:
@@ -108,7 +108,8 @@ class Neuron(Backend):
         with self.arithmetic():
             loss, dW, db, m = J.sums(parameters)
         sums = Sums(self.get(loss), self.get(dW), self.get(db), m)
-        return means(self.l2, self.get_parameters(parameters), sums)[1]
+        _, gradients = means(self.l2, self.get_parameters(parameters), sums)
+        return Gradients(*map(np.asarray, gradients))  # NumPy makes a scalar of db () / m
 
     def step(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, learning_rate: float | None = None
@@ -207,7 +208,7 @@ class Neuron(Backend):
         )
 
     def predict_proba(self, parameters: Parameters, X: Array | Examples) -> npt.NDArray[Any]:
-        """A = f(W (s X) + b), (1, m), a NumPy array; of the sigmoid the probability of class 1. Errors as for `cost`."""
+        """A = f(W (s X) + b), (1, m), a NumPy array; of the sigmoid the probability of class 1. Errors: see `cost`."""
         J, parameters = self._objective(parameters, X, labelled=False)
         with self.arithmetic():
             return J.examples.activations(self, parameters)
@@ -219,9 +220,11 @@ class Neuron(Backend):
     def accuracy(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, threshold: float = 0.5
     ) -> float:
-        """The share of the examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
+        """The share of all examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
         placed = self._objective(parameters, X, Y)[0].examples
-        return float(np.mean((self.predict_proba(parameters, placed) > threshold) == placed.labels()))
+        right = (self.predict_proba(parameters, placed) > threshold) == placed.labels()
+        counted, m = placed.processes.add(float(right.sum()), right.size)
+        return float(counted / m)
 
     def _objective(
         self,

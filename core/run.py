@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import platform
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -22,13 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handgrad.backend import Parameters
+from handgrad import backends
+from handgrad.backend import Configuration, Parameters
 from handgrad.data.features import Features
 from handgrad.descent import History
-from handgrad.errors import DataError, HandgradError, reason_of
+from handgrad.errors import DataError, HandgradError, UsageError, reason_of
+from handgrad.jsonable import dumps
 from handgrad.neuron import Neuron
 from handgrad.sealed import sealed, unsealed
-from handgrad.store import write
+from handgrad.store import LOCK, locked, partly, write
 from handgrad.version import __version__
 
 if TYPE_CHECKING:
@@ -40,13 +43,12 @@ CHECKPOINT = "checkpoint.safetensors"
 """What there is instead of them while a training is not over."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """Parameters, and what they mean.
+@dataclass(frozen=True, kw_only=True)
+class Model(Configuration):
+    """Parameters, and what they mean: the configuration of the neuron that learned them, and of what.
 
     Attributes:
         parameters: W (1, n) and b ().
-        activation, loss, l2, input_scale, dtype: the neuron's configuration.
         classes: the names of class 0 and class 1.
         size: (h, w, c) of an example; n = h w c.
         features: what of a photograph an example is.
@@ -55,11 +57,6 @@ class Model:
     """
 
     parameters: Parameters
-    activation: str
-    loss: str
-    l2: float
-    input_scale: float
-    dtype: str
     classes: tuple[str, str]
     size: tuple[int, int, int]
     features: Features
@@ -67,19 +64,17 @@ class Model:
     versions: dict[str, str]
 
     @classmethod
-    def of(
-        cls,
-        neuron: Neuron,
-        parameters: Parameters,
-        classes: tuple[str, str],
-        size: tuple[int, int, int],
-        features: Features,
-        data: str,
-        versions: dict[str, str],
-    ) -> Model:
-        """What a neuron learned, with its configuration."""
-        configuration = neuron.activation, neuron.loss, neuron.l2, neuron.input_scale, neuron.dtype
-        return cls(parameters, *configuration, classes, size, features, data, versions)
+    def of(cls, neuron: Neuron, parameters: Parameters, dataset: Dataset, versions: dict[str, str]) -> Model:
+        """What a neuron learned of a data set."""
+        return cls(
+            **vars(neuron.configuration),
+            parameters=parameters,
+            classes=dataset.classes,
+            size=dataset.size,
+            features=dataset.features,
+            data=dataset.hash,
+            versions=versions,
+        )
 
     def knows(self, dataset: Dataset) -> bool:
         """Whether it was trained on this very data set: else examples to validate on may be some that it learned."""
@@ -94,7 +89,7 @@ class Model:
 
     def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
         """The neuron that the parameters belong to, on any backend."""
-        return backend(self.activation, self.loss, self.l2, self.input_scale, self.dtype, device)
+        return backend(**vars(self.configuration), device=device)
 
 
 def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]) -> None:
@@ -115,7 +110,7 @@ def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]
     for epoch, row in enumerate(zip(*vars(history).values(), strict=True)):
         table.writerow([epoch, *("" if math.isnan(value) else repr(float(value)) for value in row)])
     write(folder / HISTORY, file.getvalue().encode())
-    write(folder / RUN, (json.dumps(about, indent=2) + "\n").encode())
+    write(folder / RUN, (dumps(about) + "\n").encode())
 
 
 def load_model(run: str | PathLike[str]) -> Model:
@@ -124,8 +119,6 @@ def load_model(run: str | PathLike[str]) -> Model:
     Raises:
         DataError: the file is missing, damaged, of a newer format, or contradicts itself.
     """
-    from handgrad.backends.numpy import Neuron as NumpyNeuron  # only to see that the configuration is one
-
     path = Path(run) / MODEL
     try:
         tensors, described = unsealed(path, FORMAT)
@@ -133,8 +126,7 @@ def load_model(run: str | PathLike[str]) -> Model:
         described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
         kind, photograph = described.get("features", ("pixels", described["size"][:2]))  # 0.1.0 had pixels only
         described["features"] = Features.read(kind, photograph, described["size"])
-        model = Model(parameters, **described)
-        model.neuron(NumpyNeuron)
+        model = Model(parameters=parameters, **described)
         n = math.prod(model.size)
         if not (len(model.size) == 3 and all(type(side) is int and side > 0 for side in model.size)):
             raise ValueError(f"size {model.size}, which is not (h, w, c)")
@@ -180,8 +172,34 @@ def load_history(run: str | PathLike[str]) -> History:
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Of handgrad, Python, NumPy and the framework of a backend, which is installed here."""
-    from importlib.metadata import version
+    """Of handgrad, Python, NumPy and what a backend is of, which is installed here."""
+    here = {"handgrad": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    return here | backends.versions(backend)
 
-    packages = dict.fromkeys(("numpy", backend))
-    return {"handgrad": __version__, "python": platform.python_version()} | {name: version(name) for name in packages}
+
+@contextmanager
+def new_run(run: Path) -> Iterator[None]:
+    """The run's folder, made if there is none, ours alone; as it was before if nothing was kept in it."""
+    _must_be_empty(run)
+    made = not run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{run}: cannot be written: {reason_of(error)}; expected a folder") from error
+    try:
+        with locked(run):
+            _must_be_empty(run)  # for another may have been here
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                run.rmdir()  # unless it holds something
+
+
+def _must_be_empty(run: Path) -> None:
+    """But for what a training that died may have left before it kept anything."""
+    left = {LOCK, partly(run / CHECKPOINT).name}
+    if run.exists() and not (run.is_dir() and all(path.name in left for path in run.iterdir())):
+        resumed = f"; to go on with it: handgrad train --resume {shlex.quote(str(run))}"
+        more = resumed if (run / CHECKPOINT).exists() else ""
+        raise UsageError(f"{run}: exists already; expected a new or empty folder; name another or remove it{more}")

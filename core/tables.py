@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def table_of_sets(sets: list[dict[str, Any]]) -> str:
-    """Of each set the cost, the accuracy with its interval, and the ROC area; as `training.measured` gives them."""
+    """Of each set the cost, the accuracy with its interval, and the ROC area; as `measure.measured` gives them."""
     rows = [
         [
             s["set"],

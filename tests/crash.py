@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from handgrad.checkpoint import load_checkpoint
-from handgrad.cli import run as command
+from handgrad.commands import run as command
 from handgrad.run import load_model
 
 WITHIN = """
@@ -75,7 +75,7 @@ def opened(path, mode="r", *given, **named):
 open_path, pathlib.Path.open = pathlib.Path.open, opened
 os.fsync, os.replace, os.unlink, os.mkdir = map(around, (os.fsync, os.replace, os.unlink, os.mkdir))
 
-from handgrad.cli import run
+from handgrad.commands import run
 
 code = run(sys.argv[2:])
 print(left)

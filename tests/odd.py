@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from handgrad import cli, training
+from handgrad import commands, training
 from handgrad.data import Dataset
 
 rank, opened = os.environ["RANK"], Dataset.open.__func__
@@ -32,4 +32,4 @@ Dataset.open = classmethod(odd)
 saved = training.save_checkpoint
 if "SLOW" in os.environ:
     training.save_checkpoint = slow
-cli.main()
+commands.main()

@@ -19,11 +19,11 @@ import pytest
 import threadpoolctl
 
 from handgrad import UsageError, backends
+from handgrad.backend import Parameters
 from handgrad.benchmarks import bench, machine, paired, trust
 from handgrad.benchmarks.arms import Work, load, names
 from handgrad.benchmarks.worker import ArmError, Worker, _Served
-from handgrad.cli import run
-from handgrad.backend import Parameters
+from handgrad.commands import run
 
 SCHEMA = json.loads((resources.files("handgrad.benchmarks") / "schema.json").read_text())
 

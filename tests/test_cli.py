@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handgrad.cli import handgrad, run
+from handgrad.commands import handgrad, run
 
 
 @pytest.fixture(scope="session")
@@ -332,7 +332,7 @@ def watch(event, arguments):
 
 
 sys.addaudithook(watch)
-from handgrad.cli import run
+from handgrad.commands import run
 
 for line in sys.stdin.read().splitlines():
     assert run(line.split("|")) == 0, line
@@ -574,7 +574,7 @@ def test_shells_can_complete_its_commands(shell):
     import os
 
     environment = os.environ | {"_HANDGRAD_COMPLETE": f"{shell}_source"}
-    program = "from handgrad.cli import main; main()"
+    program = "from handgrad.commands import main; main()"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert "_HANDGRAD_COMPLETE" in done.stdout
 

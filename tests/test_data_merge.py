@@ -16,10 +16,11 @@ from PIL import Image
 
 from handgrad import backends, blocks, memory, training
 from handgrad.blocks import Blocks, Joined
-from handgrad.cli import run
+from handgrad.commands import run
 from handgrad.data import Dataset, merge, prepare
 from handgrad.errors import DataError, UsageError
 from handgrad.look.explanation import Explanation
+from handgrad.settings import Settings
 
 PIXEL = 1 / 255
 
@@ -153,7 +154,7 @@ def test_shares_are_alike_in_length_and_each_photograph_is_in_one(source, tmp_pa
 
 
 def test_machines_that_know_nothing_of_each_other_prepare_one_data_set(source, prepared, tmp_path):
-    program = "from handgrad.cli import main; main()"
+    program = "from handgrad.commands import main; main()"
     words = [sys.executable, "-c", program, "prepare", source, "--size", "4", "--test", "0.2"]
     jobs = [
         subprocess.Popen([*words, tmp_path / str(k), "--share", f"{k}/3"], stdout=subprocess.PIPE, text=True)
@@ -477,14 +478,14 @@ def test_every_way_to_train_takes_a_merged_data_set(prepared, tmp_path, name, op
     pytest.importorskip(name)
     costs = []
     for data in prepared[0], prepared[2]:
-        settings = training.Settings(str(data), name, epochs=10, dtype="float64", **options)
+        settings = Settings(str(data), name, epochs=10, dtype="float64", **options)
         result = training.train(tmp_path / f"run-{len(costs)}", settings).result
         costs.append([measured["cost"] for measured in result["sets"]])
     np.testing.assert_allclose(costs[1], costs[0], rtol=1e-6)
 
 
 def test_a_training_on_one_is_gone_on_with_on_the_other(prepared, tmp_path):
-    settings = training.Settings(str(prepared[0]), epochs=10, optimizer="sgd", batch=5)
+    settings = Settings(str(prepared[0]), epochs=10, optimizer="sgd", batch=5)
     care = training.Care(stop=lambda: True)
     assert training.train(tmp_path / "run", settings, care).result is None
     resumed = training.resume(tmp_path / "run", prepared[2]).result
@@ -518,7 +519,7 @@ def test_a_report_of_a_merged_data_set_shows_the_same(prepared, tmp_path):
     from handgrad.look import page
 
     run_folder = tmp_path / "run"
-    training.train(run_folder, training.Settings(str(prepared[2]), epochs=20))
+    training.train(run_folder, Settings(str(prepared[2]), epochs=20))
     of_one, of_merged = (Explanation.of(run_folder, data) for data in (prepared[0], prepared[2]))
     assert of_merged.mistakes_csv() == of_one.mistakes_csv()
     np.testing.assert_array_equal(of_merged.pictures("train", [9, 0, 20]), of_one.pictures("train", [9, 0, 20]))

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from handgrad import History, MissingExtraError, Parameters, UsageError
+from handgrad.backend import ACTIVATIONS
 from handgrad.backends.numpy import Neuron
 from handgrad.data import Dataset, Features, prepare
-from handgrad.backend import ACTIVATIONS
 from handgrad.rounding import bounds
 from handgrad.run import Model, load_model, save_run, versions
-from handgrad.training import Settings, train
+from handgrad.settings import Settings
+from handgrad.training import train
 from handgrad.version import __version__
 
 onnx = pytest.importorskip("onnx")

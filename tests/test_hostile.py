@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from handgrad import DataError, HandgradError
-from handgrad.cli import run
+from handgrad.commands import run
 from handgrad.data import Dataset, read_photograph
 from handgrad.data.arrays import open_arrays
 from handgrad.run import load_model

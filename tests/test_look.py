@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from handgrad import DataError, History, UsageError
-from handgrad.cli import run
+from handgrad.commands import run
 from handgrad.data import Dataset
 from handgrad.run import load_history, load_model
 from handgrad.scores import reliability, roc_area
@@ -331,7 +331,7 @@ def test_no_window_is_asked_for_whatever_the_environment_says(made, tmp_path):
     import sys
 
     words = ["explain", *map(str, made), "--html", str(tmp_path / "p.html")]
-    program = f"from handgrad.cli import main; main({words!r})"
+    program = f"from handgrad.commands import main; main({words!r})"
     environment = os.environ | {"MPLBACKEND": "nonsense"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")

@@ -59,7 +59,7 @@ def test_the_wheel_states_its_licence_its_command_and_its_extras(wheel):
     )
     required = re.findall(r"^Requires-Dist: ([\w.-]+)[^;\n]*$", metadata, re.MULTILINE)
     assert sorted(required) == ["click", "numpy", "pillow", "safetensors", "tqdm"]
-    assert "handgrad = handgrad.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "handgrad = handgrad.commands:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
 
 
@@ -87,6 +87,63 @@ def test_the_linter_bans_the_folders_names_as_imports(tmp_path):
     outcome = python("-m", "ruff", "check", "--select", "TID251", "wrong.py", cwd=tmp_path)
     assert outcome.returncode == 1
     assert "import handgrad" in outcome.stdout
+
+
+def linted_imports(*folder):
+    """The outcome of holding the imports of the package against the layers in pyproject.toml."""
+    program = "import sys; from importlinter.cli import lint_imports_command as c; sys.path.insert(0, ''); c()"
+    return python(
+        "-c", program, "--config", str(ROOT / "pyproject.toml"), "--no-cache", cwd=folder[0] if folder else ROOT
+    )
+
+
+def test_no_import_runs_upward_and_no_rooms_form_a_circle():
+    outcome = linted_imports()
+    assert outcome.returncode == 0, outcome.stdout
+    assert "2 kept, 0 broken" in outcome.stdout
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A copy of the installed package, in which a line is added to a file."""
+    shutil.copytree(Path(handgrad.__file__).parent, tmp_path / "handgrad", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def plant(file, line):
+        path = tmp_path / "handgrad" / file
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n\n{line}\n", encoding="utf-8")
+        return tmp_path
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        (
+            "examples.py",
+            "from handgrad.neuron import Neuron",
+            "handgrad.examples is not allowed to import handgrad.neuron",
+        ),
+        (
+            "neuron.py",
+            "from handgrad.backends import numpy",
+            "handgrad.neuron is not allowed to import handgrad.backends",
+        ),
+        ("proof/noise.py", "from handgrad.proof import judge", "No rooms form a circle BROKEN"),
+    ],
+)
+def test_the_layers_see_a_planted_import(planted, file, line, said):
+    outcome = linted_imports(planted(file, line))
+    assert outcome.returncode == 1
+    assert said in outcome.stdout
+
+
+def test_the_linter_sees_a_planted_private_use(planted):
+    folder = planted("descent.py", "def peek(backend):\n    return backend._check_device")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    outcome = python("-m", "ruff", "check", "--select", "SLF", "handgrad", cwd=folder)
+    assert outcome.returncode == 1
+    assert "Private member accessed: `_check_device`" in outcome.stdout
 
 
 def test_the_installed_package_is_strictly_typed(tmp_path):
@@ -127,7 +184,7 @@ def run_programs(text, folder):
 
 
 def test_the_programs_for_several_machines_run_on_one(tmp_path):
-    from handgrad.cli import run
+    from handgrad.commands import run
 
     rng = np.random.default_rng(0)
     for split in "train", "valid":
@@ -138,7 +195,7 @@ def test_the_programs_for_several_machines_run_on_one(tmp_path):
 
 
 def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
-    from handgrad.cli import handgrad as commands
+    from handgrad.commands import handgrad as commands
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     run_programs(readme, tmp_path)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from handgrad.cli import run
+from handgrad.commands import run
 
 
 @pytest.fixture(scope="module")

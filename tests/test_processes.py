@@ -17,7 +17,7 @@ import pytest
 import sharing
 
 from handgrad import DataError, UsageError, backends
-from handgrad.cli import run as command
+from handgrad.commands import run as command
 from handgrad.processes import ALONE, Processes
 from handgrad.rounding import descent_bounds
 from handgrad.run import load_model

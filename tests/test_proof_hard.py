@@ -241,8 +241,8 @@ def test_symmetric_matrices_stay_symmetric():
 
 
 def test_a_backend_that_returns_nan_is_no_pass(monkeypatch):
-    from handgrad.backends.numpy import Neuron
     from handgrad.backend import Gradients
+    from handgrad.backends.numpy import Neuron
 
     def spoilt(self, parameters, X, Y):
         return Gradients(np.full((1, len(X)), np.nan), np.asarray(np.nan))

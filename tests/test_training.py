@@ -16,12 +16,13 @@ import pytest
 
 from handgrad import DataError, Parameters, UsageError, backends, descent, memory, store
 from handgrad.checkpoint import environment, load_checkpoint, save_checkpoint
-from handgrad.cli import run as command
+from handgrad.commands import run as command
 from handgrad.descent import State
 from handgrad.run import load_model
 from handgrad.sealed import sealed, unsealed
+from handgrad.settings import Settings
 from handgrad.store import locked
-from handgrad.training import Care, Settings, resume, train
+from handgrad.training import Care, resume, train
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +104,8 @@ def test_killed_at_every_step_of_the_writer_it_loses_nothing(data, tmp_path):
 
 
 INTERRUPTED = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from handgrad.cli import main; main()"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from handgrad.commands import main; main()"
 )
 """Python leaves the signal ignored where the tests run in the background of a shell."""
 

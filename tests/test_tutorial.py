@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 import pytest
 
-from handgrad.cli import handgrad
+from handgrad.commands import handgrad
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.py"
 NEEDS = ("sklearn", "matplotlib", "scipy")

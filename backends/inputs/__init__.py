@@ -97,7 +97,7 @@ class Sharded:
                 added += sums(parameters, rest, Y[:, Y.shape[1] - rest.shape[1] :])
             return added
 
-        return self._on_each(on_one, parameters, Y)
+        return self.on_each(on_one, parameters, Y)
 
     def joined(self, activations: Callable[..., Any], parameters: Parameters) -> Any:
         """activations(parameters, X) (1, m), on every device."""
@@ -106,9 +106,9 @@ class Sharded:
             A = [] if even is None else [jax.lax.all_gather(activations(parameters, even), AXIS, axis=1, tiled=True)]
             return jnp.concatenate(A if rest is None else [*A, activations(parameters, rest)], axis=1)
 
-        return self._on_each(on_one, parameters)
+        return self.on_each(on_one, parameters)
 
-    def _on_each(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def on_each(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """function(even, rest, *arguments) on each device, with its own of the even part; it is the same on all."""
         specs = (ROWS if isinstance(self.even, Inputs) else COLUMNS, WHOLE, *(WHOLE for _ in arguments))
         # Unchecked, since a kernel does not say which of its results are the same on all devices.
@@ -140,7 +140,7 @@ def _taken(X: Sharded, which: jax.Array) -> Any:
         found = _added(some(even, which - jax.lax.axis_index(AXIS) * k))
         return found if rest is None else jax.tree.map(jnp.add, found, some(rest, which - X.mesh.size * k))
 
-    return X._on_each(on_one, which)
+    return X.on_each(on_one, which)
 
 
 def _added(V: Any) -> Any:

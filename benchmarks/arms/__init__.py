@@ -1,12 +1,12 @@
 """What is timed: one file an arm, each with a class `Arm` of three methods; the file's name is the arm's.
 
-To add one, write such a file here, or anywhere and name it by its path: ``handgrad bench --backends numpy,mine.py``.
+All backends of handgrad are one arm, in `handgrad.benchmarks.arms.backend`. To add another, write such a file here, or
+anywhere and name it by its path: ``handgrad bench --backends numpy,mine.py``.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
-from handgrad.errors import MissingExtraError, UsageError, reason_of
+from handgrad import backends
+from handgrad.errors import MissingExtraError, UsageError
 
 Array = npt.NDArray[Any]
 
@@ -58,11 +59,13 @@ class Arm(ABC):
         dtype: in which it computes whatever is asked for; None where it does as asked.
         devices: where it runs.
         reads: how many times a step reads X.
+        on_host: whether the step brings its result back, as NumPy arrays.
     """
 
     dtype: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     reads: int = 2
+    on_host: bool = False
 
     @abstractmethod
     def place(self, work: Work) -> None:
@@ -82,32 +85,45 @@ class Arm(ABC):
 
 def names() -> list[str]:
     """The arms that are here, whether their frameworks are installed or not."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted({*_files(), *backends.names()})
 
 
 def load(name: str) -> type[Arm]:
-    """The class `Arm` of a file here, by its name, or of any file, by its path.
+    """The class `Arm` of a file here, by its name, or of any file, by its path; or that of a backend.
+
+    Args:
+        name: one of `names`; ``FILE.py``, with a class `Arm`; or any backend that `handgrad.backends.load` takes, with
+            another of its methods before it, as ``sums@numpy``.
 
     Raises:
         UsageError: there is no such arm.
         MissingExtraError: its framework is not installed.
     """
-    if name in names():
+    if name in _files():
         try:
             return cast("type[Arm]", importlib.import_module(f"{__name__}.{name}").Arm)
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise
             raise MissingExtraError(*EXTRAS[error.name]) from error
-    path = Path(name)
-    if path.suffix != ".py" or not path.is_file():
-        raise UsageError(f"unknown arm {name!r}; expected one of {', '.join(names())}, or a file mine.py")
-    spec = importlib.util.spec_from_file_location(f"_arm_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    if Path(name).suffix == ".py":
+        module = backends.module_of(Path(name))
+        if hasattr(module, "Arm"):
+            return cast("type[Arm]", module.Arm)
+        if not hasattr(module, "Neuron"):
+            raise UsageError(f"{name}: has neither Arm nor Neuron; expected a class Arm, or Neuron")
+    from handgrad.benchmarks.arms import backend
+
+    call, _, word = name.rpartition("@")
+    if call not in ("", *backend.CALLS):
+        raise UsageError(f"unknown call {call!r} of {word}; expected one of {', '.join(backend.CALLS)}")
     try:
-        spec.loader.exec_module(module)
-        return cast("type[Arm]", module.Arm)
-    except Exception as error:
-        raise UsageError(f"{path}: {type(error).__name__}: {reason_of(error)}; expected a class Arm") from error
+        neuron = backends.load(word)
+    except UsageError as error:
+        raise UsageError(f"unknown arm {name!r}; expected one of {', '.join(names())}, or a file ({error})") from error
+    about = {"backend": word, "call": call or "gradients", "reads": neuron.reads, "devices": neuron.devices}
+    return type("Arm", (backend.Arm,), about)
+
+
+def _files() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "backend"]

@@ -17,9 +17,10 @@ from handgrad.data import Dataset, Examples
 from handgrad.data.example import Split
 from handgrad.descent import History
 from handgrad.look.displays import logits
+from handgrad.measure import scored, sets
+from handgrad.outcome import Outcome, finished
 from handgrad.run import Model, load_history, load_model
 from handgrad.scores import Score
-from handgrad.training import Outcome, finished, scored, sets
 
 Array = npt.NDArray[Any]
 FEW = 3

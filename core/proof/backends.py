@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from handgrad.backend import ACTIVATIONS, DTYPES, LOSSES, Parameters
 from handgrad.errors import UsageError
+from handgrad.jsonable import dumps
 from handgrad.neuron import Neuron
 from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.numerical import Numerical
@@ -65,7 +65,7 @@ class BackendReport:
     def to_json(self) -> str:
         """The report as JSON."""
         rows = [asdict(row) | {"ok": row.ok} for row in self.proved]
-        return json.dumps({"ok": self.ok, "backend": self.backend, "proved": rows}, indent=2)
+        return dumps({"ok": self.ok, "backend": self.backend, "proved": rows})
 
     def __str__(self) -> str:
         rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
+from handgrad.jsonable import dumps
 
 RIGHT, WRONG, INHERITED, UNRESOLVED = "right", "wrong", "inherited", "unresolved"
 
@@ -101,15 +101,7 @@ class Report:
         return self.shrink(name)
 
     def to_json(self) -> str:
-        """The report as JSON; numbers that are not finite are strings."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {key: plain(item) for key, item in value.items()}
-            if isinstance(value, list | tuple):
-                return [plain(item) for item in value]
-            return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
-
+        """The report as JSON; numbers that are not finite are null."""
         content = {
             "ok": self.ok,
             "first_wrong": self.first_wrong,
@@ -122,7 +114,7 @@ class Report:
             "detectable": self.detectable,
             "seconds": self.seconds,
         }
-        return json.dumps(plain(content), indent=2)
+        return dumps(content)
 
     def __str__(self) -> str:
         precisions = list(dict.fromkeys(key for finding in self.findings for key in finding.gaps))

@@ -1,0 +1,107 @@
+"""What the calls cost that people make, beside the inner ones and beside plain programs in the same framework.
+
+``python -m handgrad.benchmarks.calls`` prints, for each backend, the time of `gradients`, `step` and `cost` of examples
+that were placed, over that of the inner `sums` or `loss_sum`, and of a program that a user of the framework would
+write. All of a backend take turns, each in a process of its own; a ratio is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from contextlib import ExitStack, closing
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+from handgrad.benchmarks import arms, machine, paired
+from handgrad.benchmarks.arms import Work
+from handgrad.benchmarks.bench import steps_in_a_turn
+from handgrad.benchmarks.trust import works
+from handgrad.benchmarks.worker import Worker
+from handgrad.errors import HandgradError
+from handgrad.table import table
+
+PLAIN = {"torch": "torch_eager", "jax": "jax_plain"}
+"""The program that a user would write, in the framework of a backend; for the others, the faster of these."""
+
+INNER = {"gradients": "sums", "step": "sums", "cost": "loss_sum"}
+"""What each call makes means of."""
+
+
+class Ratio(NamedTuple):
+    """Of one call of one backend.
+
+    Attributes:
+        backend, call: which.
+        milliseconds: the median.
+        inner: its time over that of the inner call.
+        plain: the time of each plain program over its, by the program's name: above 1, the call is faster.
+    """
+
+    backend: str
+    call: str
+    milliseconds: float
+    inner: paired.Interval
+    plain: dict[str, paired.Interval]
+
+
+def measure(work: Work, backend: str, rounds: int, threads: int, seed: int = 0) -> list[Ratio]:
+    """Each call of a backend, in paired rounds.
+
+    Raises:
+        UsageError: there is no such backend.
+        MissingExtraError: a framework is not installed.
+    """
+    programs = [PLAIN[backend]] if backend in PLAIN else list(PLAIN.values())
+    names = [f"{call}@{backend}" for call in dict.fromkeys([*INNER, *INNER.values()])] + programs
+    for name in names:
+        arms.load(name)
+    rng = np.random.default_rng(seed)
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(closing(Worker(name, threads))) for name in names}
+        steps = {name: steps_in_a_turn(worker.place(work).steady) for name, worker in workers.items()}
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(rounds):
+            for name in rng.permutation(names).tolist():
+                times[name].append(statistics.median(workers[name].time(steps[name])))
+    taken = {name: np.array(of) for name, of in times.items()}
+    return [
+        Ratio(
+            backend,
+            call,
+            1e3 * float(np.median(taken[f"{call}@{backend}"])),
+            paired.ratio(taken[f"{call}@{backend}"], taken[f"{inner}@{backend}"]),
+            {name: paired.ratio(taken[name], taken[f"{call}@{backend}"]) for name in programs},
+        )
+        for call, inner in INNER.items()
+    ]
+
+
+@click.command()
+@click.option("--backends", "chosen", default="numpy,numba,torch,jax", show_default=True, help="With commas.")
+@click.option("--features", default=12_288, show_default=True)
+@click.option("--examples", default=20_000, show_default=True)
+@click.option("--rounds", default=25, show_default=True)
+@click.option("--threads", default=None, type=int, help="[default: one for each core]")
+def main(chosen: str, features: int, examples: int, rounds: int, threads: int | None) -> None:
+    """Print the table."""
+    work, _ = works(features, examples, 0)
+    rows = []
+    for backend in chosen.split(","):
+        try:
+            found = measure(work, backend, rounds, threads or machine.cores())
+        except HandgradError as error:
+            click.echo(f"left out: {error}")
+            continue
+        for ratio in found:
+            plain = ", ".join(f"{of.median:.2f} ({name})" for name, of in ratio.plain.items())
+            inner = f"{ratio.inner.median:.3f} ({ratio.inner.low:.3f} to {ratio.inner.high:.3f})"
+            rows.append([ratio.backend, ratio.call, f"{ratio.milliseconds:.4g}", INNER[ratio.call], inner, plain])
+    header = ["backend", "call", "ms", "inner call", "over it, 95 % interval", "times as fast as plain"]
+    click.echo(table(header, *rows))
+    click.echo(f"n = {features:,}, m = {examples:,}, bytes; {rounds} rounds, by turns, each in its own process")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The commands: thin, over the rooms of the house. What is heavy is imported inside each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+from handgrad.commands import bench, check, choose, compare, data, demo, model, train
+from handgrad.commands.options import examples
+from handgrad.commands.output import say_error
+from handgrad.errors import DataError, HandgradError
+from handgrad.torchrun import FailedElsewhereError, launched
+from handgrad.version import __version__
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted, 141 pipe."""
+    os.environ["MPLBACKEND"] = "agg"  # no command shows a window
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; a person's mistake is one line on standard error."""
+    try:
+        return handgrad.main(arguments, prog_name="handgrad", standalone_mode=False) or 0
+    except SystemExit:  # so ends click where whoever reads the output has closed it
+        return 141
+    except click.ClickException as error:
+        if launched() and int(os.environ["RANK"]):
+            time.sleep(10)  # rank 0 has the same arguments, and says it: then torchrun ends the others
+        else:
+            error.show()
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except FailedElsewhereError as error:
+        return error.exit_code
+    except HandgradError as error:
+        say_error(error)
+        return error.exit_code
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        return DataError.exit_code
+
+
+WHAT_NEXT = """One neuron, written by hand and differentiated by machine, so that each proves the other.
+
+  see it work           handgrad demo
+  prove a gradient      handgrad check FILE.py
+  learn photographs     handgrad prepare PHOTOGRAPHS data/
+                        handgrad train data/ --run run/
+                        handgrad explain run/ data/
+  compare backends      handgrad compare data/
+                        handgrad bench
+
+next: handgrad demo, or handgrad --help for all commands"""
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("handgrad demo", "handgrad prepare photographs/ data/", "handgrad train data/ --run run/"),
+)
+@click.version_option(__version__, prog_name="handgrad")
+@click.pass_context
+def handgrad(context: click.Context) -> None:
+    """One neuron, written by hand and differentiated by machine, so that each proves the other."""
+    if context.invoked_subcommand is None:
+        click.echo(WHAT_NEXT)
+    elif context.invoked_subcommand != "train" and launched():
+        raise click.UsageError(f"torchrun: found handgrad {context.invoked_subcommand}; it is for handgrad train")
+
+
+for command in (
+    data.prepare,
+    data.merge,
+    train.train,
+    model.evaluate,
+    model.explain,
+    model.predict,
+    model.export,
+    choose.cross_validate,
+    choose.rate,
+    compare.compare,
+    check.check,
+    bench.bench,
+    demo.demo,
+):
+    handgrad.add_command(command)

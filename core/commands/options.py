@@ -1,0 +1,96 @@
+"""What options and arguments commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from handgrad.backend import ACTIVATIONS, DTYPES, LOSSES
+from handgrad.optimizers import SCHEDULES
+from handgrad.settings import Settings, option_of
+
+Command = Callable[..., None]
+"""A command before or after click has decorated it."""
+
+
+def examples(*lines: str) -> str:
+    """The end of a --help: commands to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _add(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
+    """A number, or "auto", which is None."""
+
+    name = "float|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The number."""
+        if value == "auto":
+            return None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor auto", param, ctx)
+
+
+PATH = click.Path(path_type=Path)
+
+
+def setting(name: str, **more: Any) -> Callable[[Command], Command]:
+    """The option for one of the `Settings`, with its default."""
+    return click.option(option_of(name), name, default=getattr(Settings, name), show_default=True, **more)
+
+
+of_data = click.argument("data", type=PATH)
+of_run = click.argument("run_folder", metavar="RUN", type=PATH)
+of_backend = setting("backend", help="numpy, numba, torch, jax, or one of your own, as FILE.py:Neuron.")
+of_device = setting("device", help="cpu, or cuda on torch and jax.")
+of_dtype = setting("dtype", type=click.Choice(DTYPES))
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, for a script.")
+
+of_the_neuron = _add(
+    setting("activation", type=click.Choice(ACTIVATIONS), help="f in A = f(Z)."),
+    setting(
+        "loss",
+        type=click.Choice(LOSSES),
+        help="Averaged over the examples; cross_entropy goes with the sigmoid.",
+    ),
+    setting("l2", help="Weight of the penalty (l2 / 2) W W^T."),
+    of_dtype,
+    of_device,
+)
+
+of_the_inputs = _add(
+    setting("mirror", is_flag=True, help="Learn from the mirror images too; they take no memory."),
+    setting("standardize", is_flag=True, help="Give every feature mean 0 and deviation 1; folded into W and b."),
+)
+
+of_the_optimizer = _add(
+    setting(
+        "optimizer",
+        type=click.Choice(["gd", "sgd", "lbfgs"]),
+        help="Full-batch gradient descent, a few examples at a time, or L-BFGS, which needs no learning rate.",
+    ),
+    setting("momentum", help="Of sgd."),
+    setting("batch", type=click.IntRange(min=1), help="Examples at a time, sgd."),
+    setting("schedule", type=click.Choice(list(SCHEDULES)), help="Of the learning rate of sgd."),
+)
+
+of_the_descent = _add(
+    setting("learning_rate", type=Rate(), help="alpha in W := W - alpha dW; auto: half of what is stable."),
+    setting("epochs", type=click.IntRange(min=0), help="How many, at most."),
+    setting("initial", type=click.Choice(["zeros", "random"]), help="What W starts from; b starts from 0."),
+    setting("seed", type=click.IntRange(min=0), help="Of --initial random, and of sgd."),
+)
