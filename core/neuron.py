@@ -187,8 +187,9 @@ class Neuron(Backend):
         watched, block = None, J.examples.block
         if validation is not None:
             try:
-                V = (validation, None) if isinstance(validation, Examples) else validation
-                watched, _ = self._objective(parameters, V[0], V[1], block)
+                placed = isinstance(validation, Examples)
+                V = (validation, None, None) if placed else (validation[0], validation[1], block)
+                watched, _ = self._objective(parameters, *V)
             except HandgradError as error:
                 raise type(error)(f"validation: {error}") from None
         task = Task(J, watched, epochs, validation_every)

@@ -6,6 +6,7 @@ import pytest
 from handgrad import DivergedError, Neuron, Parameters, Sums, backends
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.comparison import compare
+from handgrad.objective import means
 
 
 @pytest.fixture
@@ -80,13 +81,13 @@ def test_a_wrong_cost_or_activation_disagrees_though_the_descent_is_right(sets, 
 def test_a_descent_that_is_wrong_disagrees_though_every_gradient_is_right(sets, fault):
     class WrongDescent(Wrong):
         def descend(self, parameters, train, validation, learning_rate, epochs, validation_every):
-            after, *costs = super().descend(parameters, train, validation, learning_rate, epochs, validation_every)
+            after = parameters
+            for _ in epochs:
+                at = parameters if fault == "stale gradient" else after
+                after = after - learning_rate * means(0.0, at, self.sums(at, *train))[1]
             if fault == "b moves too far":
                 after = after._replace(b=parameters.b + 1.05 * (after.b - parameters.b))
-            elif len(epochs) > 1:
-                first = super().descend(parameters, train, None, learning_rate, epochs[:1], 1)[0]
-                after = Parameters(*(V + len(epochs) * (V1 - V) for V, V1 in zip(parameters, first, strict=True)))
-            return after, *costs
+            return after, *np.ones((2, len(epochs)))  # costs, at which nobody looks
 
     Wrong.factor = {}
     neurons = {"numpy": ByHand(input_scale=1 / 255), "wrong": WrongDescent(input_scale=1 / 255)}

@@ -1,4 +1,4 @@
-"""Mirrored and standardised examples: exactly what copies of them would give, without a copy."""
+"""Mirrored, standardised, weighted and shared examples: what copies of them would give, without a copy."""
 
 import subprocess
 import sys
@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handgrad import DataError, HandgradError, Parameters, UsageError, backends
-from handgrad.blocks import Blocks
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
+from handgrad.processes import ALONE
 from handgrad.rounding import bounds, gamma
-from handgrad.views import Views, batch, mirrored, standardised
+from handgrad.views import Seen, mirrored, shared, standardised, weighted
+from pretended import together
 
 SIZE = 4, 5, 3
 N = 60
@@ -21,18 +22,39 @@ KINDS = ["mirrored", "standardised", "both", "standardised, then mirrored"]
 
 def seen(kind, X):
     """The views, and the copies that they stand for."""
-    flipped = X.T.reshape(-1, *SIZE)[:, :, ::-1].reshape(-1, N).T
-    if kind == "mirrored":
-        return mirrored(X, SIZE), np.concatenate([X, flipped], axis=1)
-    if kind == "standardised":
-        return standardised(X), standard(X, X)
-    both = np.concatenate([X, flipped], axis=1)
-    if kind == "both":
-        return standardised(mirrored(X, SIZE)), standard(both, both)
+    return viewed(kind, X), copied(kind, X)
+
+
+def viewed(kind, X):
+    match kind:
+        case "stored":
+            return X
+        case "mirrored":
+            return mirrored(X, SIZE)
+        case "standardised":
+            return standardised(X)
+        case "both":
+            return standardised(mirrored(X, SIZE))
+    return mirrored(standardised(X), SIZE)
+
+
+def copied(kind, X):
+    both = np.concatenate([X, flipped(X)], axis=1)
+    match kind:
+        case "stored":
+            return X
+        case "mirrored":
+            return both
+        case "standardised":
+            return standard(X, X)
+        case "both":
+            return standard(both, both)
     alone = standard(X, X)
-    return mirrored(standardised(X), SIZE), np.concatenate(
-        [alone, alone.T.reshape(-1, *SIZE)[:, :, ::-1].reshape(-1, N).T], axis=1
-    )
+    return np.concatenate([alone, flipped(alone)], axis=1)
+
+
+def flipped(X):
+    return X.T.reshape(-1, *SIZE)[:, :, ::-1].reshape(-1, N).T
 
 
 def standard(X, of):
@@ -55,7 +77,7 @@ def labels(views, Y):
 
 @pytest.mark.parametrize("block", [0, 7])
 @pytest.mark.parametrize("kind", KINDS)
-def test_cost_gradients_and_activations_are_those_of_copies(backend, dtype, kind, block, pictures, monkeypatch):
+def test_cost_gradients_and_activations_are_those_of_copies(backend, dtype, kind, block, pictures):
     X, Y = pictures
     views, copies = seen(kind, X)
     assert views.shape == copies.shape
@@ -63,24 +85,25 @@ def test_cost_gradients_and_activations_are_those_of_copies(backend, dtype, kind
     neuron = backend(input_scale=scale, dtype=dtype, l2=0.1)
     exact = backends.load("numpy")(input_scale=scale, dtype="float64", l2=0.1)
     P, Y = Parameters.random(N, 1), labels(views, Y)
-    if block:
-        monkeypatch.setattr(neuron.__class__, "_placed", lambda _, X, __: Blocks(X, block))
+    examples = neuron.place(views, Y, block)
+    assert examples.block == block
     cost, dW, db, of_A = allowed(neuron, P, views, Y)
-    assert abs(neuron.cost(P, views, Y) - exact.cost(P, copies, Y)) <= cost
-    found, right = neuron.gradients(P, views, Y), exact.gradients(P, copies, Y)
+    assert abs(neuron.cost(P, examples) - exact.cost(P, copies, Y)) <= cost
+    found, right = neuron.gradients(P, examples), exact.gradients(P, copies, Y)
     assert np.all(abs(found.dW - right.dW) <= dW)
     assert abs(found.db - right.db) <= db
-    A = neuron.predict_proba(P, views)
+    A = neuron.predict_proba(P, examples)
     assert A.shape == (1, copies.shape[1])
     assert np.all(abs(A - exact.predict_proba(P, copies)) <= of_A)
-    assert neuron.accuracy(P, views, Y) == exact.accuracy(P, copies, Y)
+    assert neuron.accuracy(P, examples) == exact.accuracy(P, copies, Y)
 
 
 def allowed(neuron, P, views, Y):
     """How far folded parameters on X may be from parameters on copies, by rounding: of folding, of X, of unfolding."""
-    u, s = np.finfo(neuron.dtype).eps / 2, neuron.input_scale
-    k, found = len(views.views), []
-    for view, which in views:
+    u, s, m, k = np.finfo(neuron.dtype).eps / 2, neuron.input_scale, views.X.shape[1], len(views.views)
+    found = []
+    for v, view in enumerate(views.views):
+        which = slice(v * m, (v + 1) * m)
         mean, deviation = (0, 1) if view.deviation is None else (view.mean, view.deviation)
         folded = view.fold(P, s)
         shift = s * abs(P.W / deviation * mean).sum() + abs(P.b)
@@ -147,13 +170,105 @@ def test_standardised_floats_have_mean_0_and_deviation_1(scale, offset, seed):
     np.testing.assert_allclose(found.std(axis=1), [1, 1, 0, 1, 1], atol=rounding)
 
 
-def test_a_batch_holds_its_examples_in_all_of_their_views(pictures):
-    views, copies = seen("mirrored", pictures[0])
-    chosen = np.array([5, 0, 39])
-    found, its_labels = batch(views, np.arange(80)[np.newaxis], chosen)
-    np.testing.assert_array_equal(its_labels, [[5, 0, 39, 45, 40, 79]])
-    parts = [found.X if view.order is None else found.X[view.order] for view in found.views]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), copies[:, its_labels[0]])
+SEVERAL = pytest.mark.parametrize("processes", [1, 3], ids=["alone", "three processes"])
+"""Of which, of weighted examples, the first has none that counts."""
+
+
+@pytest.fixture
+def every(pictures, rng):
+    """Labels that differ from view to view, and whole weights that do, of as many copies as a kind has."""
+
+    def of(kind):
+        copies = copied(kind, pictures[0])
+        Y, w = rng.integers(0, 2, (1, copies.shape[1])), rng.integers(0, 4, copies.shape[1])
+        w.reshape(-1, 40)[:, :13] = 0
+        return copies, Y, w
+
+    return of
+
+
+def share(kind, X, Y, w, processes):
+    """What a process has of views of X, their labels and their weights."""
+    mine = processes.share(X.shape[1])
+    Y, w = (V.reshape(-1, X.shape[1])[:, mine].ravel() for V in (Y, w))
+    return weighted(viewed(kind, shared(X[:, mine], processes)), w), Y[np.newaxis]
+
+
+@SEVERAL
+@pytest.mark.parametrize("kind", ["stored", *KINDS])
+def test_weights_labels_of_each_view_and_shares_are_those_of_copies(backend, dtype, kind, processes, pictures, every):
+    copies, Y, w = every(kind)
+    neuron, exact = (make(l2=0.1, dtype=of) for make, of in ((backend, dtype), (backends.load("numpy"), "float64")))
+    P = Parameters.random(N, 1) if "standardised" in kind or kind == "both" else 0.01 * Parameters.random(N, 1)
+    repeated = np.repeat(copies, w, axis=1), np.repeat(Y, w, axis=1)
+    right, rel = exact.gradients(P, *repeated), 1e3 * float(np.finfo(dtype).eps)
+
+    def found(processes):
+        examples = neuron.place(*share(kind, pictures[0], Y, w, processes))
+        return neuron.cost(P, examples), *neuron.gradients(P, examples)
+
+    for cost, dW, db in together(processes, found):
+        assert cost == pytest.approx(exact.cost(P, *repeated), rel=rel)
+        assert (dW.dtype, db.dtype) == (dtype, dtype)
+        np.testing.assert_allclose(dW, right.dW, atol=rel * abs(right.dW).max())
+        np.testing.assert_allclose(db, right.db, atol=rel)
+
+
+@SEVERAL
+@pytest.mark.parametrize("kind", ["stored", *KINDS])
+def test_a_batch_holds_its_examples_with_their_weights_in_all_of_their_views(
+    backend, dtype, kind, processes, pictures, every, rng
+):
+    """Its gradients are sums of w dL, divided by its size and by the mean weight of all examples."""
+    copies, Y, w = every(kind)
+    neuron, exact = (make(dtype=of) for make, of in ((backend, dtype), (backends.load("numpy"), "float64")))
+    P = 0.01 * Parameters.random(N, 1)
+    counted = np.flatnonzero(w.reshape(-1, 40).any(axis=0))
+    numbers = rng.permutation(len(counted))[:9]
+    some = (np.arange(0, w.size, 40)[:, np.newaxis] + counted[numbers]).ravel()
+    right = exact.sums(P, np.repeat(copies[:, some], w[some], axis=1), np.repeat(Y[:, some], w[some], axis=1))
+    size = 9 * w.sum() / len(counted)
+
+    def found(processes):
+        examples = neuron.place(*share(kind, pictures[0], Y, w, processes))
+        assert examples.m == len(counted)
+        with neuron.arithmetic():
+            loss, dW, db, m = examples.batch(numbers).sums(neuron, neuron.put_parameters(P))
+        return [neuron.get(V).astype(float) / m for V in (loss, dW, db)]
+
+    rel = 1e3 * float(np.finfo(dtype).eps)
+    for means in together(processes, found):
+        for mean, total in zip(means, right, strict=False):
+            np.testing.assert_allclose(mean, total / size, atol=rel * abs(total / size).max())
+
+
+@SEVERAL
+@pytest.mark.parametrize(
+    "optimizer", [GradientDescent(0.01), LBFGS(), SGD(0.001, batch=1000)], ids=["gd", "lbfgs", "sgd"]
+)
+def test_training_on_all_of_this_is_that_on_copies(backend, optimizer, processes, pictures, every):
+    copies, Y, w = every("both")
+    neuron = backend(dtype="float64", l2=0.1)
+    options = dict(epochs=15, optimizer=optimizer, initial=Parameters.random(N, 2))
+    repeated = np.repeat(copies, w, axis=1), np.repeat(Y, w, axis=1)
+    Q, expected = neuron.fit(*repeated, validation=repeated, **options)
+
+    def found(processes):
+        X, Y_here = share("both", pictures[0], Y, w, processes)
+        return neuron.fit(X, Y_here, validation=(X, Y_here), **options)
+
+    for P, history in together(processes, found):
+        np.testing.assert_allclose(history.train_cost, expected.train_cost, rtol=1e-9)
+        np.testing.assert_allclose(history.validation_cost, expected.validation_cost, rtol=1e-9)
+        np.testing.assert_allclose(P.W, Q.W, atol=1e-6 * abs(Q.W).max())
+
+
+def test_an_image_in_the_mirror_has_the_weight_of_its_example(pictures, rng):
+    X, w = pictures[0], rng.integers(0, 4, 40)
+    np.testing.assert_array_equal(mirrored(weighted(X, w), SIZE).weights, np.tile(w, 2))
+    neuron, P, Y = backends.load("numpy")(input_scale=1 / 255), Parameters.random(N, 1), rng.integers(0, 2, (1, 80))
+    ways = mirrored(weighted(X, w), SIZE), weighted(mirrored(X, SIZE), np.tile(w, 2))
+    np.testing.assert_equal(*(neuron.gradients(P, way, Y) for way in ways))
 
 
 PROGRAM = """
@@ -201,7 +316,10 @@ def test_views_take_no_memory(name, kind):
         (lambda X: mirrored(X[0], SIZE), r"X has shape \(40,\); expected \(n, m\)"),
         (lambda X: standardised(X[:, :0]), r"X has shape \(60, 0\)"),
         (lambda _: standardised([["a"]]), "X has dtype <U1"),
-        (lambda X: Views(X, []), "views is empty; expected one view or more"),
+        (lambda X: standardised(weighted(X, np.ones(40))), "X is weighted; .* standardise first, and then weigh"),
+        (lambda X: weighted(weighted(X, np.ones(40)), np.ones(40)), "X is weighted already"),
+        (lambda X: weighted(mirrored(X, SIZE), np.ones(40)), r"weights have shape \(40,\); expected \(80,\)"),
+        (lambda X: shared(X[0], ALONE), r"X has shape \(40,\); expected \(n, m\)"),
     ],
 )
 def test_what_cannot_be_seen_so_is_one_line(make, said, pictures):
@@ -218,13 +336,15 @@ def test_what_is_not_finite_is_found_in_training_and_named(pictures):
 
 def test_a_batch_of_what_the_fused_step_holds():
     """On a GPU, JAX holds X as rows."""
-    pytest.importorskip("jax")
-    from handgrad.backends.jax import Inputs
-
-    rows = np.arange(12).reshape(4, 3)
-    found, labels = batch(Inputs(rows), np.arange(4)[np.newaxis], np.array([2, 0]))
-    np.testing.assert_array_equal(found.rows, rows[[2, 0]])
-    assert (found.shape, labels.tolist()) == ((3, 2), [[2, 0]])
+    jax = pytest.importorskip("handgrad.backends.jax", exc_type=ImportError)
+    rows, weights = np.arange(24).reshape(6, 4), np.array([1, 2, 1, 0, 2, 1])
+    for X, expected in (jax.Inputs(rows), [[5, 1, 4]]), (weighted(jax.Inputs(rows), weights), [[5], [1, 4]]):
+        examples = jax.Neuron().place(X, np.zeros((1, 6)))
+        numbers = [5, 1, 4] if len(expected) == 1 else [4, 1, 3]  # of the examples that count
+        parts = examples.batch(np.array(numbers)).parts
+        assert len(parts) == len(expected)
+        for part, of in zip(parts, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(part.x), rows[of].T)
 
 
 def test_labels_are_given_for_all_views(pictures):
@@ -234,4 +354,4 @@ def test_labels_are_given_for_all_views(pictures):
         neuron.cost(Parameters.zeros(N), mirrored(X, SIZE), Y)
     with pytest.raises(UsageError, match="span is True and X is a view"):
         neuron.fit(mirrored(X, SIZE), np.tile(Y, 2), epochs=1, learning_rate=0.1, span=True)
-    assert isinstance(mirrored(X, SIZE).of(X), Views)
+    assert isinstance(mirrored(X, SIZE).of(X), Seen)
