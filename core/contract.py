@@ -50,8 +50,8 @@ from handgrad.verdicts import (
 Backend: TypeAlias = type[AnyNeuron]
 Check: TypeAlias = Callable[[Backend, int], None]
 
-LOGITS = (0.0, 1e-30, 0.1, 0.5, 1.0, 3.0, 8.0, 17.0, 37.43, 88.0, 104.0, 709.0, 745.0, 1e4, 1e30)
-"""Ordinary ones, and where a sigmoid rounds to 1, or an exponential overflows, in one of the dtypes."""
+LOGITS = (1e30, 1e4, 745.0, 709.0, 104.0, 88.0, 37.43, 17.0, 8.0, 3.0, 1.0, 0.5, 0.1, 1e-30, 0.0)
+"""Where an exponential overflows, or a sigmoid rounds to 1, in one of the dtypes; and ordinary ones."""
 
 
 def one() -> Parameters:
@@ -213,11 +213,11 @@ def check_bytes(Neuron: Backend, seed: int = 0) -> None:
 
 
 def check_logits(Neuron: Backend, seed: int = 0) -> None:
-    """A, the loss and its derivative are right to the last digits, for every logit up to the largest finite number."""
+    """A, L and dL/dZ are right to the last digits for every logit, from which they come, up to the largest number."""
     for neuron in (replace(neuron, l2=0.0, input_scale=1.0) for neuron in every(Neuron)):
         numbers = np.finfo(neuron.dtype)
         u, tiny, largest = float(numbers.eps) / 2, float(numbers.tiny), float(numbers.max)
-        extreme = [*LOGITS, largest, *(-z for z in LOGITS), -largest]
+        extreme = [largest, *LOGITS, -largest, *(-z for z in LOGITS)]
         Z = np.array([[*extreme, *np.linspace(-30, 30, 2001)]], neuron.dtype)
         A, (P, X, _) = exact(neuron, one(), Z, 0 * Z)[2], placed(neuron, Problem(one(), Z, Z))
         names = [f"logit {z:.6g}" for z in Z[0]]
