@@ -1,4 +1,4 @@
-"""The neuron in extended precision, by the textbook's formulas, written apart from the backends: to hold them against."""
+"""The neuron in extended precision, by the textbook's formulas: what backends are held against."""
 
 from __future__ import annotations
 

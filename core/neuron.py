@@ -208,7 +208,7 @@ class Neuron(Backend):
         )
 
     def predict_proba(self, parameters: Parameters, X: Array | Examples) -> npt.NDArray[Any]:
-        """A = f(W (s X) + b), (1, m), a NumPy array; of the sigmoid the probability of class 1. Errors: see `cost`."""
+        """A = f(W (s X) + b), (1, m), a NumPy array; of the sigmoid, how probable class 1 is. Errors as for `cost`."""
         J, parameters = self._objective(parameters, X, labelled=False)
         with self.arithmetic():
             return J.examples.activations(self, parameters)

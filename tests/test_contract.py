@@ -1,6 +1,8 @@
 """The contract: every backend keeps every law of it, and a backend with a fault is told which, in words."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -78,13 +80,13 @@ class PutCopies(Plain):
         return np.array(array, self.dtype)
 
 
-@fault("check_put", "an array (uint8) of dtype uint8 came out with dtype float64; expected float32")
+@fault("check_put", "an array of uint8 came out with dtype float64; expected float32")
 class PutIgnoresTheDtype(Plain):
     def put(self, array):
         return np.asarray(array, float)
 
 
-@fault("check_put", "an array (C order) of dtype float32 came out with shape (600,)")
+@fault("check_put", "an array of float32, in C's order came out with shape (600,)")
 class PutFlattens(Plain):
     def put(self, array):
         return np.ravel(super().put(array)) if array.flags.c_contiguous and array.ndim == 2 else super().put(array)
@@ -123,7 +125,7 @@ class LossIgnoresLabels(Plain):
         return self.sums(parameters, X, np.zeros_like(Y)).loss
 
 
-@fault("sums: loss", "as if the labels were -1 and 1", "cross_entropy", "squared_error")
+@fault("sums: loss", "as if the labels were -1 and 1")
 class LabelsAreSigns(Plain):
     def losses(self, Z, Y):
         if self.loss == "squared_error":
@@ -184,7 +186,7 @@ class PenaltyInSums(Plain):
         return found._replace(loss=found.loss + self.l2 / 2 * (W * W).sum(), dW=found.dW + self.l2 * W)
 
 
-@fault("sums: loss of logit", "label 0, is inf; expected")
+@fault("sums: loss of logit 1e+30, label 0, is inf; expected 1")
 class LossFromA(Plain):
     @np.errstate(all="ignore")
     def losses(self, Z, Y):
@@ -204,7 +206,7 @@ class Own(np.ndarray):
     """An array type of a backend's own."""
 
 
-@fault("get: gave a tests.test_contract.Own; expected a numpy.ndarray", "predict_proba: A is a")
+@fault("get: gave a tests.test_contract.Own; expected a numpy.ndarray")
 class GetKeepsItsType(Plain):
     def put(self, array):
         return super().put(array).view(Own)
@@ -213,7 +215,7 @@ class GetKeepsItsType(Plain):
         return array if isinstance(array, Own) else np.asarray(array)
 
 
-@fault("fit of no epochs: its result shares memory with the argument W, on the host")
+@fault("fit of no epochs: the result shares memory with the argument W, on the host")
 class ParametersAreAliased(Plain):
     def get_parameters(self, parameters):
         return Parameters(self.get(parameters.W), self.get(parameters.b))
@@ -262,7 +264,9 @@ class LossIsTwice(Plain):
         return 2 * super().loss_sum(parameters, X, Y)
 
 
-@fault("forward: W was given as a NumPy array of float64 and was not put on the device: forward has dtype float64")
+@fault(
+    "forward: W was given as a NumPy array of float64 and was not put on the device: A is a numpy.ndarray of float64"
+)
 class WeightsAreNotPut(Plain):
     def logits(self, parameters, X):
         return self.input_scale * parameters.W @ self.put(X) + self.put(parameters.b)
@@ -293,7 +297,7 @@ class OneEpochTooFew(Descending):
         return short, *super().descend(parameters, train, validation, learning_rate, epochs, validation_every)[1:]
 
 
-@fault("descend: 8 costs on train for 9 epochs")
+@fault("descend: there are 8 costs on train for 9 epochs")
 class OneCostTooFew(Descending):
     def descend(self, parameters, train, validation, learning_rate, epochs, validation_every):
         return super().descend(parameters, train, validation, learning_rate, epochs[:-1], validation_every)
@@ -305,7 +309,7 @@ class DescendForgetsThePenalty(Descending):
         return Descending.descend(Descending(self.activation, self.loss, 0, self.input_scale, self.dtype), *arguments)
 
 
-@fault("descend: the validation cost in epoch 1021, of every 4th, is", "expected NaN, as it is not taken there")
+@fault("descend: the validation cost before epoch 1021 is", "expected NaN: it is taken at multiples of 4")
 class EpochsCountFromTheBlock(Descending):
     def descend(self, parameters, train, validation, learning_rate, epochs, validation_every):
         epochs = range(len(epochs))
@@ -339,12 +343,21 @@ def test_every_broken_law_has_a_paragraph_with_its_words():
     with pytest.raises(AssertionError) as caught:
         check_backend(LabelsIgnored)
     first, *paragraphs = str(caught.value).split("\n\n")
-    assert int(re.search(r"breaks (\d+) of \d+ laws$", first)[1]) == len(paragraphs) > 2
-    assert "check_labels: Other labels give another loss and other gradients.\n    sums: the labels" in str(caught.value)
+    assert int(re.search(r" breaks (\d+) of \d+ laws; ", first)[1]) == len(paragraphs) > 2
+    assert any(
+        paragraph.startswith("check_labels: Other labels give another loss and other gradients.\n    sums: the labels")
+        for paragraph in paragraphs
+    )
 
 
 def test_the_laws_hold_for_other_numbers_too():
     check_backend("numpy", seed=1)
+
+
+def test_the_contract_imports_no_framework_and_not_pytest():
+    program = "import sys, handgrad.testing; print(*{'pytest', 'torch', 'jax', 'numba', 'scipy'} & set(sys.modules))"
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert (outcome.stdout, outcome.stderr) == ("\n", "")
 
 
 def test_what_is_no_backend_is_one_line():

@@ -184,7 +184,7 @@ def test_no_pixel_is_copied_and_the_parts_are_left_and_may_be_deleted(prepared, 
 def test_pixels_stay_in_their_files(prepared):
     X = Dataset.open(prepared[2]).train.X
     assert isinstance(X, Joined)
-    assert all(blocks.in_a_file(array) and not array.flags.writeable for array in X.arrays)
+    assert all(blocks.in_files(array) and not array.flags.writeable for array in X.arrays)
 
 
 @pytest.fixture
@@ -447,7 +447,7 @@ def test_out_of_core_it_differs_by_rounding_only(backend, dtype, prepared, monke
     P, history = neuron.fit(*one.train, validation=one.valid, **options)
     monkeypatch.setattr(memory, "total", lambda: 100.0)
     monkeypatch.setattr(blocks, "VALUES", 200)
-    monkeypatch.setattr("handgrad.neuron.VALUES", 200)
+    monkeypatch.setattr("handgrad.placing.VALUES", 200)
     taken = []
     iterate = Blocks.__iter__
     monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))

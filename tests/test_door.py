@@ -174,7 +174,7 @@ def test_an_unknown_word_is_told_what_there_is():
         UsageError, match=r"unknown backend 'fused'; expected one of jax, numba, numpy, torch, or FILE\.py"
     ):
         backends.load("fused")
-    with pytest.raises(UsageError, match="expected a subclass of handgrad.Neuron"):
+    with pytest.raises(UsageError, match=r"expected a subclass of handgrad\.Neuron"):
         backends.load(int)
     with pytest.raises(UsageError, match="lacks forward, get, put, sums"):
         backends.load(Neuron)

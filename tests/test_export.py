@@ -33,7 +33,8 @@ def a_model(activation="sigmoid", dtype="float32", features=PIXELS, W=None):
     neuron = Neuron(activation, loss, input_scale=1 / 255, dtype=dtype)
     W = Parameters.random(math.prod(features.size), 1).W if W is None else W
     parameters = Parameters(W.astype(dtype), np.array(0.25, dtype))
-    return Model.of(neuron, parameters, ("cat", "dög"), features.size, features, "abc", versions("numpy"))
+    about = {"classes": ("cat", "dög"), "size": features.size, "features": features, "data": "abc"}
+    return Model(**vars(neuron.configuration), parameters=parameters, **about, versions=versions("numpy"))
 
 
 def examples(model, rng, m):

@@ -31,8 +31,8 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20).filter(str.isprintable
 def test_a_model_that_is_saved_and_loaded_is_the_same(dtype, W, b, classes, data, l2):
     parameters = Parameters(W.astype(dtype), np.asarray(b, dtype))
     history = History(*np.zeros((4, 0)))
-    configuration = "sigmoid", "cross_entropy", l2, 1.0, np.dtype(dtype).name
-    model = Model(parameters, *configuration, classes, (2, 2, 3), Features("pixels", (2, 2)), data, {"handgrad": "0"})
+    about = {"classes": classes, "size": (2, 2, 3), "features": Features("pixels", (2, 2)), "data": data}
+    model = Model(l2=l2, dtype=np.dtype(dtype).name, parameters=parameters, **about, versions={"handgrad": "0"})
     with tempfile.TemporaryDirectory() as folder:
         save_run(Path(folder), model, history, {})
         found = load_model(folder)

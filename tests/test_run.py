@@ -22,7 +22,8 @@ HISTORY = History(np.array([0.6931, 0.5]), np.array([0.7, np.nan]), np.array([0.
 def model(dtype="float32"):
     neuron = Neuron("tanh", "squared_error", 0.1, 1 / 255, dtype)
     parameters = Parameters(*(V.astype(dtype) for V in Parameters.random(12, 1)))
-    return Model.of(neuron, parameters, ("cat", "dög"), (2, 2, 3), Features("pixels", (2, 2)), "abc", versions("numpy"))
+    about = {"classes": ("cat", "dög"), "size": (2, 2, 3), "features": Features("pixels", (2, 2)), "data": "abc"}
+    return Model(**vars(neuron.configuration), parameters=parameters, **about, versions=versions("numpy"))
 
 
 def test_a_model_is_read_back_to_the_last_bit(tmp_path, dtype):

@@ -232,7 +232,7 @@ def test_where_x_lies_is_not_decided_anew(backend, dtype, data, tmp_path, monkey
     settings = stopped(data, tmp_path / "run", backend=name, dtype=dtype, epochs=100)
     train(tmp_path / "whole", settings)
     monkeypatch.setattr(memory, "total", lambda: 1000.0)  # as in a smaller container
-    monkeypatch.setattr("handgrad.neuron.VALUES", 100)
+    monkeypatch.setattr("handgrad.placing.VALUES", 100)
     resume(tmp_path / "run")
     same(tmp_path / "run", tmp_path / "whole")
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pretended import together
 
 from handgrad import DataError, HandgradError, Parameters, UsageError, backends
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.processes import ALONE
 from handgrad.rounding import bounds, gamma
 from handgrad.views import Seen, mirrored, shared, standardised, weighted
-from pretended import together
 
 SIZE = 4, 5, 3
 N = 60
