@@ -26,8 +26,7 @@ from handgrad.backends.inputs import Inputs, Sharded, own_columns
 from handgrad.backends.jax import Neuron
 from handgrad.optimizers import LBFGS, SGD
 from handgrad.rounding import bounds, descent_bounds
-from handgrad.views import mirrored, standardised
-from handgrad.weights import weighted
+from handgrad.views import mirrored, standardised, weighted
 
 N, EPOCHS, RATE = 6, 50, 0.03
 DTYPES = "float32", "float64"
@@ -54,12 +53,12 @@ def apart(P, Q, allowed):
 
 def path(neuron, X, Y):
     """The parameters before and after every epoch on one device."""
-    P = neuron._parameters(*Parameters.random(N, 1))
+    P = neuron.put_parameters(Parameters.random(N, 1))
     X, Y = neuron.put(X), neuron.put(Y)
-    found = [neuron._host(P)]
+    found = [neuron.get_parameters(P)]
     for epoch in range(EPOCHS):
         P = neuron.descend(P, (X, Y), None, RATE, range(epoch, epoch + 1), 1)[0]
-        found.append(neuron._host(P))
+        found.append(neuron.get_parameters(P))
     return found
 
 
@@ -143,7 +142,9 @@ def everything(m):
     both("L-BFGS", fitted(X, Y, optimizer=LBFGS(), epochs=4), 1e-9)
     both("mirrored", fitted(mirrored(X, (1, 2, 3)), np.tile(Y, 2), validation=validation))
     both("standardised", fitted(standardised(X), Y))
-    both("weighted, stochastic", fitted(*weighted(X, Y, 1 + np.arange(m) % 2), optimizer=SGD(0.1, batch=5), epochs=2))
+    both("weighted, stochastic", fitted(weighted(X, 1 + np.arange(m) % 2), Y, optimizer=SGD(0.1, batch=5), epochs=2))
+    all_seen = weighted(standardised(mirrored(X, (1, 2, 3))), np.arange(2 * m) % 3)
+    both("all of these, stochastic", fitted(all_seen, np.append(Y, 1 - Y, 1), optimizer=SGD(0.1, batch=5), epochs=2))
     both("validation", watched := fitted(X, Y, validation=validation, validation_every=3))
     states = []
     options = dict(validation=validation, validation_every=3)
@@ -172,8 +173,8 @@ def collectives():
     """What the compiled epochs move between the devices: of each operation, its name and result."""
     mesh = Neuron(dtype="float64", device="cpu:all")
     X, Y, _ = problem(1003)
-    (X, Y), P = (mesh.put_inputs(X), mesh.put(Y)), mesh._parameters(*Parameters.zeros(N))
-    with mesh._arithmetic():
+    (X, Y), P = (mesh.put_inputs(X), mesh.put(Y)), mesh.put_parameters(Parameters.zeros(N))
+    with mesh.arithmetic():
         text = mesh._descend.lower(mesh, P, (X, Y), None, RATE, 0, EPOCHS, 1).compile().as_text()
     names = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
     return [f"{name} {shape}" for shape, name in re.findall(rf"= (\S+?)(?:{{\S*}})? ({names})\S*\(", text)]
@@ -237,7 +238,7 @@ def refusals():
         except DataError as error:
             claims[f"nan in {i}"] = 0.0 if f"X[2, {i}] is nan (example {i})" in str(error) else math.inf
     assert len(claims) == 3
-    largest = mesh._largest(X, [float(jax.process_index()), -float(jax.process_index()), 1 / 3])
+    largest = mesh.processes.largest([float(jax.process_index()), -float(jax.process_index()), 1 / 3])
     claims["largest"] = same(np.array(largest), np.array([jax.process_count() - 1, 0, 1 / 3]))
     return claims
 

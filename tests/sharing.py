@@ -13,9 +13,9 @@ from handgrad import backends
 from handgrad.backend import Parameters
 from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, SGD
-from handgrad.processes import ALONE, joined
-from handgrad.share import shared
-from handgrad.views import Views, mirrored, standardised
+from handgrad.processes import ALONE
+from handgrad.torchrun import joined
+from handgrad.views import mirrored, shared, standardised, weighted
 
 LOSSES = [("sigmoid", "cross_entropy"), *((f, "squared_error") for f in ("sigmoid", "tanh", "relu", "identity"))]
 EPOCHS = 50
@@ -35,6 +35,8 @@ OTHERS = {
     "both, in blocks": {"mirror": True, "standardize": True, "block": 7},
     "sgd": {"optimizer": SGD(0.1, batch=20, schedule="cosine", seed=3)},
     "sgd, mirrored": {"optimizer": SGD(0.1, batch=20), "mirror": True},
+    "weighted": {"weigh": True},
+    "weighted, both, sgd": {"weigh": True, "mirror": True, "standardize": True, "optimizer": SGD(0.1, batch=20)},
     "lbfgs": {"optimizer": LBFGS()},
     "early stopping": {"optimizer": SGD(2.0, batch=20), "patience": 4},
     "validation now and then": {"validation_every": 7},
@@ -58,21 +60,28 @@ def reference(neuron, m, **options):
     return train(neuron, m, ALONE, **options)
 
 
-def train(neuron, m, processes, *, mirror=False, standardize=False, optimizer=None, validate=True, **options):
-    X, Y = examples(m)
-    V, L = examples(m // 2 + 1, seed=1)
-    (X, Y), (V, L) = ((X[:, mine], Y[:, mine]) for X, Y in ((X, Y), (V, L)) for mine in [processes.share(X.shape[1])])
+def train(neuron, m, processes, *, mirror=False, standardize=False, weigh=False, optimizer=None, **options):
+    """With `weigh`, weights and labels differ from view to view, and the first process has no example that counts."""
+    mine, (all_X, all_Y) = processes.share(m), examples(m)
+    X, Y = shared(all_X[:, mine], processes), all_Y[:, mine]
+    validate = options.pop("validate", True)
     if mirror:
-        X, Y = mirrored(X, SIZE), np.tile(Y, 2)
+        X, Y = mirrored(X, SIZE), np.append(Y, 1 - Y if weigh else Y, axis=1)
     if standardize:
-        X = standardised(X, processes)
-    seen = X.of(V) if isinstance(X, Views) else V
+        X = standardised(X)
+    V, L = examples(m // 2 + 1, seed=1)
+    theirs = processes.share(L.shape[1])
+    validation = X.of(V[:, theirs]), L[:, theirs]
+    if weigh:
+        w = np.random.default_rng(2).integers(0, 4, (len(X.views), m))
+        w[:, : m // 2] = 0
+        X = weighted(X, w[:, mine].ravel())
     return neuron.fit(
-        shared(X, processes),
+        X,
         Y,
         epochs=EPOCHS,
         initial=Parameters.random(18, seed=1),
-        validation=(shared(seen, processes), L) if validate else None,
+        validation=validation if validate else None,
         span=False,
         **({"learning_rate": RATE} if optimizer is None else {"optimizer": optimizer}),
         **options,

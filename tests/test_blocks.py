@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handgrad import Parameters, UsageError, backends, blocks, memory
-from handgrad.blocks import Blocks, Joined, in_a_file
+from handgrad.blocks import Blocks, Joined, columns, in_files
 from handgrad.curvature import curvature
 from handgrad.optimizers import SGD
-from handgrad.views import columns, mirrored, standardised
-from handgrad.weights import weighted
+from handgrad.views import mirrored, standardised, weighted
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_what_does_not_fit_in_memory_is_read_in_blocks_by_every_method(backend, 
     with_room = [neuron.cost(P, X, Y), neuron.accuracy(P, X, Y), neuron.predict_proba(P, X), neuron.gradients(P, X, Y)]
     monkeypatch.setattr(memory, "total", lambda: 1000.0)
     monkeypatch.setattr(blocks, "VALUES", 5000)  # ten examples
-    monkeypatch.setattr("handgrad.neuron.VALUES", 5000)
+    monkeypatch.setattr("handgrad.placing.VALUES", 5000)
     taken = []
     iterate = Blocks.__iter__
     monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))
@@ -85,9 +84,9 @@ def test_what_does_not_fit_in_memory_is_read_in_blocks_by_every_method(backend, 
 
 def test_the_next_block_of_a_file_is_asked_for_before_this_one_is_given(file, monkeypatch):
     X = np.load(file[0], mmap_mode="r").T
-    assert in_a_file(X)
-    assert in_a_file(X[:, 3:9])
-    assert not in_a_file(np.array(X))
+    assert in_files(X)
+    assert in_files(X[:, 3:9])
+    assert not in_files(np.array(X))
     asked = []
     monkeypatch.setattr(Blocks, "_ask_for", lambda _, *asks: asked.append(asks[0].shape[1]))
     seen = [(which.start, list(asked)) for _, which in Blocks(X, 15)]
@@ -196,7 +195,7 @@ def test_joined_arrays_give_the_bits_of_one(backend, dtype, file, joined):
         np.testing.assert_array_equal(A.W, B.W)
         np.testing.assert_array_equal(of_joined.validation_cost, of_one.validation_cost)
     weights = np.where(np.arange(37) % 3, 1.0, 2.0)
-    np.testing.assert_equal(neuron.cost(P, *weighted(joined, Y, weights)), neuron.cost(P, *weighted(X, Y, weights)))
+    np.testing.assert_equal(*(neuron.cost(P, weighted(x, weights), Y) for x in (joined, X)))
     assert curvature(neuron, joined) == curvature(neuron, X)
 
 
@@ -233,15 +232,14 @@ def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file,
     Y, P = file[1], Parameters.random(500, 3)
     copied = neuron.gradients(P, joined, Y)
     monkeypatch.setattr(blocks, "VALUES", 5000)
-    monkeypatch.setattr("handgrad.neuron.VALUES", 5000)
+    monkeypatch.setattr("handgrad.placing.VALUES", 5000)
     monkeypatch.setattr(Joined, "__array__", never_copied)
     np.testing.assert_allclose(neuron.gradients(P, joined, Y).dW, copied.dW, rtol=1e-4)
 
 
-def test_a_block_of_fewer_than_no_examples_is_refused(backend, file):
-    X, Y = np.load(file[0]).T, file[1]
+def test_a_block_of_fewer_than_no_examples_is_refused(file):
     with pytest.raises(UsageError, match="block is -1; expected a whole number of at least 0"):
-        backend().fit(X, Y, epochs=1, learning_rate=0.1, block=-1)
+        backends.load("numpy")().place(np.load(file[0]).T, block=-1)
 
 
 PROGRAM = """

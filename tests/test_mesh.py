@@ -130,7 +130,7 @@ def test_descents_in_another_order_stay_within_their_bound_and_a_missing_example
     neuron = ByHand(activation, loss, l2=0.1, dtype=dtype)
 
     def path(X, Y):
-        found = [neuron._parameters(*Parameters.random(5))]
+        found = [neuron.put_parameters(Parameters.random(5))]
         for _ in range(50):
             found.append(neuron.step(found[-1], X, Y, 0.03))
         return found

@@ -18,12 +18,11 @@ import sharing
 
 from handgrad import DataError, UsageError, backends
 from handgrad.commands import run as command
-from handgrad.processes import ALONE, Processes
+from handgrad.processes import ALONE
 from handgrad.rounding import descent_bounds
 from handgrad.run import load_model
-from handgrad.share import Share, batch, before_views, shared
-from handgrad.views import mirrored
-from handgrad.weights import weighted
+from handgrad.views import mirrored, shared
+from pretended import Pretended, together
 
 pytest.importorskip("torch", reason="torchrun is PyTorch's")
 
@@ -118,7 +117,7 @@ def test_a_descent_ends_where_that_of_one_process_does_but_for_rounding(shares, 
     def path(X, Y):
         places = [sharing.Parameters.random(18, seed=1)]
         for _ in range(sharing.EPOCHS):
-            places.append(neuron._host(neuron.step(places[-1], X, Y, sharing.RATE)))
+            places.append(neuron.get_parameters(neuron.step(places[-1], X, Y, sharing.RATE)))
         return places
 
     bound = descent_bounds(neuron, path(X, Y), X, Y, sharing.RATE)
@@ -151,20 +150,10 @@ def test_cost_and_gradients_of_a_share_are_those_of_all_examples(shares):
     np.testing.assert_allclose(found["db"], db, rtol=1e-11)
 
 
-class Pretended(Processes):
-    """One of several, of which the others are known without asking."""
-
-    def __init__(self, rank, shapes):
-        self.rank, self.count, self.shapes = rank, len(shapes), shapes
-
-    def everyones(self, value):
-        return self.shapes
-
-
 def test_shares_cover_all_examples_once_and_are_alike():
     for count in range(1, 9):
         for m in range(30):
-            shares = [Pretended(rank, [None] * count).share(m) for rank in range(count)]
+            shares = [Pretended(rank, count).share(m) for rank in range(count)]
             assert [share.start for share in shares] == [0, *(share.stop for share in shares[:-1])]
             assert shares[-1].stop == m
             sizes = [share.stop - share.start for share in shares]
@@ -173,33 +162,59 @@ def test_shares_cover_all_examples_once_and_are_alike():
 
 def test_a_batch_of_a_share_is_what_of_the_batch_is_here():
     X, Y = sharing.examples(10)
-    share = Share(X[:, 3:7], Pretended(1, [(18, 3), (18, 4), (18, 3)]))
-    x, y = batch(share, Y[:, 3:7], np.array([9, 5, 0, 3]))
-    np.testing.assert_array_equal(x.X, X[:, [5, 3]])
-    np.testing.assert_array_equal(y, Y[:, [5, 3]])
-    assert (before_views(share), share.total, x.total) == (10, 10, 4)
-    nothing, none = batch(share, Y[:, 3:7], np.array([0, 8]))
-    assert nothing.shape == (18, 0)
-    assert none.shape == (1, 0)
-    both = Share(mirrored(X[:, 3:7], sharing.SIZE), Pretended(1, [(18, 3), (18, 4), (18, 3)]))
-    assert (both.shape, both.total, before_views(both)) == ((18, 8), 20, 10)
+    neuron, numbers = backends.load("numpy")(), np.array([9, 5, 0, 3])
+
+    def placed(processes, seen=lambda X: X):
+        X_here, Y_here = (V[:, processes.share(10)] for V in (X, Y))
+        seen = seen(shared(X_here, processes))
+        return neuron.place(seen, np.tile(Y_here, len(seen.views)))
+
+    for rank, here in enumerate([[0], [5, 3], [9]]):
+        examples = together(3, placed)[rank]
+        batch = examples.batch(numbers)
+        ((x, (y,), _),) = batch.parts
+        np.testing.assert_array_equal(x, X[:, here])
+        np.testing.assert_array_equal(y, Y[:, here])
+        assert (examples.m, examples.total, batch.m, batch.total) == (10, 10, 4, 4)
+        assert len(examples.batch(np.array([4])).parts) == (rank == 1)
+    both = together(3, lambda processes: placed(processes, lambda X: mirrored(X, sharing.SIZE)))[1]
+    assert (both.shape, both.m, both.total) == ((18, 3), 10, 20)
+
+
+def test_each_process_predicts_its_share_and_the_accuracy_is_that_of_all():
+    X, Y = sharing.examples(11)
+    neuron, P = backends.load("numpy")(input_scale=1 / 255), sharing.Parameters.random(18, seed=1)
+
+    def predicted(processes):
+        mine = processes.share(11)
+        here = shared(X[:, mine], processes)
+        return neuron.predict(P, here), neuron.accuracy(P, here, Y[:, mine])
+
+    classes, accuracies = zip(*together(3, predicted), strict=True)
+    np.testing.assert_array_equal(np.concatenate(classes, axis=1), neuron.predict(P, X))
+    assert set(accuracies) == {neuron.accuracy(P, X, Y)}
 
 
 def test_a_share_that_cannot_be_added_is_refused():
     X, Y = sharing.examples(4)
     with pytest.raises(DataError, match="4 examples for 3 processes"):
-        Share(X, Pretended(0, [(18, 4), (18, 0), (18, 0)]))
+        together(3, lambda processes: shared(X[:, : 0 if processes.rank else 4], processes))
     with pytest.raises(DataError, match="18, 17 features"):
-        Share(X, Pretended(0, [(18, 4), (17, 4)]))
-    with pytest.raises(UsageError, match="X is weighted"):
-        Share(weighted(X, Y, np.ones(4))[0], Pretended(0, [(18, 4)]))
-    neuron = backends.load("numpy")()
-    share = Share(X, ALONE)
+        together(2, lambda processes: shared(X[processes.rank :], processes))
     with pytest.raises(UsageError, match="a share; the span takes X whole"):
-        neuron.fit(share, Y, epochs=1, learning_rate=0.1, span=True)
-    with pytest.raises(UsageError, match="X is a share"):
-        neuron.predict(sharing.Parameters.zeros(18), share)
-    assert shared(X, ALONE) is X
+        together(
+            2,
+            lambda processes: backends.load("numpy")().fit(
+                shared(X, processes), Y, epochs=1, learning_rate=0.1, span=True
+            ),
+        )
+
+
+def test_a_process_that_is_alone_has_all():
+    X, Y = sharing.examples(4)
+    neuron = backends.load("numpy")()
+    found, expected = (neuron.fit(of, Y, epochs=3, learning_rate=1e-3)[0] for of in (shared(X, ALONE), X))
+    np.testing.assert_array_equal(found.W, expected.W)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from handgrad import DataError, DivergedError, MissingExtraError, Parameters, UsageError, backends
 from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.examples import Examples
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.sklearn import NeuronClassifier
-from handgrad.views import mirrored
-from handgrad.weights import Weighted, weighted
+from handgrad.views import weighted
 
 CHECKS = 60
 """Of scikit-learn 1.7 to 1.9, those that need neither pandas nor SCIPY_ARRAY_API."""
@@ -165,14 +165,13 @@ def test_bytes_are_as_good_as_floats_and_stay_bytes(classifier, pixels):
     X, y = pixels
     seen = []
     neuron = backends.load(classifier().backend)
-    real = neuron.fit
-    with mock.patch.object(
-        neuron, "fit", lambda self, X, *given, **named: seen.append(X) or real(self, X, *given, **named)
-    ):
+    real = neuron.place
+    with mock.patch.object(neuron, "place", lambda self, X, *given: seen.append(X) or real(self, X, *given)):
         model = classifier(input_scale=1 / 255).fit(X, y)
     assert (seen[0].dtype, np.shares_memory(seen[0], X)) == (np.uint8, True)
+    assert all(isinstance(again, Examples) for again in seen[1:])
     if neuron.reads_bytes:
-        assert np.shares_memory(neuron().put_inputs(seen[0]), X)
+        assert np.shares_memory(seen[1].whole[0], X)
     other = classifier(input_scale=1 / 255).fit(X.astype(float), y)
     assert close(model.coef_, other.coef_, 1e-9)
     np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X / 1.0), rtol=1e-9)
@@ -180,8 +179,9 @@ def test_bytes_are_as_good_as_floats_and_stay_bytes(classifier, pixels):
 
 def test_bytes_with_weights_stay_bytes(pixels):
     X, y = pixels
-    Weights, _ = weighted(X.T, y[np.newaxis], 1 + y)
-    assert {group.X.dtype for group in Weights} == {np.dtype(np.uint8)}
+    numba = pytest.importorskip("handgrad.backends.numba", exc_type=ImportError)
+    examples = numba.Neuron().place(weighted(X.T, 1 + y), y[np.newaxis])
+    assert [part.x.dtype for part in examples.parts] == [np.uint8, np.uint8]
 
 
 def test_a_pickle_of_it_gives_the_same_bits(classifier, pixels):
@@ -312,9 +312,9 @@ def test_weighted_cost_and_gradients_are_the_weighted_means(backend, dtype, kind
     singly = [(exact.cost(P, x, y), *exact.gradients(P, x, y)) for x, y in ((X[:, [i]], Y[:, [i]]) for i in range(120))]
     J, dW, db = (sum(share * value for share, value in zip(shares, V, strict=True)) for V in zip(*singly, strict=True))
     rel = 1e3 * float(np.finfo(dtype).eps)
-    examples = weighted(X, Y, w)
-    assert neuron.cost(P, *examples) == pytest.approx(J, rel=rel)
-    found = neuron.gradients(P, *examples)
+    examples = neuron.place(weighted(X, w), Y)
+    assert neuron.cost(P, examples) == pytest.approx(J, rel=rel)
+    found = neuron.gradients(P, examples)
     assert (found.dW.dtype, found.db.dtype) == (dtype, dtype)
     assert close(found.dW, dW, rel)
     assert abs(found.db - db) <= rel
@@ -326,7 +326,7 @@ def test_equal_weights_change_nothing_and_those_of_weight_0_are_not_there(backen
     there = rng.random(120) < 0.7
     neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.1)
     options = dict(epochs=6, optimizer=optimizer)
-    P, history = neuron.fit(*weighted(X, Y, 0.3 * there), validation=weighted(X, Y, 7.0 * there), **options)
+    P, history = neuron.fit(weighted(X, 0.3 * there), Y, validation=(weighted(X, 7.0 * there), Y), **options)
     X, Y = X[:, there], Y[:, there]
     Q, expected = neuron.fit(X, Y, validation=(X, Y), **options)
     atol = 1e2 * np.finfo(dtype).eps
@@ -355,7 +355,7 @@ def test_an_epoch_of_weighted_sgd_is_the_formula(backend, examples, rng):
     w = rng.choice([0.5, 4.0], 120)
     exact = ByHand(input_scale=1 / 255, dtype="float64")
     P, _ = backend(input_scale=1 / 255, dtype="float64").fit(
-        *weighted(X, Y, w), epochs=1, optimizer=SGD(0.3, momentum=0, batch=60, seed=4)
+        weighted(X, w), Y, epochs=1, optimizer=SGD(0.3, momentum=0, batch=60, seed=4)
     )
     W, b = np.zeros((1, 12)), np.zeros(())
     for which in np.split(np.random.default_rng((4, 0)).permutation(120), 2):
@@ -368,11 +368,11 @@ def test_an_epoch_of_weighted_sgd_is_the_formula(backend, examples, rng):
 
 @EVERY
 def test_a_weighted_training_that_was_stopped_goes_on_to_the_same_bits(backend, optimizer, examples, rng):
-    data = weighted(*examples, rng.integers(1, 3, 120))
     neuron, states = backend(input_scale=1 / 255, l2=0.1), []
-    whole, _ = neuron.fit(*data, epochs=9, optimizer=optimizer)
-    neuron.fit(*data, epochs=9, optimizer=optimizer, watch=lambda state: states.append(state()) or True)
-    P, _ = neuron.fit(*data, epochs=9, optimizer=optimizer, resume=states[0])
+    data = neuron.place(weighted(examples[0], rng.integers(1, 3, 120)), examples[1])
+    whole, _ = neuron.fit(data, epochs=9, optimizer=optimizer)
+    neuron.fit(data, epochs=9, optimizer=optimizer, watch=lambda state: states.append(state()) or True)
+    P, _ = neuron.fit(data, epochs=9, optimizer=optimizer, resume=states[0])
     np.testing.assert_array_equal(P.W, whole.W)
     assert 0 < states[0].here.epoch < 9
 
@@ -384,22 +384,20 @@ def test_a_weighted_training_that_was_stopped_goes_on_to_the_same_bits(backend, 
         ([1, 1, np.nan], r"^weight nan of example 2"),
         ([1, np.inf, 1], r"^weight inf of example 1"),
         ([0, 0, 0], r"^the weights are all zero"),
-        ([1, 1], r"^weights and Y have shapes \(2,\) and \(1, 3\); expected \(3,\) and \(1, 3\), for 3 columns of X"),
-        (1.0, r"^weights and Y have shapes \(\) and"),
+        ([1, 1], r"^weights have shape \(2,\); expected \(3,\), one for each column of X"),
+        (1.0, r"^weights have shape \(\); expected \(3,\)"),
     ],
 )
 def test_wrong_weights_are_one_line(weights, said):
     with pytest.raises(DataError, match=said):
-        weighted(np.zeros((2, 3)), np.array([[0, 1, 0]]), weights)
+        ByHand().place(weighted(np.zeros((2, 3)), weights))
     with pytest.raises(DataError, match=said):
         NeuronClassifier().fit(np.zeros((3, 2)), [0, 1, 0], weights)
 
 
 def test_what_cannot_be_weighted(examples):
     X, Y = examples
-    with pytest.raises(UsageError, match="X is Views; expected an array"):
-        weighted(mirrored(X, (2, 2, 3)), np.tile(Y, 2), np.ones(240))
-    neuron, data = ByHand(input_scale=1 / 255), weighted(X, Y, 1 + Y[0])
+    neuron, data = ByHand(input_scale=1 / 255), (weighted(X, 1 + Y[0]), Y)
     with pytest.raises(UsageError, match="block is 4 and X is weighted"):
         neuron.fit(*data, epochs=1, learning_rate=1, block=4)
     with pytest.raises(UsageError, match="span is True and X is weighted"):
@@ -407,21 +405,9 @@ def test_what_cannot_be_weighted(examples):
     with pytest.raises(UsageError, match="X is weighted; expected an array"):
         neuron.predict_proba(Parameters.zeros(12), data[0])
     with pytest.raises(DataError, match="X has shape"):
-        weighted(X[0], Y, np.ones(120))
+        weighted(X[0], np.ones(120))
     with pytest.raises(DataError, match="Y has shape"):
         neuron.cost(Parameters.zeros(12), data[0], Y[:, :3])
-
-
-def test_a_batch_of_what_jax_holds_for_its_fused_step(rng):
-    """Which is on a GPU otherwise."""
-    jax = pytest.importorskip("handgrad.backends.jax", exc_type=ImportError)
-    rows, weights = rng.integers(0, 256, (6, 4), np.uint8), np.array([1, 2, 1, 2, 2, 1])
-    data, _ = weighted(rows.T, np.zeros((1, 6)), weights)
-    data = Weighted([group._replace(X=jax.Inputs(group.X.T)) for group in data])
-    order = np.array([5, 1, 4])
-    for weight, X, which in data[:, order]:
-        np.testing.assert_array_equal(X.rows, rows[order[which]])
-        np.testing.assert_array_equal(weights[order[which]], 2 * weight)
 
 
 def test_one_that_is_stuck_far_from_a_minimum_says_so(rng):

@@ -1,5 +1,7 @@
 """Descent in the span of few examples: the same costs and the same parameters, with less to compute."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 from handgrad import DivergedError, Parameters, UsageError, memory, span
 from handgrad.backends.numpy import Neuron
-from handgrad.blocks import Blocks
+from handgrad.objective import Objective
+from handgrad.optimizers import Task
 from handgrad.span import Span
 
 
@@ -93,13 +96,23 @@ def test_a_diverging_descent_keeps_parameters_of_the_size_of_the_features(rng):
     np.testing.assert_allclose(found[1].parameters.W, found[0].parameters.W, rtol=1e-3)
 
 
+def task(shape, epochs, *, block=0, watched=None):
+    """To learn from examples of a shape, in blocks or whole, and to validate on others."""
+    neuron = Neuron()
+    objectives = [
+        of and Objective(neuron, replace(neuron.place(np.zeros((9, 9)), np.zeros((1, 9)), block), shape=of))
+        for of in (shape, watched)
+    ]
+    return Task(*objectives, epochs, 1)
+
+
 def test_it_is_chosen_where_it_pays_and_nowhere_else(monkeypatch, rng):
-    few, many = np.zeros((12288, 209), np.uint8), np.broadcast_to(np.uint8(0), (12288, 20000))
-    assert span.pays(few, None, 2000)
-    assert not span.pays(few, None, 20)
-    assert not span.pays(many, None, 2000)
-    assert not span.pays(Blocks(few, 10), None, 2000)
-    assert not span.pays(few, (many, None), 20)
+    few, many = (12288, 209), (12288, 20000)
+    assert span.pays(task(few, 2000))
+    assert not span.pays(task(few, 20))
+    assert not span.pays(task(many, 2000))
+    assert not span.pays(task(few, 2000, block=4))
+    assert not span.pays(task(few, 20, watched=many))
     used = []
     monkeypatch.setattr(span, "Span", lambda *given: used.append(1) or Span(*given))
     X, Y = rng.integers(0, 256, (500, 5), np.uint8), rng.integers(0, 2, (1, 5))
@@ -116,10 +129,10 @@ def test_the_span_and_blocks_do_not_go_together(rng):
 
 
 def test_it_is_not_chosen_where_there_is_no_room_for_it(monkeypatch):
-    few = np.zeros((12288, 209), np.uint8)
-    assert span.pays(few, None, 2000)
+    few = task((12288, 209), 2000)
+    assert span.pays(few)
     monkeypatch.setattr(memory, "total", lambda: 24.0 * 12288 * 210)
-    assert not span.pays(few, None, 2000)
+    assert not span.pays(few)
 
 
 def test_finding_the_span_is_charged_to_the_first_epoch(monkeypatch, rng):
