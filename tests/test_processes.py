@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sharing
+from pretended import Pretended, together
 
 from handgrad import DataError, UsageError, backends
 from handgrad.commands import run as command
@@ -22,7 +23,6 @@ from handgrad.processes import ALONE
 from handgrad.rounding import descent_bounds
 from handgrad.run import load_model
 from handgrad.views import mirrored, shared
-from pretended import Pretended, together
 
 pytest.importorskip("torch", reason="torchrun is PyTorch's")
 
