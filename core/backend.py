@@ -94,18 +94,7 @@ class Sums(Vector, NamedTuple("Sums", [("loss", Array), ("dW", Array), ("db", Ar
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a neuron computes, and in which numbers; not where.
-
-    Args:
-        activation: f, one of "sigmoid", "tanh", "relu" (f'(0) = 0), "identity".
-        loss: "cross_entropy" (with the sigmoid only) or "squared_error".
-        l2: weight of the penalty (l2 / 2) W W^T in the cost, >= 0.
-        input_scale: s, which multiplies the inputs: 1 / 255 for pixels, so that they can stay bytes.
-        dtype: "float32" or "float64", in which everything is computed.
-
-    Raises:
-        UsageError: an argument is not one of the above.
-    """
+    """What a neuron computes, and in which numbers; not where. Arguments and errors: see `handgrad.neuron.Neuron`."""
 
     activation: str = "sigmoid"
     loss: str = "cross_entropy"
@@ -134,14 +123,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Backend(Configuration, ABC):
-    """A configuration on a device, and how it is computed there.
-
-    Args:
-        device: "cpu", or what the backend calls its accelerator: "cuda", "cuda:1"; on JAX, "cuda:all" for all of them.
-
-    Raises:
-        UsageError: an argument is none of those that `Configuration` takes, or there is no such device.
-    """
+    """A configuration on a device, and how it is computed there."""
 
     device: str = "cpu"
 
@@ -195,12 +177,12 @@ class Backend(Configuration, ABC):
 
     def descend(
         self,
-        parameters: Parameters,  # noqa: ARG002  # here and below: for those that override it
-        train: tuple[Array, Array],  # noqa: ARG002
-        validation: tuple[Array, Array] | None,  # noqa: ARG002
-        learning_rate: float,  # noqa: ARG002
-        epochs: range,  # noqa: ARG002
-        validation_every: int,  # noqa: ARG002
+        parameters: Parameters,
+        train: tuple[Array, Array],
+        validation: tuple[Array, Array] | None,
+        learning_rate: float,
+        epochs: range,
+        validation_every: int,
     ) -> tuple[Parameters, Array, Array] | None:
         """Some consecutive epochs of gradient descent in one call: W := W - alpha dW and b := b - alpha db.
 
@@ -224,7 +206,7 @@ class Backend(Configuration, ABC):
         return ALONE
 
     @classmethod
-    def device_among(cls, processes: Processes, device: str) -> str:  # noqa: ARG003
+    def device_among(cls, processes: Processes, device: str) -> str:
         """Of a device of that name, the one of this process, which makes no neuron before it has asked for that."""
         return device
 

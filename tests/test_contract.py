@@ -221,11 +221,20 @@ class ParametersAreAliased(Plain):
         return Parameters(self.get(parameters.W), self.get(parameters.b))
 
 
-@fault("sums: dW is off by", "times what rounding in float32 explains")
-class SumsInFloat16(Plain):
+@fault("sums: dW is off by", "times what rounding in float32 explains", "well within what rounding in float16 explains")
+class AddsInFloat16(Plain):
     def sums(self, parameters, X, Y):
-        found = super().sums(parameters, X, Y)
-        return found._replace(dW=found.dW.astype(np.float16).astype(self.dtype))
+        dZ = self.losses(self.logits(parameters, X), self.put(Y))[1]
+        dW = (self.input_scale * dZ).astype(np.float16) @ X.T.astype(np.float16)
+        return super().sums(parameters, X, Y)._replace(dW=dW.astype(self.dtype))
+
+
+@fault(
+    "forward: A is off by", "times what rounding in float64 explains", "well within what rounding in float32 explains"
+)
+class KeepsWInFloat32(Plain):
+    def logits(self, parameters, X):
+        return super().logits(Parameters(self.put(parameters.W / 3).astype(np.float32) * 3.0, parameters.b), X)
 
 
 @fault("sums: m is 51; expected 50", "sums of examples 0 to 1: m is 2; expected 1")
@@ -337,6 +346,13 @@ def test_a_planted_fault_is_named(name):
     assert report.startswith(f"{faulty.__module__}.{name} breaks ")
     for word in words:
         assert word in report
+
+
+def test_the_first_law_that_is_broken_is_the_one_to_mend():
+    first = {"ScalesXInPlace": "check_unchanged", "BytesWrapAround": "check_bytes", "OneEpochTooFew": "check_descend"}
+    for name, law in first.items():
+        with pytest.raises(AssertionError, match=rf"laws; [^\n]*\n\n{law}: "):
+            check_backend(FAULTS[name][0])
 
 
 def test_every_broken_law_has_a_paragraph_with_its_words():

@@ -62,11 +62,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 
 of_the_neuron = _add(
     setting("activation", type=click.Choice(ACTIVATIONS), help="f in A = f(Z)."),
-    setting(
-        "loss",
-        type=click.Choice(LOSSES),
-        help="Averaged over the examples; cross_entropy goes with the sigmoid.",
-    ),
+    setting("loss", type=click.Choice(LOSSES), help="Averaged over the examples; cross_entropy goes with the sigmoid."),
     setting("l2", help="Weight of the penalty (l2 / 2) W W^T."),
     of_dtype,
     of_device,
