@@ -63,7 +63,7 @@ def test_every_arm_does_the_work(name, loss):
     assert bench.refusal(placed(name, given), bench.reference(given, dtype), given, dtype) is None
 
 
-HEAD = "import numpy as np\nimport time\nfrom handgrad.benchmarks.arms import article, numpy as ours, jax_plain\n\n\n"
+HEAD = "import numpy as np\nimport time\nfrom handgrad.benchmarks.arms import article, backend as ours, jax_plain\n\n\n"
 FAULTY = {
     "a planted fault": (
         "class Arm(ours.Arm):\n    def step(self):\n        J, dW, db = super().step()\n        dW = dW.copy()\n"
@@ -95,7 +95,8 @@ FAULTY = {
         "class Arm(ours.Arm):\n    def place(self, work):\n        super().place(work)\n"
         "        self.X = (self.X.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)\n"
         "        self.parameters = self.parameters._replace(\n"
-        "            W=(self.parameters.W.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))\n",
+        "            W=(self.parameters.W.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))\n"
+        "        self.examples = self.neuron.place(self.X, self.Y, block=0)\n",
         "is wrong",
     ),
     "one that does not synchronise": (
@@ -103,7 +104,8 @@ FAULTY = {
         "        self.shape = np.shape(value)\n    def __array__(self, dtype=None, copy=None):\n"
         "        time.sleep(0.02 if self.value is not None and not getattr(self, 'came', False) else 0)\n"
         "        self.came = True\n        return np.asarray(self.value)\n\n\n"
-        "class Arm(ours.Arm):\n    def step(self):\n        return tuple(Late(V) for V in super().step())\n",
+        "class Arm(ours.Arm):\n    def step(self):\n        return tuple(Late(V) for V in super().step())\n"
+        "    def wait(self, result):\n        pass\n",
         "does not synchronise",
     ),
 }
