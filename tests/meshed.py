@@ -20,10 +20,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from exact import CONFIGURATIONS
 from handgrad import DataError, Parameters
 from handgrad.backends.inputs import Inputs, Sharded, own_columns
 from handgrad.backends.jax import Neuron
+from handgrad.exact import CONFIGURATIONS
 from handgrad.optimizers import LBFGS, SGD
 from handgrad.rounding import bounds, descent_bounds
 from handgrad.views import mirrored, standardised, weighted

@@ -24,19 +24,23 @@ ROOT = Path(__file__).parents[1]
 PLACES = {"core": "", "backends": "backends", "benchmarks": "benchmarks"}
 NUMPY, OTHERS = ["-k", "numpy"], ["-k", "not torch and not jax and not numba"]
 TESTS = {
-    "core/neuron.py": [
-        ["test_span.py", *OTHERS],
-        ["test_blocks.py", *OTHERS],
-        ["test_neuron.py", "-k", "numpy or four_methods or memory_mapped or accelerator"],
-        ["test_blocks.py", "-k", "numba"],
-        ["test_sklearn.py", "-k", "weight and numpy and not check_estimator"],
-        ["test_views.py", "-k", "numpy and not memory"],
-        ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
-        ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
-    ],
+    **dict.fromkeys(
+        ["core/neuron.py", "core/examples.py", "core/placing.py", "core/objective.py", "core/views.py", "core/view.py"],
+        [
+            ["test_contract.py", *NUMPY],
+            ["test_neuron.py"],
+            ["test_examples.py"],
+            ["test_span.py", *OTHERS],
+            ["test_blocks.py", "-k", "not torch and not jax"],
+            ["test_sklearn.py", "-k", "weight and numpy and not check_estimator"],
+            ["test_views.py", "-k", "numpy and not memory"],
+            ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
+            ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
+        ],
+    ),
     "core/blocks.py": [["test_blocks.py", "-k", "not torch and not jax"]],
     "core/data/merge.py": [["test_data_merge.py", "-k", "not torch and not jax and not numba and not any_number"]],
-    "backends/numpy.py": [["test_neuron.py", *NUMPY], ["test_gradients.py", *NUMPY]],
+    "backends/numpy.py": [["test_contract.py", *NUMPY], ["test_gradients.py"]],
     "core/store.py": [
         ["test_training.py", "-k", "disk or share or begin or lock"],
         ["test_run.py", "-k", "permissions or written or synced"],

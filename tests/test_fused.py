@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exact import CONFIGURATIONS
 from handgrad import Parameters
 from handgrad.backends.fused import LARGEST, PROGRAMS, fits, tiling
 from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.exact import CONFIGURATIONS
 from handgrad.rounding import bounds
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exact import CONFIGURATIONS
 from handgrad import Parameters, UsageError, backends
 from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.exact import CONFIGURATIONS
 from handgrad.rounding import bounds, descent_bounds
 
 pytest.importorskip("jax")
