@@ -23,21 +23,19 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 PLACES = {"core": "", "backends": "backends", "benchmarks": "benchmarks"}
 NUMPY, OTHERS = ["-k", "numpy"], ["-k", "not torch and not jax and not numba"]
+HEART = [
+    ["test_contract.py", *NUMPY],
+    ["test_neuron.py"],
+    ["test_examples.py"],
+    ["test_span.py", *OTHERS],
+    ["test_blocks.py", "-k", "not torch and not jax"],
+    ["test_sklearn.py", "-k", "weight and numpy and not check_estimator"],
+    ["test_views.py", "-k", "numpy and not memory"],
+    ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
+    ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
+]
 TESTS = {
-    **dict.fromkeys(
-        ["core/neuron.py", "core/examples.py", "core/placing.py", "core/objective.py", "core/views.py", "core/view.py"],
-        [
-            ["test_contract.py", *NUMPY],
-            ["test_neuron.py"],
-            ["test_examples.py"],
-            ["test_span.py", *OTHERS],
-            ["test_blocks.py", "-k", "not torch and not jax"],
-            ["test_sklearn.py", "-k", "weight and numpy and not check_estimator"],
-            ["test_views.py", "-k", "numpy and not memory"],
-            ["test_optimizers.py", "-k", "numpy or names or patience or takes or another"],
-            ["test_training.py", "-k", "(numpy and stopped) or (numpy and lies)"],
-        ],
-    ),
+    **{f"core/{name}.py": HEART for name in ("neuron", "examples", "placing", "objective", "views", "view")},
     "core/blocks.py": [["test_blocks.py", "-k", "not torch and not jax"]],
     "core/data/merge.py": [["test_data_merge.py", "-k", "not torch and not jax and not numba and not any_number"]],
     "backends/numpy.py": [["test_contract.py", *NUMPY], ["test_gradients.py"]],
