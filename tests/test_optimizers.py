@@ -246,19 +246,19 @@ def test_without_an_epoch_there_is_no_best_one(examples):
     assert (len(history), history.best_epoch, P.W.any()) == (0, None, False)
 
 
-def test_sgd_that_diverges_keeps_the_last_good_parameters(backend, examples):
-    neuron = backend("identity", "squared_error")
+def test_sgd_that_diverges_keeps_the_last_good_parameters(examples):
+    neuron = ByHand("identity", "squared_error")
     with pytest.raises(DivergedError, match="the learning rate 1 is too high") as caught:
         neuron.fit(*examples, epochs=50, optimizer=SGD(1.0, batch=10))
     assert np.isfinite(caught.value.parameters.W).all()
     assert len(caught.value.history) == caught.value.epoch
 
 
-def test_lbfgs_from_a_cost_that_is_not_finite(backend):
+def test_lbfgs_from_a_cost_that_is_not_finite():
     X, Y = np.full((2, 3), 1e200), np.array([[0, 1, 1]])
     start, neuron = (
         Parameters(np.full((1, 2), 1e200), np.zeros(())),
-        backend("identity", "squared_error", dtype="float64"),
+        ByHand("identity", "squared_error", dtype="float64"),
     )
     with pytest.raises(DivergedError, match="the cost of the initial parameters is not finite"):
         neuron.fit(X, Y, epochs=5, optimizer=LBFGS(), initial=start)

@@ -171,7 +171,7 @@ def test_standardised_floats_have_mean_0_and_deviation_1(scale, offset, seed):
 
 
 SEVERAL = pytest.mark.parametrize("processes", [1, 3], ids=["alone", "three processes"])
-"""Of which, of weighted examples, the first has none that counts."""
+"""Of which, of weighted examples, the first has none that counts, and the last has the largest weights."""
 
 
 @pytest.fixture
@@ -182,6 +182,7 @@ def every(pictures, rng):
         copies = copied(kind, pictures[0])
         Y, w = rng.integers(0, 2, (1, copies.shape[1])), rng.integers(0, 4, copies.shape[1])
         w.reshape(-1, 40)[:, :13] = 0
+        w.reshape(-1, 40)[:, 26:] *= 2
         return copies, Y, w
 
     return of
