@@ -2,7 +2,7 @@
 
 ``python -m handgrad.benchmarks.calls`` prints, for each backend, the time of `gradients`, `step` and `cost` of examples
 that were placed, over that of the inner `sums` or `loss_sum`, and of a program that a user of the framework would
-write. All of a backend take turns, each in a process of its own; a ratio is the median over the rounds.
+write. All take turns, in processes of their own; a ratio is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -46,33 +46,45 @@ class Ratio(NamedTuple):
     plain: dict[str, paired.Interval]
 
 
-def measure(work: Work, backend: str, rounds: int, threads: int, seed: int = 0) -> list[Ratio]:
+def measure(work: Work, backend: str, rounds: int, threads: int, processes: int = 3, seed: int = 0) -> list[Ratio]:
     """Each call of a backend, in paired rounds.
+
+    A call and the inner one are timed in the same process, on the same memory. What a process is given of the machine's
+    memory makes it up to a tenth slower or faster than the next; so a backend and each plain program have several, made
+    in turn, and in each round the median over them counts.
 
     Raises:
         UsageError: there is no such backend.
         MissingExtraError: a framework is not installed.
     """
     programs = [PLAIN[backend]] if backend in PLAIN else list(PLAIN.values())
-    names = [f"{call}@{backend}" for call in dict.fromkeys([*INNER, *INNER.values()])] + programs
-    for name in names:
+    calls = dict.fromkeys([*INNER, *INNER.values()])
+    for name in backend, *programs:
         arms.load(name)
     rng = np.random.default_rng(seed)
+    times: dict[tuple[str, str | None], list[list[float]]] = {}
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(closing(Worker(name, threads))) for name in names}
-        steps = {name: steps_in_a_turn(worker.place(work).steady) for name, worker in workers.items()}
-        times: dict[str, list[float]] = {name: [] for name in names}
+        turns: list[tuple[str, str | None, Worker, int]] = []
+        for _ in range(processes):
+            for name in backend, *programs:
+                worker = stack.enter_context(closing(Worker(name, threads)))
+                steps = steps_in_a_turn(worker.place(work).steady)
+                turns += [(name, call, worker, steps) for call in (calls if name == backend else [None])]
         for _ in range(rounds):
-            for name in rng.permutation(names).tolist():
-                times[name].append(statistics.median(workers[name].time(steps[name])))
-    taken = {name: np.array(of) for name, of in times.items()}
+            taken: dict[tuple[str, str | None], list[float]] = {}
+            for turn in rng.permutation(len(turns)).tolist():
+                name, call, worker, steps = turns[turn]
+                taken.setdefault((name, call), []).append(statistics.median(worker.time(steps, call)))
+            for key, seconds in taken.items():
+                times.setdefault(key, []).append(seconds)
+    of = {key: np.median(np.array(rows), axis=1) for key, rows in times.items()}
     return [
         Ratio(
             backend,
             call,
-            1e3 * float(np.median(taken[f"{call}@{backend}"])),
-            paired.ratio(taken[f"{call}@{backend}"], taken[f"{inner}@{backend}"]),
-            {name: paired.ratio(taken[name], taken[f"{call}@{backend}"]) for name in programs},
+            1e3 * float(np.median(of[backend, call])),
+            paired.ratio(of[backend, call], of[backend, inner]),
+            {name: paired.ratio(of[name, None], of[backend, call]) for name in programs},
         )
         for call, inner in INNER.items()
     ]
@@ -82,15 +94,16 @@ def measure(work: Work, backend: str, rounds: int, threads: int, seed: int = 0) 
 @click.option("--backends", "chosen", default="numpy,numba,torch,jax", show_default=True, help="With commas.")
 @click.option("--features", default=12_288, show_default=True)
 @click.option("--examples", default=20_000, show_default=True)
-@click.option("--rounds", default=25, show_default=True)
+@click.option("--rounds", default=15, show_default=True)
+@click.option("--processes", default=3, show_default=True, help="Of a backend, and of each plain program.")
 @click.option("--threads", default=None, type=int, help="[default: one for each core]")
-def main(chosen: str, features: int, examples: int, rounds: int, threads: int | None) -> None:
+def main(chosen: str, features: int, examples: int, rounds: int, processes: int, threads: int | None) -> None:
     """Print the table."""
     work, _ = works(features, examples, 0)
     rows = []
     for backend in chosen.split(","):
         try:
-            found = measure(work, backend, rounds, threads or machine.cores())
+            found = measure(work, backend, rounds, threads or machine.cores(), processes)
         except HandgradError as error:
             click.echo(f"left out: {error}")
             continue
@@ -100,7 +113,7 @@ def main(chosen: str, features: int, examples: int, rounds: int, threads: int | 
             rows.append([ratio.backend, ratio.call, f"{ratio.milliseconds:.4g}", INNER[ratio.call], inner, plain])
     header = ["backend", "call", "ms", "inner call", "over it, 95 % interval", "times as fast as plain"]
     click.echo(table(header, *rows))
-    click.echo(f"n = {features:,}, m = {examples:,}, bytes; {rounds} rounds, by turns, each in its own process")
+    click.echo(f"n = {features:,}, m = {examples:,}, bytes; {rounds} rounds, by turns, {processes} processes of each")
 
 
 if __name__ == "__main__":

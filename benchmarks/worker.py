@@ -94,9 +94,9 @@ class Worker:
         placed: Placed = self._ask("place", work, X)
         return placed
 
-    def time(self, steps: int) -> list[float]:
-        """Seconds of each of some steps, after one that is not timed."""
-        seconds: list[float] = self._ask("time", steps)
+    def time(self, steps: int, call: str | None = None) -> list[float]:
+        """Seconds of each of some steps, after one that is not timed; of a backend, of another call than the arm's."""
+        seconds: list[float] = self._ask("time", steps, call)
         return seconds
 
     def peak(self) -> int:
@@ -222,8 +222,10 @@ class _Served:
         copied = time.perf_counter() - came
         return waited - start, came - waited - copied, result
 
-    def time(self, steps: int) -> list[float]:
+    def time(self, steps: int, call: str | None = None) -> list[float]:
         arm, seconds = self.arm, []
+        if call is not None:
+            arm.call = call
         arm.wait(arm.step())
         for _ in range(steps):
             start = time.perf_counter()
