@@ -195,8 +195,11 @@ class Neuron(Backend):
         task = Task(J, watched, epochs, validation_every)
         if span is None:
             span = isinstance(optimizer, GradientDescent) and self.device == "cpu" and spans.pays(task)
-        if span and (parted := J.examples.parted):
-            raise UsageError(f"span is True and {parted}; the span takes X whole and as it is; expected one of the two")
+        for of, what in (J, ""), (watched, "validation: "):
+            if span and of is not None and (parted := of.examples.parted):
+                raise UsageError(
+                    f"{what}span is True and {parted}; the span takes X whole and as it is; expected one of the two"
+                )
         return (spans.train if span else descent.train)(
             task,
             optimizer,

@@ -25,7 +25,6 @@ import numpy.typing as npt
 from handgrad import descent, memory
 from handgrad.backend import Parameters
 from handgrad.descent import DivergedError, History
-from handgrad.examples import Examples
 from handgrad.objective import Objective
 from handgrad.optimizers import Optimizer, Task
 
@@ -56,26 +55,25 @@ def train(task: Task, optimizer: Optimizer, parameters: Parameters, **options: A
 
     The time to find the span is that of the first epoch that is taken.
     """
-    backend, objectives = task.backend, [task.objective, *([] if task.watched is None else [task.watched])]
+    backend, J, watched = task.backend, task.objective, task.watched
     start = time.perf_counter()
     with np.errstate(all="ignore"):
         W = backend.get(parameters.W)
-        X, *watched = (backend.get(_whole(objective.examples)) for objective in objectives)
-        span = Span(X, W, backend.dtype)
+        span = Span(_inputs(J), W, backend.dtype)
         inside = parameters._replace(W=backend.put(span.coordinates(W.T).T))
-        inputs = [backend.put(span.X), *(backend.put(span.coordinates(V)) for V in watched)]
-    if not all(np.isfinite(backend.get(V)).all() for V in (inside.W, *inputs)):  # squares that overflow
+        J = _on(J, span.X)
+        if watched is not None:
+            watched = _on(watched, span.coordinates(_inputs(watched)))
+    seen = [inside.W, _inputs(J), *([] if watched is None else [_inputs(watched)])]
+    if not all(np.isfinite(backend.get(V)).all() for V in seen):  # squares that overflow
         return descent.train(task, optimizer, parameters, **options)
-    J, *others = (_on(objective, x) for objective, x in zip(objectives, inputs, strict=True))
     found = time.perf_counter() - start
 
     def outside(inside: Parameters) -> Parameters:
         return inside._replace(W=span.restore(inside.W).astype(backend.dtype))
 
     try:
-        inside, history = descent.train(
-            replace(task, objective=J, watched=others[0] if others else None), optimizer, inside, **options
-        )
+        inside, history = descent.train(replace(task, objective=J, watched=watched), optimizer, inside, **options)
     except DivergedError as error:
         error.parameters = outside(error.parameters)
         raise
@@ -85,15 +83,15 @@ def train(task: Task, optimizer: Optimizer, parameters: Parameters, **options: A
     return outside(inside), replace(history, seconds=seconds)
 
 
-def _whole(examples: Examples) -> Any:
-    assert examples.whole is not None
-    return examples.whole[0]
+def _inputs(objective: Objective) -> Array:
+    """X, on the host."""
+    return objective.backend.get(objective.examples.parts[0].x)
 
 
-def _on(objective: Objective, x: Any) -> Objective:
-    """The same on examples that are x."""
-    (part,) = objective.examples.parts
-    return replace(objective, examples=replace(objective.examples, parts=(part._replace(x=x),), shape=x.shape))
+def _on(objective: Objective, X: Array) -> Objective:
+    """The same on examples that are X."""
+    part = objective.examples.parts[0]._replace(x=objective.backend.put(X))
+    return replace(objective, examples=replace(objective.examples, parts=(part,), shape=X.shape))
 
 
 class Span:
