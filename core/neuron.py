@@ -187,9 +187,9 @@ class Neuron(Backend):
         watched, block = None, J.examples.block
         if validation is not None:
             try:
-                placed = isinstance(validation, Examples)
-                V = (validation, None, None) if placed else (validation[0], validation[1], block)
-                watched, _ = self._objective(parameters, *V)
+                if not isinstance(validation, Examples):
+                    validation = self.place(*validation, block)
+                watched, _ = self._objective(parameters, validation)
             except HandgradError as error:
                 raise type(error)(f"validation: {error}") from None
         task = Task(J, watched, epochs, validation_every)

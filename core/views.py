@@ -175,9 +175,10 @@ def shared(X: Array | Seen, processes: Processes) -> Seen:
     Raises:
         DataError: a process has no example, or examples of another number of features; or X is not (n, k).
     """
-    if np.ndim(X) != 2:
-        examples(X)
-    shapes: list[tuple[int, int]] = processes.everyones(tuple(map(int, np.shape(X))))
+    shape = tuple(map(int, np.shape(X)))
+    if len(shape) != 2:
+        examples(X)  # which says so
+    shapes: list[tuple[int, int]] = processes.everyones(shape)
     if not all(k for _, k in shapes):
         found = sum(k for _, k in shapes)
         raise DataError(f"X has {found} examples for {processes.count} processes; expected one or more for each")
