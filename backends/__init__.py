@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +29,7 @@ GROUP = "handgrad.backends"
 """Of entry points: each a class `Neuron`, under the backend's name."""
 
 FORMS = "FILE.py:Neuron, or package.module:Neuron"
+FILE = re.compile(r"(.*\.py)(:[^:]*)?")
 
 
 def names() -> list[str]:
@@ -58,15 +60,10 @@ def load(backend: str | type[Neuron]) -> type[Neuron]:
     return found
 
 
-def name_of(backend: str | type[Neuron]) -> str:
-    """What a backend is called in a table: its word; of a class its module's name, or with it its own."""
-    return backend if isinstance(backend, str) else f"{backend.__module__}:{backend.__qualname__}"
-
-
 def lasting(backend: str) -> str:
     """The same name, to be found from any folder."""
-    file, colon, name = backend.partition(".py")
-    return f"{Path(file + colon).absolute()}{name}" if colon else backend
+    file = FILE.fullmatch(backend)
+    return f"{Path(file[1]).absolute()}{file[2]}" if file else backend
 
 
 def versions(backend: str) -> dict[str, str]:
@@ -112,8 +109,8 @@ def _own() -> list[str]:
 
 
 def _file(backend: str) -> Path | None:
-    stem, found, rest = backend.partition(".py")
-    return Path(stem + found) if found and rest[:1] in ("", ":") else None
+    found = FILE.fullmatch(backend)
+    return Path(found[1]) if found else None
 
 
 def _named(backend: str) -> object:

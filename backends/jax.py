@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any, final
 
@@ -207,7 +207,11 @@ class Neuron(neuron.Neuron):
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Allow float64 for the length of a call, and only for a neuron that asked for it."""
-        return jax.enable_x64(True) if self.dtype == "float64" else nullcontext()
+        within = ExitStack()
+        within.enter_context(super().arithmetic())
+        if self.dtype == "float64":
+            within.enter_context(jax.enable_x64(True))
+        return within
 
     @property
     def processes(self) -> Processes:
@@ -250,7 +254,7 @@ class Neuron(neuron.Neuron):
                 multihost_utils.sync_global_devices("handgrad")
         return f"{kind}{ALL}"
 
-    def _check_device(self) -> None:
+    def check_device(self) -> None:
         try:
             self._device()
         except (RuntimeError, IndexError, ValueError) as error:
@@ -265,9 +269,6 @@ class OverMesh(Processes):
         super().__init__()
         self.several = mesh.is_multi_process
         self.count = jax.process_count() if self.several else 1
-
-    def share(self, m: int) -> slice:
-        return slice(m)
 
     def largest(self, values: list[float]) -> list[float]:
         if not self.several:

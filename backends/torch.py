@@ -120,7 +120,7 @@ class Neuron(neuron.Neuron):
         torch.cuda.set_device(processes.rank_here)
         return f"cuda:{processes.rank_here}"
 
-    def _check_device(self) -> None:
+    def check_device(self) -> None:
         try:
             device = torch.device(self.device)
             if device.type not in ("cpu", "cuda"):

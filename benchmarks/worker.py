@@ -198,7 +198,7 @@ class _Served:
         seconds, late, result = taken[2]  # the median, since what else the machine does may hide or feign a delay
         return Placed(
             transfer=transfer,
-            compile=compiled,
+            compile=max(0.0, compiled - arm.warms * first),
             first=first,
             steady=seconds,
             late=late,

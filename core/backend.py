@@ -8,10 +8,9 @@ A full-batch gradient is a sum over examples. So a backend is four methods: the 
 from __future__ import annotations
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
@@ -30,30 +29,35 @@ LOSSES = ("cross_entropy", "squared_error")
 DTYPES = ("float32", "float64")
 
 
-class Vector:
+class VectorSpace:
     """Values as a vector: plus, minus, scalar times and inner product, by operators, on any backend's arrays."""
 
     __slots__ = ()
     __array_ufunc__ = None  # NumPy's numbers, too, leave the product with them to us
 
     def __add__(self, other: Iterable[Array]) -> Self:
-        return type(self)(*map(operator.add, self, other))  # type: ignore[call-overload]  # each is a tuple
+        return self._of(a + b for a, b in zip(self, other, strict=True))  # type: ignore[call-overload]  # all are tuples
 
     def __sub__(self, other: Iterable[Array]) -> Self:
-        return type(self)(*map(operator.sub, self, other))  # type: ignore[call-overload]
+        return self._of(a - b for a, b in zip(self, other, strict=True))  # type: ignore[call-overload]
 
-    def __rmul__(self, scalar: Any) -> Self:
-        return type(self)(*(scalar * V for V in self))  # type: ignore[attr-defined]
+    def __mul__(self, scalar: Any) -> Self:
+        return self._of(scalar * V for V in self)  # type: ignore[attr-defined]
+
+    __rmul__ = __mul__
 
     def __abs__(self) -> Self:
-        return type(self)(*map(abs, self))  # type: ignore[call-overload]
+        return self._of(map(abs, self))  # type: ignore[call-overload]
+
+    def _of(self, values: Iterable[Array]) -> Self:
+        return type(self)(*values)
 
     def __matmul__(self, other: Iterable[Array]) -> Array:
         """The inner product, over all entries."""
         return sum((a * b).sum() for a, b in zip(self, other, strict=True))  # type: ignore[call-overload]
 
 
-class Parameters(Vector, NamedTuple("Parameters", [("W", Array), ("b", Array)])):
+class Parameters(VectorSpace, NamedTuple("Parameters", [("W", Array), ("b", Array)])):
     """What the neuron learns: W (1, n) and b (). A value: passed in and returned, never changed in place."""
 
     __slots__ = ()
@@ -77,13 +81,13 @@ class Parameters(Vector, NamedTuple("Parameters", [("W", Array), ("b", Array)]))
         return cls(np.random.default_rng(seed).standard_normal((1, n)) / math.sqrt(n), np.zeros(()))
 
 
-class Gradients(Vector, NamedTuple("Gradients", [("dW", Array), ("db", Array)])):
+class Gradients(VectorSpace, NamedTuple("Gradients", [("dW", Array), ("db", Array)])):
     """dJ/dW (1, n) and dJ/db (), of the dtype of the neuron."""
 
     __slots__ = ()
 
 
-class Sums(Vector, NamedTuple("Sums", [("loss", Array), ("dW", Array), ("db", Array), ("m", float)])):
+class Sums(VectorSpace, NamedTuple("Sums", [("loss", Array), ("dW", Array), ("db", Array), ("m", float)])):
     """Loss (), dL/dW (1, n) and dL/db (), summed over m examples, or over examples whose weights add up to m.
 
     Sums over parts of the examples add.
@@ -129,7 +133,7 @@ class Backend(Configuration, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_device()
+        self.check_device()
 
     # What a backend writes.
 
@@ -215,10 +219,13 @@ class Backend(Configuration, ABC):
         return [X]
 
     def arithmetic(self) -> AbstractContextManager[Any]:
-        """Within it, the backend's arrays are computed with, by operators, in the neuron's dtype."""
-        return nullcontext()
+        """Within it, the backend's arrays are computed with, by operators, in the neuron's dtype.
 
-    def _check_device(self) -> None:
+        NumPy says nothing of what overflows there: it is found in the costs.
+        """
+        return np.errstate(over="ignore", invalid="ignore")
+
+    def check_device(self) -> None:
         """Raise a UsageError where `device` does not exist."""
         if self.device != "cpu":
             raise UsageError(f"device is {self.device!r}; this backend runs on 'cpu' only")

@@ -76,7 +76,7 @@ class Blocks:
     """
 
     def __init__(self, X: npt.NDArray[Any] | Joined, width: int | None = None) -> None:
-        self.X, self.shape = X, (X.shape[0], X.shape[1])
+        self.X = X
         self.width = width or max(1, VALUES // X.shape[0])
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], slice]]:

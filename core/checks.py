@@ -46,9 +46,8 @@ def array(name: str, V: Any, error: type[HandgradError]) -> Any:
 
 
 def examples(X: Any) -> Any:
-    """X as an array (n, m) of at least one feature and one example, or what stands for one; else a DataError."""
-    if hasattr(X, "dtype") or not hasattr(X, "ndim"):
-        X = array("X", X, DataError)
+    """X as an array (n, m) of at least one feature and one example; else a DataError."""
+    X = array("X", X, DataError)
     if X.ndim != 2 or 0 in X.shape:
         raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
     return X

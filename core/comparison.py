@@ -142,7 +142,7 @@ def _allowed(
     first = bounds(neuron, point, *train)
     path = [neuron.get_parameters(neuron.put_parameters(point))]
     for _ in range(EPOCHS_TOGETHER):
-        path.append(_descended(neuron, path[-1], placed, learning_rate, 1))
+        path.append(neuron.get_parameters(neuron.step(path[-1], placed, learning_rate=learning_rate)))
     off = descent_bounds(neuron, path, *train, learning_rate)
     return {"cost": 2 * first.cost, "dW": 2 * first.dW, "db": 2 * first.db, "A": 2 * first.A, "W": off.W, "b": off.b}
 

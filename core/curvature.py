@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from handgrad.backend import Array, Parameters
-from handgrad.checks import examples
 from handgrad.errors import UsageError
 from handgrad.neuron import Neuron
 from handgrad.objective import Objective
 from handgrad.rounding import SHARPEST
+from handgrad.views import seen
 
 ITERATIONS = 100
 CONVERGED = 1e-4
@@ -83,13 +83,13 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
         UsageError: the moments of X overflow the neuron's dtype.
     """
     linear = replace(neuron, activation="identity", loss="squared_error", l2=0.0)
-    n, k = examples(X).shape
+    n, k = seen(X).shape
     rng = np.random.default_rng(0)
     start = Parameters(rng.standard_normal((1, n)), np.asarray(rng.standard_normal()))
     J = Objective(linear, linear.place(X, np.zeros((1, k), np.uint8)))
     v = linear.put_parameters(_unit(start))
     iterations, eigenvalue, residual = 0, 0.0, math.inf
-    with linear.arithmetic(), np.errstate(over="ignore", invalid="ignore"):
+    with linear.arithmetic():
         while iterations < ITERATIONS and residual > CONVERGED * eigenvalue:
             loss, dW, db, m = J.sums(v)
             iterations += 1

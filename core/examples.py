@@ -5,7 +5,7 @@ blocks of a file, with weights, seen in several views, shared among processes, t
 
     sums(P) = sum over processes, views v and parts (x, y_v, w_v) of  w_v unfold_v(sums(fold_v(P), x, y_v))
 
-with fold and unfold of `handgrad.view`. A part is what one call of the backend sums: an array on the device, a block,
+with fold and unfold of `handgrad.affine`. A part is what one call of the backend sums: an array on the device, a block,
 or the examples that count alike.
 """
 
@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.affine import View
 from handgrad.backend import Array, Backend, Parameters, Sums
 from handgrad.blocks import Blocks, columns
 from handgrad.errors import UsageError
 from handgrad.processes import Processes
-from handgrad.view import AS_STORED, View
 
 
 class Part(NamedTuple):
@@ -53,8 +53,8 @@ class Examples:
         processes: of which each has parts of its own.
         counts: examples in each process.
         m: examples in all processes; of a batch, fewer.
-        mean: weight.
-        which: of each part, which of the examples here it holds, where there is more than one.
+        mean: that of the weights.
+        where: of each example here (2, m) in which part it is, and where in it; None where there is one part.
         block: examples in a block; 0 where they are whole.
     """
 
@@ -66,7 +66,7 @@ class Examples:
     counts: tuple[int, ...]
     m: int
     mean: float = 1.0
-    which: tuple[npt.NDArray[np.intp], ...] | None = None
+    where: npt.NDArray[np.intp] | None = None
     block: int = 0
 
     @property
@@ -84,9 +84,9 @@ class Examples:
         """Why they are not all in one array on the device, as it is seen, in words; empty where they are."""
         if self.processes.apart:
             return "X is a share"
-        if self.which is not None:
+        if self.where is not None:
             return "X is weighted"
-        return f"block is {self.block}" if self.block else "X is a view" if self.views != (AS_STORED,) else ""
+        return f"block is {self.block}" if self.block else "" if all(v.as_stored for v in self.views) else "X is a view"
 
     @property
     def whole(self) -> tuple[Array, Array] | None:
@@ -112,7 +112,7 @@ class Examples:
 
     def activations(self, backend: Backend, parameters: Parameters) -> npt.NDArray[Any]:
         """A (1, k m) of the examples here, view after view, on the host."""
-        if self.which is not None:
+        if self.where is not None:
             raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
         folded = [view.fold(parameters, backend.input_scale) for view in self.views]
         A = [[backend.get(backend.forward(P, x)) for P in folded] for x, _, _ in self._blocks()]
@@ -126,8 +126,8 @@ class Examples:
         """Those of these numbers, which count from 0 to m - 1; of several processes, each has those that are its."""
         first = sum(self.counts[: self.processes.rank])
         here = numbers[(numbers >= first) & (numbers < first + self.shape[1])] - first
-        places = [here] if self.which is None else [np.searchsorted(of, here[np.isin(here, of)]) for of in self.which]
-        parts = tuple(part.some(at) for part, at in zip(self.parts, places, strict=True) if len(at))
+        of, at = (np.zeros_like(here), here) if self.where is None else self.where[:, here]
+        parts = tuple(self.parts[part].some(at[of == part]) for part in np.unique(of))
         return replace(self, parts=parts, shape=(self.shape[0], len(here)), m=len(numbers), block=0)
 
     def _blocks(self) -> Iterable[Part]:
@@ -135,20 +135,22 @@ class Examples:
         if not self.block:
             return self.parts
         (part,) = self.parts
-        return (part.some(which, x) for x, which in Blocks(part.x, self.block))
+        return (part.some(which, self.backend.put_inputs(x)) for x, which in Blocks(part.x, self.block))
 
     def _over_parts(self, backend: Backend, sums: Callable[..., Any], parameters: Parameters) -> list[Any]:
         """Of each view, sums(P, x, y) added over the parts, of which each is put on the device once for all views."""
         folded = [view.fold(parameters, backend.input_scale) for view in self.views]
         total: list[Any] = []
         for x, labels, weights in self._blocks():
-            x = backend.put_inputs(x) if len(folded) > 1 else x
             found = [sums(P, x, y) for P, y in zip(folded, labels, strict=True)]
-            found = [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]
+            found = [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]  # 1 costs nothing
             total = list(map(operator.add, total, found)) if total else found
             if self.block:
                 backend.get(getattr(total[0], "loss", total[0]))  # waits: blocks in a queue would fill the memory
         return total
 
     def _over_processes(self, backend: Backend, *sums: Array) -> tuple[Array, ...]:
-        return tuple(map(backend.put, self.processes.add(*sums))) if self.processes.apart else sums
+        """Added over the processes, all on one kind of device in each, also where a process has none of a batch."""
+        if not self.processes.apart:
+            return sums
+        return tuple(map(backend.put, self.processes.add(*map(backend.put, sums))))

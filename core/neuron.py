@@ -77,12 +77,16 @@ class Neuron(Backend):
         if not isinstance(X, Examples):
             return placing.place(self, X, Y, None if block is None else count("block", block, 0))
         if Y is not None:
-            raise UsageError("Y: found it beside examples, which have their labels; leave it out")
+            raise UsageError(
+                "Y: found it beside examples, which have their labels; leave it out, and name what follows"
+            )
         if block is not None and block != X.block:
             raise UsageError(f"block is {block}, and X was placed with block {X.block}; place it with the other one")
         mine, theirs = ((type(of), of.dtype, of.device) for of in (self, X.backend))
         if mine != theirs:
-            found, expected = (f"{of.__module__}, {dtype} on {device}" for of, dtype, device in (theirs, mine))
+            found, expected = (
+                f"{of.__module__}.{of.__qualname__}, {dtype} on {device}" for of, dtype, device in (theirs, mine)
+            )
             raise UsageError(f"X was placed by {found}; expected {expected}: place it with this neuron")
         return X
 
@@ -107,9 +111,10 @@ class Neuron(Backend):
         J, parameters = self._objective(parameters, X, Y)
         with self.arithmetic():
             loss, dW, db, m = J.sums(parameters)
-        sums = Sums(self.get(loss), self.get(dW), self.get(db), m)
-        _, gradients = means(self.l2, self.get_parameters(parameters), sums)
-        return Gradients(*map(np.asarray, gradients))  # NumPy makes a scalar of db () / m
+            # On the host, where a division by m is one: XLA multiplies by 1 / m.
+            sums = Sums(self.get(loss), self.get(dW), self.get(db), m)
+            _, gradients = means(self.l2, self.get_parameters(parameters), sums)
+        return Gradients(*map(np.asarray, gradients))
 
     def step(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, learning_rate: float | None = None
@@ -119,8 +124,8 @@ class Neuron(Backend):
         Args:
             learning_rate: alpha, above 0; to be named, beside examples.
         """
-        optimizer = GradientDescent(number("learning_rate", learning_rate))
         J, parameters = self._objective(parameters, X, Y)
+        optimizer = GradientDescent(number("learning_rate", learning_rate))
         with self.arithmetic():
             return optimizer.take(Task(J, None, 1, 1), Place(0, parameters, {}), range(1)).parameters
 
@@ -224,9 +229,10 @@ class Neuron(Backend):
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, threshold: float = 0.5
     ) -> float:
         """The share of all examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
-        placed = self._objective(parameters, X, Y)[0].examples
-        right = (self.predict_proba(parameters, placed) > threshold) == placed.labels()
-        counted, m = placed.processes.add(float(right.sum()), right.size)
+        J, parameters = self._objective(parameters, X, Y)
+        with self.arithmetic():
+            right = (J.examples.activations(self, parameters) > threshold) == J.examples.labels()
+        counted, m = J.examples.processes.add(float(right.sum()), right.size)
         return float(counted / m)
 
     def _objective(

@@ -27,7 +27,6 @@ class Objective:
         """J (): the mean loss, and the penalty."""
         return penalised(self.backend.l2, parameters, self.mean_loss(parameters))
 
-    @np.errstate(over="ignore", invalid="ignore")
     def mean_loss(self, parameters: Parameters) -> Array:
         """The mean loss alone (): what is said of examples that were not learned from."""
         return self.examples.loss_sum(self.backend, parameters) / self.examples.total
@@ -45,7 +44,6 @@ class Objective:
         return replace(self, examples=self.examples.batch(numbers))
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def means(l2: float, parameters: Parameters, sums: Sums) -> tuple[Array, Gradients]:
     """J and its gradients, of sums; by operators only, so that it runs on every backend's arrays.
 
@@ -56,7 +54,6 @@ def means(l2: float, parameters: Parameters, sums: Sums) -> tuple[Array, Gradien
     return penalised(l2, parameters, loss / m), Gradients(dW if l2 == 0 else dW + l2 * parameters.W, db / m)
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def penalised(l2: float, parameters: Parameters, loss: Array) -> Array:
     """J, of a mean loss."""
     return loss if l2 == 0 else loss + l2 / 2 * (parameters.W * parameters.W).sum()

@@ -116,7 +116,6 @@ class GradientDescent(Optimizer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", number("learning_rate", self.learning_rate))
 
-    @np.errstate(over="ignore", invalid="ignore")  # what overflows is found in the costs
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
         """In one call of the backend, where it offers that, and the examples are whole; else step by step."""
         evaluations, parameters = [1.0] * len(epochs), place.parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,26 +20,25 @@ from handgrad.views import Seen, seen
 def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None) -> Examples:
     """Examples of X and Y; arguments and errors as for `handgrad.neuron.Neuron.place`."""
     X = seen(X)
-    (n, m), k = X.X.shape, len(X.views)
+    if X.processes.apart and backend.processes.count > 1:
+        raise UsageError(f"X is a share, and device {backend.device!r} is that of all processes; give X whole")
     processes = X.processes if X.processes.apart else backend.processes
+    (n, m), k = X.X.shape, len(X.views)
     if Y is not None:
         Y = checked_labels(Y, m * k, backend.get)
     _check_inputs(backend, X.X)
     part = Part(X.X, tuple(Y if Y is None or k == 1 else Y[:, v * m : (v + 1) * m] for v in range(k)), (1.0,) * k)
-    parts: tuple[Part, ...] = (part,)
-    which, mean, whole = None, 1.0, block == 0 or not on_host(X.X)
-    if X.weights is not None:
-        if block:
-            raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
-        parts, which, m, mean = _alike(part, X.weights.reshape(k, m), processes)
-        whole = True
-    elif block is None:
-        whole = whole or _fits(backend, X.X)
-    # Shares may differ by one example, and memories by more: in blocks, where they are too large for one of them.
-    width = int(processes.largest([0 if whole else block or max(1, VALUES // n)])[0])
+    parts: Iterable[Part] = [part]
+    where, mean, width = None, 1.0, 0
+    if X.weights is None:
+        width = _width(backend, X.X, block, processes)
+    elif block:
+        raise UsageError(f"block is {block} and X is weighted; weighted examples are whole; expected block 0")
+    else:
+        parts, where, m, mean = _alike(part, X.weights.reshape(k, m), processes)
     placed = tuple(_put(backend, part, width) for part in parts)
     views, counts = tuple(view.placed(backend) for view in X.views), tuple(processes.everyones(m))
-    return Examples(backend, placed, (n, m), views, processes, counts, sum(counts), mean, which, width)
+    return Examples(backend, placed, (n, m), views, processes, counts, sum(counts), mean, where, width)
 
 
 def _put(backend: Backend, part: Part, block: int) -> Part:
@@ -51,22 +52,34 @@ def _put(backend: Backend, part: Part, block: int) -> Part:
 
 def _alike(
     part: Part, w: npt.NDArray[np.float64], processes: Processes
-) -> tuple[tuple[Part, ...], tuple[npt.NDArray[np.intp], ...], int, float]:
-    """Of examples with weights w (k, m): a part for all that count alike, which they are, how many, the mean weight."""
+) -> tuple[Iterable[Part], npt.NDArray[np.intp], int, float]:
+    """Of weights w (k, m) a part for all examples that count alike, where each is, how many, and the mean weight."""
     largest = processes.largest([float(w.max())])[0]
     if not largest:
         raise DataError("the weights are all zero; expected some that are above 0")
     counted = np.flatnonzero(w.any(axis=0))
     distinct, of, sizes = np.unique(w[:, counted], axis=1, return_inverse=True, return_counts=True)
-    which = tuple(np.split(np.argsort(of.ravel(), kind="stable"), np.cumsum(sizes)[:-1])) if len(counted) else ()
-    shares = [tuple(map(float, column)) for column in (distinct / largest).T]  # so that no sum overflows
-    parts = tuple(part.some(counted[g])._replace(weights=v) for g, v in zip(which, shares, strict=True))
-    added = processes.add(sum(sum(v) * len(g) for g, v in zip(which, shares, strict=True)), len(counted))
-    return parts, which, len(counted), float(added[0]) / float(added[1]) / len(w)
+    of, ends = of.ravel(), np.cumsum(sizes)
+    order = np.argsort(of, kind="stable")
+    where = np.stack([of, np.empty_like(of)])
+    where[1, order] = np.arange(len(of)) - np.repeat(ends - sizes, sizes)
+    weights = [tuple(map(float, column)) for column in (distinct / largest).T]  # of the largest: no sum overflows
+    groups = (counted[order[end - size : end]] for end, size in zip(ends, sizes, strict=True))
+    parts = (part.some(group)._replace(weights=v) for group, v in zip(groups, weights, strict=True))
+    total, m = processes.add(sum(sum(v) * int(size) for v, size in zip(weights, sizes, strict=True)), len(counted))
+    return parts, where, len(counted), float(total) / float(m) / len(w)
+
+
+def _width(backend: Backend, X: Array, block: int | None, processes: Processes) -> int:
+    """Examples in a block, as asked for; 0 for all, where X lies on the device or a copy takes at most half of memory.
+
+    Shares may differ by one example, and memories by more: so in blocks, where they are too large for one process.
+    """
+    whole = block == 0 or not on_host(X) or (block is None and _fits(backend, X))
+    return int(processes.largest([0 if whole else block or max(1, VALUES // X.shape[0])])[0])
 
 
 def _fits(backend: Backend, X: Array) -> bool:
-    """Whether X is put on the device whole, unless told otherwise: if a copy takes at most half of the memory."""
     if backend.reads_bytes and X.dtype == np.uint8:
         return X.size <= VALUES or not in_files(X)
     share = 2 * X.size * np.dtype(backend.dtype).itemsize / backend.processes.count / memory.total()
@@ -78,7 +91,8 @@ def _check_inputs(backend: Backend, X: Array) -> None:
 
     Values that lie on an accelerator already are taken as they are, since looking would cost a transfer.
     """
-    if not (on_host(X) or backend.device == "cpu"):
+    near = backend.device.partition(":")[0] == "cpu" and backend.processes.count == 1
+    if not (on_host(X) or near):
         return
     values = X if on_host(X) else backend.get(X)
     if values.dtype.kind != "f":

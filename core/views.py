@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.affine import View
 from handgrad.backend import Array, Parameters
 from handgrad.blocks import VALUES, Blocks, on_host
 from handgrad.checks import examples
 from handgrad.errors import DataError, UsageError
 from handgrad.processes import ALONE, Processes
-from handgrad.view import AS_STORED, View
 
 CONSTANT = 1e-12
 """A feature whose deviation is less of its mean is one that never changes: what is left of it is rounding."""
@@ -41,11 +41,9 @@ class Seen:
     """
 
     X: Array
-    views: tuple[View, ...] = (AS_STORED,)
+    views: tuple[View, ...] = (View(),)
     weights: npt.NDArray[np.float64] | None = None
     processes: Processes = ALONE
-
-    ndim = 2
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,7 +72,10 @@ def seen(X: Array | Seen) -> Seen:
 
     Raises:
         DataError: it is no array (n, m).
+        UsageError: it is what a neuron has placed.
     """
+    if hasattr(X, "parts"):
+        raise UsageError("X is placed; expected an array: make views of it, and place these")
     return X if isinstance(X, Seen) else Seen(examples(X))
 
 

@@ -394,8 +394,11 @@ def test_an_arm_of_ones_own_needs_three_methods(tmp_path):
 
 def test_a_file_that_is_no_arm_is_a_usage_error(tmp_path):
     (tmp_path / "other.py").write_text("1 / 0")
-    with pytest.raises(UsageError, match="expected a class Arm"):
+    with pytest.raises(UsageError, match="ZeroDivisionError: division by zero; expected a file that runs"):
         load(str(tmp_path / "other.py"))
+    (tmp_path / "neither.py").write_text("x = 1")
+    with pytest.raises(UsageError, match="has neither Arm nor Neuron; expected a class Arm, or Neuron"):
+        load(str(tmp_path / "neither.py"))
 
 
 def test_bandwidth_is_that_of_memory():

@@ -66,5 +66,5 @@ def test_an_unknown_backend_or_call_is_one_line():
     work, _ = trust.works(8, 8, 0)
     with pytest.raises(UsageError, match="unknown arm 'nothing'"):
         calls.measure(work, "nothing", 5, 1)
-    with pytest.raises(UsageError, match="unknown call 'fit' of numpy; expected one of gradients, cost"):
+    with pytest.raises(UsageError, match="unknown arm 'fit@numpy'"):
         calls.arms.load("fit@numpy")

@@ -195,7 +195,7 @@ class LossFromA(Plain):
         return (-np.log(np.where(Y == 1, A, 1 - A)) if self.loss == "cross_entropy" else loss), dZ
 
 
-@fault("check_quiet", "set off an alarm", "overflow encountered in exp")
+@fault("check_quiet", "set off an alarm", "encountered in exp")
 class SigmoidOverflows(Plain):
     def forward(self, parameters, X):
         Z = self.logits(parameters, X)
@@ -327,7 +327,7 @@ class EpochsCountFromTheBlock(Descending):
 
 @fault("a neuron of {'device': 'abacus'} could be made; expected a UsageError")
 class AnyDevice(Plain):
-    def _check_device(self):
+    def check_device(self):
         pass
 
 
@@ -377,7 +377,7 @@ def test_the_contract_imports_no_framework_and_not_pytest():
 
 
 def test_what_is_no_backend_is_one_line():
-    with pytest.raises(UsageError, match="expected a class that is derived from"):
+    with pytest.raises(UsageError, match=r"expected a subclass of handgrad\.Neuron"):
         check_backend(object)
-    with pytest.raises(UsageError, match="Neuron does not define forward, get, put, sums"):
+    with pytest.raises(UsageError, match="backend Neuron: lacks forward, get, put, sums"):
         check_backend(Neuron)

@@ -1,5 +1,7 @@
 """Examples placed once: the same bits as arrays, taken by every method, and refused where they do not belong."""
 
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,8 @@ from handgrad import Parameters, UsageError
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.examples import Examples
 from handgrad.optimizers import SGD
-from handgrad.views import mirrored, standardised, weighted
+from handgrad.processes import Processes
+from handgrad.views import mirrored, shared, standardised, weighted
 
 SIZE = 2, 3, 2
 P = Parameters.random(12, 1)
@@ -93,9 +96,12 @@ def other_device():
 @pytest.mark.parametrize(
     ("neurons", "said"),
     [
-        (lambda: (other_backend(), ByHand()), "handgrad.backends.torch, float32 on cpu; expected handgrad.backends.n"),
-        (lambda: (ByHand(dtype="float64"), ByHand()), r"numpy, float64 on cpu; expected handgrad.backends.numpy, fl"),
-        (other_device, "handgrad.backends.jax, float32 on cpu:0; expected handgrad.backends.jax, float32 on cpu:"),
+        (lambda: (other_backend(), ByHand()), r"torch\.Neuron, float32 on cpu; expected handgrad\.backends\.numpy\.N"),
+        (
+            lambda: (ByHand(dtype="float64"), ByHand()),
+            r"float64 on cpu; expected handgrad\.backends\.numpy\.Neuron, fl",
+        ),
+        (other_device, r"jax\.Neuron, float32 on cpu:0; expected handgrad\.backends\.jax\.Neuron, float32 on cpu:"),
     ],
     ids=["backend", "dtype", "device"],
 )
@@ -152,3 +158,34 @@ def test_without_labels_every_kind_is_predicted(backend, arrays):
         assert not neuron.place(given, block=block).labelled
         A = neuron.predict_proba(P, neuron.place(given, block=block))
         np.testing.assert_allclose(A[:, :30], neuron.predict_proba(P, X), rtol=1e-5)
+
+
+def test_plain_examples_stay_plain_when_they_are_copied(arrays):
+    """Also between processes: what they are is told by their values, and not by which object a view is."""
+    examples = ByHand().place(*arrays)
+    for again in copy.deepcopy(examples), pickle.loads(pickle.dumps(examples)):
+        assert again.whole is not None
+        assert ByHand().cost(P, again) == ByHand().cost(P, examples)
+
+
+def test_a_share_for_a_device_of_all_processes_is_refused(arrays):
+    """There the device takes what each process is to hold from X whole, and adds; a share would be taken for all."""
+
+    class Wide(ByHand.__base__):
+        put, get, forward, sums = ByHand.put, ByHand.get, ByHand.forward, ByHand.sums
+
+        @property
+        def processes(self):
+            several = Processes()
+            several.count = 2
+            return several
+
+    share = Processes()
+    share.apart = True
+    with pytest.raises(UsageError, match="X is a share, and device 'cpu' is that of all processes; give X whole"):
+        Wide().place(shared(arrays[0], share), arrays[1])
+
+
+def test_what_is_placed_is_not_seen_otherwise(arrays):
+    with pytest.raises(UsageError, match="X is placed; expected an array: make views of it"):
+        weighted(ByHand().place(*arrays), np.ones(3))

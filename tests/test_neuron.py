@@ -8,6 +8,8 @@ import pytest
 
 from handgrad import DataError, DivergedError, Neuron, Parameters, UsageError
 from handgrad.backends.numpy import Neuron as ByHand
+from handgrad.optimizers import SGD, GradientDescent
+from handgrad.views import standardised, weighted
 
 
 @pytest.fixture
@@ -270,7 +272,7 @@ def test_values_that_lie_on_an_accelerator_are_not_fetched_to_be_looked_at(pixel
     fetched = []
 
     class Distant(Neuron):
-        def _check_device(self):
+        def check_device(self):
             pass
 
         def put(self, array):
@@ -297,3 +299,23 @@ def test_values_that_lie_on_an_accelerator_are_not_fetched_to_be_looked_at(pixel
     assert X.shape not in fetched
     with pytest.raises(UsageError, match=r"W\[0, 0\] is nan"):
         neuron.predict_proba(Parameters(P.W * np.nan, P.b), placed)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("optimizer", "see"),
+    [
+        (SGD(1e6, 0, batch=8), lambda X: X),
+        (GradientDescent(1e6), standardised),
+        (GradientDescent(1e6), lambda X: weighted(X, np.arange(50) % 3)),
+        (SGD(1e6, 0, batch=8), lambda X: weighted(standardised(X), np.arange(50) % 3)),
+    ],
+    ids=["sgd", "standardised", "weighted", "all"],
+)
+def test_what_overflows_is_found_in_the_costs_and_no_alarm_goes_off(optimizer, see, pixels):
+    neuron = ByHand("identity", "squared_error")
+    with pytest.raises(DivergedError):
+        neuron.fit(see(pixels[0]), pixels[1], epochs=500, optimizer=optimizer)
+    far = Parameters(np.full((1, 12), 1e38), np.zeros(()))
+    neuron.gradients(far, see(pixels[0]), pixels[1])
+    neuron.cost(far, see(pixels[0]), pixels[1])

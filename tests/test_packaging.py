@@ -137,11 +137,11 @@ def test_the_layers_see_a_planted_import(planted, file, line, said):
 
 
 def test_the_linter_sees_a_planted_private_use(planted):
-    folder = planted("descent.py", "def peek(backend):\n    return backend._check_device")
+    folder = planted("descent.py", "def peek(backend):\n    return backend._arrays")
     shutil.copy(ROOT / "pyproject.toml", folder)
     outcome = python("-m", "ruff", "check", "--select", "SLF", "handgrad", cwd=folder)
     assert outcome.returncode == 1
-    assert "Private member accessed: `_check_device`" in outcome.stdout
+    assert "Private member accessed: `_arrays`" in outcome.stdout
 
 
 def test_the_installed_package_is_strictly_typed(tmp_path):

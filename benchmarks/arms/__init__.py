@@ -60,12 +60,14 @@ class Arm(ABC):
         devices: where it runs.
         reads: how many times a step reads X.
         on_host: whether the step brings its result back, as NumPy arrays.
+        warms: how many steps `compile` takes besides compiling.
     """
 
     dtype: str | None = None
     devices: tuple[str, ...] = ("cpu",)
     reads: int = 2
     on_host: bool = False
+    warms: float = 0
 
     @abstractmethod
     def place(self, work: Work) -> None:
@@ -106,22 +108,22 @@ def load(name: str) -> type[Arm]:
             if error.name not in EXTRAS:
                 raise
             raise MissingExtraError(*EXTRAS[error.name]) from error
-    if Path(name).suffix == ".py":
-        module = backends.module_of(Path(name))
+    from handgrad.benchmarks.arms import backend
+
+    call, at, word = name.partition("@")
+    if not (at and call in backend.CALLS):
+        call, word = backend.CALLS[0], name
+    if Path(word).suffix == ".py":
+        module = backends.module_of(Path(word))
         if hasattr(module, "Arm"):
             return cast("type[Arm]", module.Arm)
         if not hasattr(module, "Neuron"):
-            raise UsageError(f"{name}: has neither Arm nor Neuron; expected a class Arm, or Neuron")
-    from handgrad.benchmarks.arms import backend
-
-    call, _, word = name.rpartition("@")
-    if call not in ("", *backend.CALLS):
-        raise UsageError(f"unknown call {call!r} of {word}; expected one of {', '.join(backend.CALLS)}")
+            raise UsageError(f"{word}: has neither Arm nor Neuron; expected a class Arm, or Neuron")
     try:
         neuron = backends.load(word)
     except UsageError as error:
         raise UsageError(f"unknown arm {name!r}; expected one of {', '.join(names())}, or a file ({error})") from error
-    about = {"backend": word, "call": call or "gradients", "reads": neuron.reads, "devices": neuron.devices}
+    about = {"backend": word, "call": call, "reads": neuron.reads, "devices": neuron.devices}
     return type("Arm", (backend.Arm,), about)
 
 

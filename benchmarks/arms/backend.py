@@ -28,6 +28,7 @@ class Arm(arms.Arm):
     backend = "numpy"
     call = "gradients"
     on_host = True
+    warms = 2
 
     def place(self, work: arms.Work) -> None:
         self.neuron = backends.load(self.backend)(
@@ -37,11 +38,12 @@ class Arm(arms.Arm):
         self.parameters = self.neuron.put_parameters(Parameters(work.W, work.b))
         assert self.examples.whole is not None
         self.X, self.Y = self.examples.whole
-        self.J = np.asarray(self.neuron.cost(self.parameters, self.examples), work.dtype)
+        self.J = np.asarray(np.nan, work.dtype)
         self.gradients = Gradients(*(np.zeros(np.shape(V), work.dtype) for V in (work.W, work.b)))
 
     def compile(self) -> None:
-        # A backend compiles within its first call; a first call on these arrays takes that out.
+        # A backend compiles within its first calls; first calls on these arrays take that out.
+        self.J = np.asarray(self.neuron.cost(self.parameters, self.examples), self.neuron.dtype)
         self.wait(self.step())
 
     def step(self) -> tuple[Any, Any, Any]:

@@ -37,6 +37,11 @@ class View:
     mean: Array | None = None
     deviation: Array | None = None
 
+    @property
+    def as_stored(self) -> bool:
+        """Whether nothing is changed."""
+        return self.order is None and self.deviation is None
+
     @functools.cached_property
     def _back(self) -> npt.NDArray[np.intp]:
         assert self.order is not None
@@ -67,11 +72,7 @@ class View:
         return View(order if self.order is None else self.order[order], *moved)
 
     def placed(self, backend: Backend) -> View:
-        """With its numbers on the device."""
+        """With its mean and its deviation on the device."""
         if self.deviation is None:
             return self
         return replace(self, mean=backend.put(self.mean), deviation=backend.put(self.deviation))
-
-
-AS_STORED = View()
-"""Nothing changed."""
