@@ -18,6 +18,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import traceback
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -96,12 +97,24 @@ def module_of(file: Path) -> ModuleType:
             spec.loader.exec_module(sys.modules[name])
         except BaseException as error:
             del sys.modules[name]
-            if isinstance(error, HandgradError) or not isinstance(error, Exception):
+            if isinstance(error, HandgradError | KeyboardInterrupt):
                 raise
             raise UsageError(
                 f"{file}: {type(error).__name__}: {reason_of(error)}; expected a file that runs"
             ) from error
     return sys.modules[name]
+
+
+def blamed(error: BaseException) -> str | None:
+    """Of an exception in other people's backend, where in it; or whose it is, where what it gave cannot be used."""
+    whose = None
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for neuron in frame.f_locals.values():
+            if isinstance(neuron, Neuron) and not type(neuron).__module__.startswith("handgrad."):
+                whose = whose or f"backend {type(neuron).__module__}.{type(neuron).__qualname__}"
+                if frame.f_code.co_filename == getattr(sys.modules.get(type(neuron).__module__), "__file__", None):
+                    return f"{Path(frame.f_code.co_filename).name}, line {line}, in {frame.f_code.co_name}"
+    return whose
 
 
 def _own() -> list[str]:

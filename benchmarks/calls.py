@@ -92,10 +92,16 @@ def measure(work: Work, backend: str, rounds: int, threads: int, processes: int 
 
 @click.command()
 @click.option("--backends", "chosen", default="numpy,numba,torch,jax", show_default=True, help="With commas.")
-@click.option("--features", default=12_288, show_default=True)
-@click.option("--examples", default=20_000, show_default=True)
-@click.option("--rounds", default=15, show_default=True)
-@click.option("--processes", default=3, show_default=True, help="Of a backend, and of each plain program.")
+@click.option("--features", type=click.IntRange(min=1), default=12_288, show_default=True)
+@click.option("--examples", type=click.IntRange(min=1), default=20_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=3), default=15, show_default=True)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Of a backend, and of each plain program.",
+)
 @click.option("--threads", default=None, type=int, help="[default: one for each core]")
 def main(chosen: str, features: int, examples: int, rounds: int, processes: int, threads: int | None) -> None:
     """Print the table."""

@@ -26,6 +26,7 @@ from handgrad.descent import BLOCK_EPOCHS, DivergedError
 from handgrad.errors import UsageError
 from handgrad.exact import exact
 from handgrad.neuron import Neuron as AnyNeuron
+from handgrad.optimizers import SGD
 from handgrad.rounding import ELEMENTARY, bounds, descent_bounds
 from handgrad.verdicts import (
     L2,
@@ -49,6 +50,7 @@ from handgrad.verdicts import (
     problem,
     suspected_sums,
 )
+from handgrad.views import mirrored, weighted
 
 Backend: TypeAlias = type[AnyNeuron]
 Check: TypeAlias = Callable[[Backend, int], None]
@@ -452,6 +454,56 @@ def check_fit_from_files(Neuron: Backend, seed: int = 0) -> None:
                 judge(neuron, f"fit {words}: W", after.W, path[-1].W, within.W, places="feature")
                 judge(neuron, f"fit {words}: b", after.b, path[-1].b, within.b)
             del mapped
+
+
+def check_kept(Neuron: Backend, seed: int = 0) -> None:
+    """What a call gave stays as it is when the next call is made: no buffer is used again."""
+    of = problem(seed)
+    for neuron in both(Neuron):
+        device = placed(neuron, of)
+        other = Parameters(-of.parameters.W, of.parameters.b)
+        A = neuron.forward(device.parameters, device.X)
+        sums = neuron.sums(*device)
+        before = [np.array(neuron.get(V)) for V in (A, *sums[:3])]
+        neuron.forward(neuron.put_parameters(other), device.X)
+        neuron.sums(neuron.put_parameters(other), device.X, device.Y)
+        for name, V, was in zip(
+            ("forward: A", "sums: loss", "sums: dW", "sums: db"), (A, *sums[:3]), before, strict=True
+        ):
+            same = np.array_equal(neuron.get(V), was)
+            expect(neuron, same, f"{name} was changed by the next call; expected an array of its own for each call")
+
+
+def check_large(Neuron: Backend, seed: int = 0) -> None:
+    """`sums` are right where there are more features, and more examples, than a tile or a chunk holds."""
+    for n, m in (700, 3), (3, 2_500):
+        of = problem(seed, n, m)
+        for neuron in both(Neuron):
+            judge_sums(neuron, f"sums of {m} examples of {n} features", neuron.sums(*placed(neuron, of)), of)
+
+
+def check_examples(Neuron: Backend, seed: int = 0) -> None:
+    """Examples in blocks, mirrored, weighted and in batches give what copies of them give."""
+    P, X, Y = problem(seed)
+    order, w = np.arange(12).reshape(2, 3, 2)[:, ::-1].ravel(), np.arange(2 * X.shape[1]) % 3
+    copies = np.concatenate([X, X[order]], axis=1).repeat(w, axis=1), np.tile(Y, 2).repeat(w, axis=1)
+    for neuron in both(Neuron):
+        found = neuron.gradients(P, weighted(mirrored(X, (2, 3, 2)), w), np.tile(Y, 2)).dW
+        expected, allowed = exact(neuron, P, *copies)[1].dW, 2 * bounds(neuron, P, *copies).dW
+        judge(neuron, "gradients of weighted mirror images: dW", found, expected, allowed, places="feature")
+        A = neuron.predict_proba(P, neuron.place(X, block=7))
+        judge(
+            neuron,
+            "predict_proba in blocks: A",
+            A,
+            exact(neuron, P, X, Y)[2],
+            bounds(neuron, P, X, Y).A,
+            places="example",
+        )
+        fitted, _ = neuron.fit(X, Y, epochs=1, optimizer=SGD(RATE, momentum=0, batch=X.shape[1]), initial=P)
+        expected = P.W - RATE * exact(neuron, P, X, Y)[1].dW
+        allowed = descent_bounds(neuron, [P, P - RATE * exact(neuron, P, X, Y)[1]], X, Y, RATE).W
+        judge(neuron, "fit by one batch of all examples: W", fitted.W, expected, allowed, places="feature")
 
 
 def check_diverging(Neuron: Backend, seed: int = 0) -> None:

@@ -40,7 +40,7 @@ class Part(NamedTuple):
         return Part(columns(self.x, which) if x is None else x, labels, self.weights)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Examples:
     """What `Neuron.place` gives, and every method of a neuron takes for X and Y.
 

@@ -223,6 +223,9 @@ class Neuron(Backend):
 
     def predict(self, parameters: Parameters, X: Array | Examples, threshold: float = 0.5) -> npt.NDArray[np.uint8]:
         """(1, m) of 0 and 1, uint8: class 1 where A > threshold. Errors as for `cost`."""
+        if np.ndim(threshold) or not np.isfinite(threshold):
+            found = f"of shape {np.shape(threshold)}" if np.ndim(threshold) else threshold
+            raise UsageError(f"threshold is {found}; expected a finite number; Y has no place in a prediction")
         return (self.predict_proba(parameters, X) > threshold).astype(np.uint8)
 
     def accuracy(

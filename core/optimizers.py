@@ -223,7 +223,7 @@ class LBFGS(Optimizer):
         objective.last = x, J, gradient
         costs, validation_costs, evaluations, done = [], [], [], False
         for epoch in epochs:
-            costs.append(J)
+            costs.append(J if np.isfinite(gradient).all() else math.nan)  # nothing leads on from there
             validation_costs.append(task.validation_cost(objective.parameters(x), epoch))
             after = None
             done = abs(gradient).max() <= self.tolerance

@@ -181,6 +181,16 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 return SGD(self.learning_rate, seed=seed)
         raise UsageError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}, or an Optimizer")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the backend's class, which may lie in a file that another process has not run: it is loaded there."""
+        state: dict[str, Any] = super().__getstate__()
+        return state | ({"neuron_": vars(state["neuron_"])} if "neuron_" in state else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "neuron_" in state:
+            state = state | {"neuron_": backends.load(state["backend"])(**state["neuron_"])}
+        super().__setstate__(state)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False

@@ -73,7 +73,7 @@ def check_backend(Neuron: type[AnyNeuron] | str, *, seed: int = 0) -> None:
     for law in backend_checks():
         try:
             law(Neuron, seed)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             says = " ".join((law.__doc__ or "").split())
             broken.append(f"{law.__name__}: {says}\n    {_found(error, Neuron)}")
     if broken:
@@ -81,12 +81,12 @@ def check_backend(Neuron: type[AnyNeuron] | str, *, seed: int = 0) -> None:
         raise AssertionError("\n\n".join([f"{Neuron.__module__}.{Neuron.__qualname__} breaks {laws}", *broken]))
 
 
-def _found(error: Exception, Neuron: type[AnyNeuron]) -> str:
+def _found(error: Exception | SystemExit, Neuron: type[AnyNeuron]) -> str:
     """What a check says, or the exception that ended it; and where in the backend that was raised."""
     says = isinstance(error, BrokenLawError)
     cause = error.__cause__ if says else error
     words = str(error) if says else f"{type(error).__name__}: {error}"
-    if isinstance(cause, Exception):
+    if cause is not None:
         try:
             file = inspect.getfile(Neuron)
         except (OSError, TypeError):  # written in an interpreter

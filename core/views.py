@@ -175,6 +175,7 @@ def shared(X: Array | Seen, processes: Processes) -> Seen:
 
     Raises:
         DataError: a process has no example, or examples of another number of features; or X is not (n, k).
+        UsageError: X is standardised: by the moments of this share alone.
     """
     shape = tuple(map(int, np.shape(X)))
     if len(shape) != 2:
@@ -185,4 +186,7 @@ def shared(X: Array | Seen, processes: Processes) -> Seen:
         raise DataError(f"X has {found} examples for {processes.count} processes; expected one or more for each")
     if len({n for n, _ in shapes}) > 1:
         raise DataError(f"X has {', '.join(str(n) for n, _ in shapes)} features; expected as many in each process")
-    return replace(seen(X), processes=processes)
+    X = seen(X)
+    if X.processes is not processes and processes.apart and any(view.deviation is not None for view in X.views):
+        raise UsageError("X is standardised, by the moments of this share alone; share first, then standardise")
+    return replace(X, processes=processes)

@@ -1,7 +1,9 @@
 """The door for other people's backends: named wherever one is named, by its file, its module, its word or itself."""
 
 import json
+import pickle
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -178,3 +180,58 @@ def test_an_unknown_word_is_told_what_there_is():
         backends.load(int)
     with pytest.raises(UsageError, match="lacks forward, get, put, sums"):
         backends.load(Neuron)
+
+
+PROGRAM = """
+import pickle, sys
+fitted = pickle.load(open("fitted.pickle", "rb"))
+print(fitted.predict([[0.0, 1.0, 2.0]])[0] in (0, 1), fitted.neuron_.l2)
+"""
+
+
+def test_a_fitted_estimator_with_a_file_is_loaded_by_another_process(mine, rng, tmp_path):
+    pytest.importorskip("sklearn")
+    from handgrad.sklearn import NeuronClassifier
+
+    fitted = NeuronClassifier(f"{mine}:Neuron", l2=0.25).fit(rng.standard_normal((80, 3)), rng.integers(0, 2, 80))
+    (tmp_path / "fitted.pickle").write_bytes(pickle.dumps(fitted))
+    outcome = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (outcome.stdout, outcome.stderr) == ("True 0.25\n", "")
+
+
+@pytest.mark.parametrize("name", ["my.pyneuron", "x.py.bak"])
+def test_a_name_may_hold_the_ending_of_a_file(name, mine, tmp_path, monkeypatch):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.b.py").write_text(mine.read_text())
+    assert backends.load(f"{folder}/a.b.py:Neuron").__name__ == "Neuron"
+    monkeypatch.chdir(folder)
+    assert backends.lasting("a.b.py:Neuron") == f"{folder}/a.b.py:Neuron"
+    assert backends.lasting("acme.pyneuron:Neuron") == "acme.pyneuron:Neuron"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('oh')", r"error: mine\.py, line 10, in sums: ValueError: oh; .*check_backend says"),
+        ("import sys; sys.exit(0)", r"error: mine\.py, line 10, in sums: SystemExit: 0; "),
+        ("return None", r"error: backend mine_\w+\.Neuron: \w+: .*check_backend says"),
+    ],
+)
+def test_a_fault_in_somebodys_backend_is_one_line_that_says_where(body, said, data, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "import handgrad\nfrom handgrad.backends.numpy import Neuron as N\n\n\nclass Neuron(handgrad.Neuron):\n"
+        "    put, get, forward = N.put, N.get, N.forward\n    _logits = N._logits\n\n"
+        f"    def sums(self, parameters, X, Y):\n        {body}\n"
+    )
+    capsys.readouterr()
+    assert run(["rate", str(data[0]), "--backend", str(tmp_path / "mine.py")]) == 2
+    err = capsys.readouterr().err
+    assert re.match(said, err), err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_exit_on_import_is_a_usage_error(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys; sys.exit(0)")
+    with pytest.raises(UsageError, match="SystemExit: 0; expected a file that runs"):
+        backends.load(str(tmp_path / "mine.py"))

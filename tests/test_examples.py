@@ -189,3 +189,10 @@ def test_a_share_for_a_device_of_all_processes_is_refused(arrays):
 def test_what_is_placed_is_not_seen_otherwise(arrays):
     with pytest.raises(UsageError, match="X is placed; expected an array: make views of it"):
         weighted(ByHand().place(*arrays), np.ones(3))
+
+
+def test_a_share_is_standardised_by_the_moments_of_all(arrays):
+    share = Processes()
+    share.apart = True
+    with pytest.raises(UsageError, match="by the moments of this share alone; share first, then standardise"):
+        shared(standardised(arrays[0]), share)

@@ -8,7 +8,7 @@ import pytest
 
 from handgrad import DataError, DivergedError, Neuron, Parameters, UsageError
 from handgrad.backends.numpy import Neuron as ByHand
-from handgrad.optimizers import SGD, GradientDescent
+from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.views import standardised, weighted
 
 
@@ -319,3 +319,17 @@ def test_what_overflows_is_found_in_the_costs_and_no_alarm_goes_off(optimizer, s
     far = Parameters(np.full((1, 12), 1e38), np.zeros(()))
     neuron.gradients(far, see(pixels[0]), pixels[1])
     neuron.cost(far, see(pixels[0]), pixels[1])
+
+
+def test_labels_are_no_threshold(pixels):
+    X, Y = pixels
+    with pytest.raises(UsageError, match=r"threshold is .*; expected a finite number; Y has no place in a prediction"):
+        ByHand().predict(Parameters.zeros(12), X, Y)
+    with pytest.raises(UsageError, match="threshold is nan"):
+        ByHand().predict(Parameters.zeros(12), X, math.nan)
+
+
+def test_a_gradient_that_is_not_finite_is_no_success_of_lbfgs():
+    X, Y = np.full((2, 4), 3e38, np.float32), np.ones((1, 4))
+    with pytest.raises(DivergedError, match="epoch 0"):
+        ByHand().fit(X, Y, epochs=5, optimizer=LBFGS())

@@ -11,7 +11,7 @@ import click
 from handgrad.commands import bench, check, choose, compare, data, demo, model, train
 from handgrad.commands.options import examples
 from handgrad.commands.output import say_error
-from handgrad.errors import DataError, HandgradError
+from handgrad.errors import DataError, HandgradError, reason_of
 from handgrad.torchrun import FailedElsewhereError, launched
 from handgrad.version import __version__
 
@@ -26,8 +26,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; a person's mistake is one line on standard error."""
     try:
         return handgrad.main(arguments, prog_name="handgrad", standalone_mode=False) or 0
-    except SystemExit:  # so ends click where whoever reads the output has closed it
-        return 141
+    except SystemExit as error:  # so ends click where whoever reads the output has closed it
+        return _says_whose(error) or 141
     except click.ClickException as error:
         if launched() and int(os.environ["RANK"]):
             time.sleep(10)  # rank 0 has the same arguments, and says it: then torchrun ends the others
@@ -43,8 +43,26 @@ def run(arguments: list[str] | None = None) -> int:
         say_error(error)
         return error.exit_code
     except OSError as error:
+        if _says_whose(error):
+            return HandgradError.exit_code
         click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
         return DataError.exit_code
+    except Exception as error:
+        if not _says_whose(error):
+            raise
+        return HandgradError.exit_code
+
+
+def _says_whose(error: BaseException) -> int:
+    """Say in a line which backend of somebody's raised it, and give the exit code; 0 where none did."""
+    from handgrad import backends
+
+    place = backends.blamed(error)
+    if place is None:
+        return 0
+    message = f"{place}: {type(error).__name__}: {reason_of(error)}"
+    click.echo(f"error: {message}; handgrad.testing.check_backend says what a backend owes", err=True)
+    return HandgradError.exit_code
 
 
 WHAT_NEXT = """One neuron, written by hand and differentiated by machine, so that each proves the other.
