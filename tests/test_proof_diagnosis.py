@@ -9,10 +9,11 @@ from handgrad.proof import check
 from handgrad.proof.checker import Checker
 
 
-def test_faults_are_found_named_and_diagnosed():
+@pytest.mark.parametrize("part", range(3))
+def test_faults_are_found_named_and_diagnosed(part):
     """All are found; the faulty line is named, and no other, in 95 %; what is said of it is right in 80 %."""
     count = Counter()
-    for case in CASES.values():
+    for case in list(CASES.values())[part::3]:
         checker = Checker(case.forward, case.backward, shapes=case.SHAPES)
         for fault in case.FAULTS:
             report = checker.with_backward(fault.plant(case)).check(case.inputs(2))
@@ -22,7 +23,7 @@ def test_faults_are_found_named_and_diagnosed():
             count["found"] += fault.line in wrong
             count["named"] += wrong == [fault.line]
             count["diagnosed"] += kind in fault.kinds
-    assert count["faults"] >= 12 * 6
+    assert count["faults"] >= 8 * 6
     assert count["found"] == count["faults"], count
     assert count["named"] >= 0.95 * count["faults"], count
     assert count["diagnosed"] >= 0.8 * count["faults"], count
