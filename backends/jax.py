@@ -20,7 +20,7 @@ import numpy.typing as npt
 from handgrad import neuron
 from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
-from handgrad.blocks import Joined, portable
+from handgrad.blocks import on_host, portable
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.objective import means
@@ -74,13 +74,13 @@ class Neuron(neuron.Neuron):
             return X
         if not self._fuses(*X.shape):
             return self.put(X)
-        rows = portable(X, self.dtype).T if isinstance(X, np.ndarray) else X.T
+        rows = portable(X, self.dtype).T
         return Inputs(jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where))
 
     def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
         n, m = X.shape
         with self.arithmetic():
-            X = X if isinstance(X, Joined) else self.get(X)
+            X = X if on_host(X) else self.get(X)
             return sharded(X, mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
 
     def get(self, array: Any) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad.backend import Array, Parameters
-from handgrad.blocks import columns
+from handgrad.blocks import columns, on_host
 from handgrad.checks import array, count, examples
 from handgrad.descent import DivergedError
 from handgrad.errors import DataError, UsageError
@@ -130,7 +130,7 @@ def cross_validate(
     if not np.size(l2):
         raise UsageError("l2 is empty; expected one penalty or more")
     X, Y = examples(X), array("Y", Y, DataError)
-    if not isinstance(X, np.ndarray) or not isinstance(Y, np.ndarray) or Y.shape != (1, X.shape[1]):
+    if not on_host(X) or not isinstance(Y, np.ndarray) or Y.shape != (1, X.shape[1]):
         found = f"X {type(X).__name__} {tuple(X.shape)} and Y {type(Y).__name__} {tuple(Y.shape)}"
         raise DataError(f"found {found}; expected NumPy arrays (n, m) and (1, m)")
     optimizer = optimizer or LBFGS()

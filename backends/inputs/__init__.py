@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from handgrad.backend import Parameters
-from handgrad.blocks import Joined, portable
+from handgrad.blocks import Joined, on_host, portable
 
 AXIS = "examples"
 """Of a mesh: over what X is cut."""
@@ -151,7 +151,7 @@ def _added(V: Any) -> Any:
 def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE) -> jax.Array:
     """V on a mesh, as dtype: of a NumPy array each process reads what its own devices hold."""
     if not (isinstance(V, jax.Array) and V.is_fully_replicated and V.sharding.device_set == set(mesh.devices.flat)):
-        source: Any = V if isinstance(V, Joined) else np.asarray(V)
+        source: Any = V if on_host(V) else np.asarray(V)
         sharding = NamedSharding(mesh, spec)
         V = jax.make_array_from_callback(source.shape, sharding, lambda at: portable(np.asarray(source[at]), dtype))
     placed: jax.Array = V
