@@ -18,11 +18,11 @@ from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
-from handgrad.proof.program import UntraceableError
 from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Report
 from handgrad.proof.shapes import axes
 from handgrad.proof.shrink import counterexample
-from handgrad.proof.tracing import Traced
+from handgrad.proof.tape import UntapeableError
+from handgrad.proof.taped import FromTape
 from handgrad.proof.votes import outvoted, said, votes
 
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
@@ -84,13 +84,12 @@ class Checker:
     def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], *, shapes: str | None = None) -> None:
         self.problem = Problem(forward, backward)
         self.shapes = shapes
-        self.traced: dict[tuple[str, ...], Traced] = {}
-        self.untraceable: str | None = None
+        self.untapeable: str | None = None
 
     def with_backward(self, backward: Callable[..., Any]) -> Checker:
         """The same for another backward function, sharing the traced programs."""
         other = Checker(self.problem.forward, backward, shapes=self.shapes)
-        other.traced, other.untraceable = self.traced, self.untraceable
+        other.untapeable = self.untapeable
         return other
 
     def check(self, inputs: Mapping[str, Any], *, seed: int = 0, trials: int = 3, explain: bool = True) -> Report:
@@ -131,7 +130,7 @@ class Checker:
         cast_votes = votes(context) if explain else []
         if outvoted(cast_votes):
             others = " and ".join(vote.oracle for vote in cast_votes)
-            self.untraceable = f"JAX's derivative is outvoted by {others}: the oracle is wrong"
+            self.untapeable = f"the tape is outvoted by {others}: the oracle is wrong"
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
         wrong = [name for name in wrt if verdicts[name][0] == WRONG]
@@ -194,22 +193,17 @@ class Checker:
         return np.float32
 
     def _oracle(self, run: Run, wrt: list[str], widest: Any, notes: list[str]) -> Oracle:
-        """JAX where it can trace forward and then computes what forward computes; else what only runs forward."""
-        if self.untraceable is None:
-            traced = self.traced.setdefault(tuple(wrt), Traced(self.problem, wrt))
+        """The tape where it knows all that forward does, and computes what forward computes; else differences."""
+        if self.untapeable is None:
+            oracle = FromTape(self.problem, wrt, widest)
             try:
-                other = self._unfaithful(traced, run)
+                other = self._unfaithful(oracle, run)
                 if other is None:
-                    return traced
-                notes.append(
-                    f"JAX computes another {other} than NumPy, so it is not believed; numerical oracles were used"
-                )
-            except ImportError:
-                self.untraceable = "JAX is not installed (pip install 'handgrad[jax]')"
-            except UntraceableError as error:
-                self.untraceable = f"JAX could not trace forward ({error})"
-        if self.untraceable is not None:
-            notes.append(f"{self.untraceable}; numerical oracles were used")
+                    return oracle
+                self.untapeable = f"forward computes another {other} on the tape"
+            except UntapeableError as error:
+                self.untapeable = f"forward was not followed ({error})"
+        notes.append(f"{self.untapeable}; numerical oracles were used")
         return Numerical(self.problem, wrt, widest)
 
     @staticmethod
@@ -244,7 +238,7 @@ class Checker:
                 if not all(np.all(np.isfinite(np.asarray(v))) for _, v in leaves(run.named) if is_array(v)):
                     continue
                 judged = judge.judge(run)
-            except (UsageError, UntraceableError):
+            except (UsageError, UntapeableError):
                 continue
             undefined = any(np.any(line.undefined) for line in judged.values() if not line.misshapen)
             if undefined and not judge.oracle.partial:

@@ -12,7 +12,7 @@ from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast
-from handgrad.proof.program import UntraceableError
+from handgrad.proof.tape import UntapeableError
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Context:
                 with np.errstate(all="ignore"):
                     gap = abs(hand[where] - right[where])
                     found[label] = 0.0 if gap == 0 else float(gap / abs(right[where]))
-            except (UsageError, UntraceableError, ValueError, KeyError):
+            except (UsageError, UntapeableError, ValueError, KeyError):
                 continue
         return found
 

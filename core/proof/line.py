@@ -11,8 +11,8 @@ import numpy as np
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import is_array, leaves, wide
-from handgrad.proof.program import UntraceableError
-from handgrad.proof.terms import Terms
+from handgrad.proof.tape import UntapeableError
+from handgrad.proof.taped import Terms
 
 Formula = Callable[[Sample], Array]
 """From a sample (a set of inputs and what was judged on it) to what backward would return."""
@@ -48,7 +48,7 @@ class Line:
         for sample in self.samples:
             try:
                 guess = formula(sample)
-            except (ValueError, IndexError, KeyError, ZeroDivisionError, UntraceableError):
+            except (ValueError, IndexError, KeyError, ZeroDivisionError, UntapeableError):
                 return False
             hand, local, judged = self.hand(sample), self.local(sample), sample.judged[self.name]
             if guess.shape != hand.shape:

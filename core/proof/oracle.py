@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import Run
-from handgrad.proof.terms import Terms
+if TYPE_CHECKING:
+    from handgrad.proof.taped import Terms
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE, Array
+from handgrad.proof.isolation import World
 
 Function = Callable[..., Any]
 
@@ -111,6 +112,10 @@ class Problem:
             self.parameters = [inspect.signature(function).parameters for function in (forward, backward)]
         except ValueError as error:
             raise UsageError(f"{error}; expected functions written in Python") from error
+        self.scopes: list[dict[str, Any]] = World((forward, backward)).around.scopes
+        """The globals of the functions, and of those that they call."""
+        self.forward_may_be_cut = True
+        """Whether forward may be rewritten from its source to tell named values apart."""
         self.remembers = any(map(_remembers, (forward, backward)))
         """Whether forward may leave something behind that backward reads."""
 

@@ -21,7 +21,7 @@ from handgrad.proof.evaluate import Array
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
-from handgrad.proof.program import UntraceableError
+from handgrad.proof.tape import UntapeableError
 from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
 
@@ -162,7 +162,7 @@ class _Shrinking:
         try:
             run = self.context.problem.run(cast(candidate, self.context.widest, set(self.context.wrt)))
             line = self.context.judge.judge(run)[self.name]
-        except (UsageError, UntraceableError):
+        except (UsageError, UntapeableError):
             return None
         if not line.wrong or not np.all(np.isfinite(line.local)) or line.misshapen != self.seen.misshapen:
             return None

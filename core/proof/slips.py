@@ -15,7 +15,7 @@ from handgrad.proof.context import Sample
 from handgrad.proof.evaluate import Array
 from handgrad.proof.line import Formula, Line
 from handgrad.proof.problem import is_array, leaves
-from handgrad.proof.terms import ADDITIVE, Terms, Use
+from handgrad.proof.taped import ADDITIVE, Terms, Use
 
 Slip = tuple[str, str, Formula]
 Rearranged = tuple[str, str, Callable[[Array], Array]]

@@ -1,0 +1,327 @@
+"""The user's things are left as they are: every call runs on copies, and what it changes around it is put back.
+
+Copied are the arguments, the objects whose methods are called with all that they hold, and what functions keep in
+globals and closures; two names of one thing stay two names of one thing. The state of NumPy's and Python's global
+random generators is the same before each call. What is printed is held back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dis
+import functools
+import io
+import random
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.proof.tape import is_users
+
+Change = Callable[[str, Any], Any]
+"""From the path and the value of an array or a number to what stands in its place in the copy."""
+
+
+@dataclass
+class Outside:
+    """A place that functions read or write: a global, or the cell of a closure."""
+
+    path: str
+    container: Any
+    key: str | None
+
+    def get(self) -> Any:
+        """What is there; `Outside` itself where nothing is."""
+        try:
+            return self.container.cell_contents if self.key is None else self.container[self.key]
+        except (ValueError, KeyError):
+            return Outside
+
+    def put(self, value: Any) -> None:
+        """Put something there."""
+        if self.key is None:
+            if value is Outside:
+                del self.container.cell_contents
+            else:
+                self.container.cell_contents = value
+        elif value is Outside:
+            self.container.pop(self.key, None)
+        else:
+            self.container[self.key] = value
+
+
+class Copier:
+    """Copies of a graph of things, each thing once.
+
+    Args:
+        change: for what is a number or an array of them.
+    """
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.memo: dict[int, Any] = {}
+        self.kept: list[Any] = []
+
+    def copy(self, value: Any, path: str = "") -> Any:
+        """The copy of a thing; the thing itself where it can't be changed."""
+        if isinstance(value, np.ndarray | np.generic | float):
+            return self._array(value, path)
+        if value is None or isinstance(value, int | str | bytes | complex | type | types.ModuleType | types.CodeType):
+            return value
+        if id(value) in self.memo:
+            return self.memo[id(value)]
+        if isinstance(value, types.MethodType):
+            return self._kept(value, types.MethodType(value.__func__, self.copy(value.__self__, path)))
+        if isinstance(value, functools.partial):
+            given = self.copy(value.args, f"{path}.args"), self.copy(value.keywords, path)
+            return self._kept(value, functools.partial(self.copy(value.func, path), *given[0], **given[1]))
+        if isinstance(value, tuple):
+            items = [self.copy(item, f"{path}[{i}]") for i, item in enumerate(value)]
+            return self._kept(value, type(value)(*items) if hasattr(value, "_fields") else type(value)(items))
+        if isinstance(value, list):
+            made = self._kept(value, copy.copy(value))
+            made[:] = [self.copy(item, f"{path}[{i}]") for i, item in enumerate(value)]
+            return made
+        if isinstance(value, dict):
+            made = self._kept(value, copy.copy(value))
+            for key, item in value.items():
+                made[key] = self.copy(item, f"{path}[{key!r}]")
+            return made if not hasattr(value, "__dict__") else self._attributes(value, made, path)
+        if isinstance(value, set | bytearray | np.random.Generator | np.random.RandomState | random.Random):
+            return self._kept(value, copy.deepcopy(value))
+        return self._object(value, path)
+
+    def _kept(self, value: Any, made: Any) -> Any:
+        self.memo[id(value)] = made
+        self.kept.append(value)  # or another thing might get its id
+        return made
+
+    def _array(self, value: Any, path: str) -> Any:
+        if not isinstance(value, np.ndarray):
+            return self.change(path, value)
+        if id(value) in self.memo:
+            return self.memo[id(value)]
+        owner = value.base
+        while isinstance(owner, np.ndarray) and isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        if isinstance(owner, np.ndarray) and id(owner) in self.memo and value.dtype == owner.dtype:
+            return self._kept(value, _seen_as(value, owner, self.memo[id(owner)]))
+        return self._kept(value, self.change(path, value))
+
+    def _object(self, value: Any, path: str) -> Any:
+        kind = type(value)
+        plain = kind is types.SimpleNamespace or is_users(str(kind.__module__), "")
+        if not plain or isinstance(value, types.FunctionType) or not _has_state(value):
+            return value
+        try:
+            made = kind.__new__(kind)
+        except TypeError:
+            try:
+                made = copy.copy(value)
+            except Exception:  # what can't be copied is shared
+                return value
+        return self._attributes(value, self._kept(value, made), path)
+
+    def _attributes(self, value: Any, made: Any, path: str) -> Any:
+        for name, item in attributes(value).items():
+            with contextlib.suppress(AttributeError, TypeError):
+                object.__setattr__(made, name, self.copy(item, f"{path}.{name}" if path else name))
+        return made
+
+
+def _has_state(value: Any) -> bool:
+    return hasattr(value, "__dict__") or any("__slots__" in vars(kind) for kind in type(value).__mro__)
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """What an object holds, by attribute."""
+    found = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(value, name) and name not in ("__dict__", "__weakref__"):
+                found[name] = getattr(value, name)
+    return found
+
+
+def _seen_as(value: Any, owner: Any, new: Any) -> Any:
+    """The view of the new owner that `value` is of the old one."""
+    flat = np.arange(owner.size).reshape(owner.shape) if owner.flags.c_contiguous else None
+    offset = (value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // owner.itemsize
+    strides = [s // owner.itemsize for s in value.strides]
+    if flat is None or not new.flags.c_contiguous:
+        return np.array(value)
+    if value.flags.c_contiguous:
+        return np.reshape(np.reshape(new, -1)[offset : offset + value.size], value.shape)
+    index = offset + sum(
+        np.arange(n).reshape([-1 if i == j else 1 for j in range(value.ndim)]) * s
+        for i, (n, s) in enumerate(zip(value.shape, strides, strict=True))
+    )
+    if type(new) is np.ndarray:
+        return np.lib.stride_tricks.as_strided(
+            np.reshape(new, -1)[offset:], value.shape, [s * new.itemsize for s in strides]
+        )
+    return np.reshape(new, -1)[index]
+
+
+@dataclass
+class Surroundings:
+    """What functions reach besides their arguments.
+
+    Attributes:
+        places: globals and cells.
+        scopes: the globals of all functions.
+    """
+
+    places: list[Outside] = field(default_factory=list)
+    scopes: list[dict[str, Any]] = field(default_factory=list)
+    _seen: set[int] = field(default_factory=set, repr=False)
+    _kept: list[Any] = field(default_factory=list, repr=False)
+
+    def visit(self, value: Any) -> None:
+        """Find what a thing reaches: a function, a class, an object, or a collection of them."""
+        if id(value) in self._seen or isinstance(value, np.ndarray | np.generic | str | int | float | None):
+            return
+        self._seen.add(id(value))
+        self._kept.append(value)
+        if isinstance(value, types.MethodType):
+            self.visit(value.__self__)
+            self.visit(value.__func__)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self.visit(part)
+        elif isinstance(value, types.FunctionType):
+            if is_users(value.__module__ or "", value.__code__.co_filename):
+                self._function(value)
+        elif isinstance(value, type):
+            if is_users(value.__module__, ""):
+                for kind in value.__mro__:
+                    for item in vars(kind).values() if is_users(kind.__module__, "") else ():
+                        item = getattr(item, "__func__", getattr(item, "fget", item))
+                        if isinstance(item, types.FunctionType):
+                            self.visit(item)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                self.visit(item)
+        elif isinstance(value, list | tuple | set):
+            for item in value:
+                self.visit(item)
+        elif is_users(str(type(value).__module__), ""):
+            self.visit(type(value))
+            for item in attributes(value).values():
+                self.visit(item)
+
+    def _function(self, function: types.FunctionType) -> None:
+        scope = function.__globals__
+        if not any(scope is known for known in self.scopes):
+            self.scopes.append(scope)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            if name != "__class__":
+                self._place(Outside(name, cell, None))
+        for code in codes(function.__code__):
+            stored = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_GLOBAL"}
+            for name in {*code.co_names, *stored}:
+                if name in stored or (name in scope and not name.startswith("__")):
+                    self._place(Outside(name, scope, name), always=name in stored)
+                module = scope.get(name)
+                if isinstance(module, types.ModuleType) and is_users(module.__name__, ""):
+                    for inner in set(code.co_names) & vars(module).keys():
+                        self._place(Outside(f"{name}.{inner}", vars(module), inner))
+        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self.visit(default)
+
+    def _place(self, place: Outside, always: bool = False) -> None:
+        value = place.get()
+        if any(p.container is place.container and p.key == place.key for p in self.places):
+            return
+        if always or (value is not Outside and is_data(value)):
+            self.places.append(place)
+        if value is not Outside:
+            self.visit(value)
+
+
+def is_data(value: Any) -> bool:
+    """Whether a thing can be changed in place, or holds numbers."""
+    if isinstance(value, np.ndarray | list | dict | set | np.random.Generator | np.random.RandomState | random.Random):
+        return True
+    if isinstance(value, type | types.FunctionType | types.ModuleType | types.BuiltinFunctionType | types.MethodType):
+        return False
+    if isinstance(value, tuple):
+        return any(is_data(item) for item in value)
+    return is_users(str(type(value).__module__), "") and _has_state(value)
+
+
+def codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object and those within."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from codes(constant)
+
+
+class World:
+    """A subject, with all that it reaches, to be copied for every call.
+
+    Args:
+        subject: functions, objects, or a tuple of them.
+
+    Attributes:
+        printed: how many lines calls have printed.
+    """
+
+    def __init__(self, subject: Any) -> None:
+        self.subject = subject
+        self.around = Surroundings()
+        self.around.visit(subject)
+        self.printed = 0
+        self._random = random.getstate()
+        self._numpy = np.random.get_state()
+
+    @contextlib.contextmanager
+    def apart(self, inputs: Any, change: Change) -> Iterator[tuple[Any, Any, Copier]]:
+        """Copies of the subject and of inputs, with the surroundings exchanged for copies as long as it lasts."""
+        copier = Copier(change)
+        before = [(place, place.get()) for place in self.around.places]
+        state, numpy_state = random.getstate(), np.random.get_state()
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            given = {name: copier.copy(value, name) for name, value in inputs.items()}
+            subject = copier.copy(self.subject)
+            for place, value in before:
+                if value is not Outside:
+                    place.put(copier.copy(value, place.path))
+            random.setstate(self._random)
+            np.random.set_state(self._numpy)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                yield subject, given, copier
+        finally:
+            for place, value in before:
+                place.put(value)
+            random.setstate(state)
+            np.random.set_state(numpy_state)
+            self.printed += out.getvalue().count("\n") + err.getvalue().count("\n")
+
+    def held(self) -> dict[str, Any]:
+        """The arrays of floating point that the subject and its surroundings hold, by path."""
+        found: dict[str, Any] = {}
+        names: dict[int, list[str]] = {}
+
+        def note(path: str, value: Any) -> Any:
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                found.setdefault(path, value)
+            elif isinstance(value, float | np.floating) and path:
+                found.setdefault(path, value)
+            return value
+
+        copier = Copier(note)
+        copier.copy(self.subject)
+        for place in self.around.places:
+            value = place.get()
+            if value is not Outside:
+                copier.copy(value, place.path)
+        del names
+        return found

@@ -1,0 +1,110 @@
+"""A run of the user's code on a tape: the arrays that it makes on the way are numbered too."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from handgrad.proof.tape import Tape, Taped, _array_of, _tape_of, _taped, plain
+
+CREATING = (
+    "zeros", "ones", "empty", "full", "array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "eye",
+    "identity", "linspace", "arange", "tri", "copy",
+)  # fmt: skip
+"""What makes an array out of anything: it is not asked for by the arrays that go in, since there may be none."""
+
+MATH = (
+    "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
+    "cosh", "tanh", "fabs",
+)  # fmt: skip
+RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+
+
+class _Library(types.ModuleType):
+    """NumPy or `math` as the user's code sees it: some names are ours, the others the library's own."""
+
+    def __init__(self, library: types.ModuleType, ours: dict[str, Any]) -> None:
+        super().__init__(library.__name__)
+        self.__dict__.update(ours)
+        self.__dict__["_library"] = library
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+
+@contextlib.contextmanager
+def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """As long as it lasts, arrays that the user's code makes in this thread are on the tape, and may be written into.
+
+    Args:
+        tape: as said.
+        scopes: the globals of the user's functions. NumPy itself is left alone: its own code makes arrays too.
+    """
+    thread = threading.get_ident()
+    ours = {name: _creating(name, tape, thread) for name in CREATING}
+    maths = {name: _math(name, thread) for name in MATH}
+    exchanged = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
+    exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
+    exchanged |= {id(getattr(math, name)): made for name, made in maths.items()}
+    places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
+    try:
+        for scope, name, value in places:
+            scope[name] = exchanged[id(value)]
+        yield
+    finally:
+        for scope, name, value in places:
+            scope[name] = value
+
+
+def _creating(name: str, tape: Tape, thread: int) -> Callable[..., Any]:
+    original = getattr(np, name)
+
+    @functools.wraps(original)
+    def create(*args: Any, **keywords: Any) -> Any:
+        if threading.get_ident() != thread:
+            return original(*args, **keywords)
+        if args and _tape_of(args[0]) is not None and name not in ("full", "zeros", "ones", "empty"):
+            return _converted(args[0], name, *args[1:], **keywords)
+        made = original(*plain(args), **plain(keywords))
+        if made.dtype.kind != "f":
+            return made
+        if name == "full" and _tape_of(args) is not None:
+            made = tape.constant(made.astype(tape.dtype))
+            made[...] = args[1]
+            return made
+        return tape.constant(made.astype(tape.dtype) if made.dtype == np.float64 else made)
+
+    return create
+
+
+def _converted(value: Any, name: str, dtype: Any = None, *args: Any, **keywords: Any) -> Any:
+    """An array out of one, or of lists of them, that are on a tape."""
+    dtype = keywords.get("dtype", dtype)
+    made = _array_of(value)
+    copied = name in ("array", "copy") and keywords.get("copy", True) is not False
+    if isinstance(value, Taped) and copied:
+        made = made.copy()
+    if not isinstance(value, Taped):
+        made = _taped(np.array(plain(made)), np.array(made.numbers), made.tape)
+    if keywords.get("ndmin", 0) > made.ndim:
+        made = np.reshape(made, (1,) * (keywords["ndmin"] - made.ndim) + made.shape)
+    return made if dtype is None or isinstance(dtype, str) and name == "copy" else made.astype(dtype, copy=False)
+
+
+def _math(name: str, thread: int) -> Callable[..., Any]:
+    original, ours = getattr(math, name), getattr(np, RENAMED.get(name, name))
+
+    @functools.wraps(original)
+    def function(*args: Any) -> Any:
+        if threading.get_ident() == thread and len(args) == 1 and isinstance(args[0], Taped):
+            return ours(args[0])
+        return original(*args)
+
+    return function

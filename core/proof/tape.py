@@ -1,0 +1,955 @@
+"""Arrays that remember where each of their numbers comes from: a program is run once, as it stands, and differentiated.
+
+Every entry of a `Taped` array has a number. What moves entries (views, slices, in-place writes, padding, stacking) is
+done by NumPy to the numbers as it is to the entries, so that no rule is needed for it; what computes gives its results
+new numbers and is written down as an operation with its rule (`handgrad.proof.rules`). A sweep back over the
+operations gives the adjoint of every number at once: reverse accumulation (Griewank and Walther, "Evaluating
+Derivatives", 2nd ed., SIAM, 2008).
+
+An adjoint that is supplied for some numbers is what flows on from there. So one sweep gives, for every named value,
+what its adjoint should be *given the later ones as supplied*: no other line's fault reaches it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.proof.evaluate import WIDE, Array
+from handgrad.proof.moving import INPLACE, MOVING, PLAIN
+from handgrad.proof.noise import Rounding
+from handgrad.proof.rules import CHOOSING, CONSTANT, ELEMENTWISE, WHOLE, summed
+
+
+class UntapeableError(Exception):
+    """The program does what the tape has no rule for, and what."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """One operation of the program.
+
+    Attributes:
+        rule: its name in `rules`; "input" for what comes from outside.
+        numbers: by operand, the numbers of its entries; None for what has none.
+        values: the operands.
+        out: the result.
+        start: the number of its first entry; the others follow in order.
+        keywords: of the rule.
+        place: file and line of the user's code, where that is asked for.
+    """
+
+    rule: str
+    numbers: list[Array | None]
+    values: list[Any]
+    out: Array
+    start: int
+    keywords: dict[str, Any] = field(default_factory=dict)
+    place: tuple[str, int] | None = None
+
+    @property
+    def span(self) -> slice:
+        """The numbers of the result."""
+        return slice(self.start, self.start + self.out.size)
+
+    def back(self, g: Array, power: Mapping[int, float] | None = None) -> list[Array | None]:
+        """What flows back to each operand, in its shape."""
+        with np.errstate(all="ignore"):
+            if self.rule in WHOLE:
+                return list(WHOLE[self.rule](g, self.out, *self.values, **self.keywords))
+            parts = ELEMENTWISE[self.rule](self.out, *self.values)
+            found: list[Array | None] = []
+            for i, (numbers, part) in enumerate(zip(self.numbers, parts, strict=True)):
+                if numbers is None:
+                    found.append(None)
+                    continue
+                if power and i in power:
+                    part = np.asarray(part) ** int(power[i])
+                flow = np.where(g == 0, 0, g * part)  # where nothing comes from, no infinite slope counts
+                found.append(summed(np.broadcast_to(flow, self.out.shape), numbers.shape))
+            return found
+
+
+class Tape:
+    """What a run of a program wrote down.
+
+    Args:
+        dtype: of the numbers that the program is run with.
+        rounding: moves every result, to see what rounding does.
+        places: write down also which line of the user's code each operation is on.
+
+    Attributes:
+        operations: in order.
+        lowest: the unit of the dtype with the fewest digits that was seen.
+    """
+
+    def __init__(self, dtype: Any = WIDE, rounding: Rounding | None = None, places: bool = False) -> None:
+        self.dtype = np.dtype(dtype)
+        self.rounding = rounding
+        self.places = places
+        self.operations: list[Operation] = []
+        self.count = 1  # 0 is the number of what nothing is asked of
+        self.lowest = float(np.finfo(self.dtype).eps)
+        self.left: dict[float, int] = {}
+        """Numbers that left as a Python float, by their value: they may come back."""
+
+    def constant(self, value: Any) -> Any:
+        """An array of which nothing is asked, but into which the program may write."""
+        return _taped(np.asarray(value), np.zeros(np.shape(value), np.int64), self)
+
+    def input(self, value: Any) -> Any:
+        """An array by whose entries is differentiated."""
+        return self.write("input", [], [], np.array(value, self.dtype))
+
+    def write(self, rule: str, numbers: list[Array | None], values: list[Any], out: Any, **keywords: Any) -> Any:
+        """An operation, and its result."""
+        out = np.asarray(out)
+        if out.dtype.kind != "f":
+            raise UntapeableError(f"{rule} gives {out.dtype}")
+        self.lowest = max(self.lowest, float(np.finfo(out.dtype).eps))
+        if self.rounding is not None and rule not in ("input", "same"):
+            out = np.asarray(self.rounding.jitter(out))
+        place = _place(sys._getframe(1)) if self.places else None
+        start = self.count
+        self.count += out.size
+        kept = [np.array(v) if isinstance(v, np.ndarray) else v for v in values]
+        kept_numbers = [None if n is None or not n.any() else np.array(n) for n in numbers]
+        self.operations.append(Operation(rule, kept_numbers, kept, np.array(out), start, keywords, place))
+        return _taped(out, np.arange(start, self.count).reshape(out.shape), self)
+
+    def renew(self, array: Taped) -> None:
+        """Give the entries of an array numbers of their own, so that its uses from here on are told from others."""
+        if array.size and array.numbers.any():
+            fresh = self.write("same", [array.numbers], [], array.view(np.ndarray))
+            array.numbers[...] = fresh.numbers
+
+    def sweep(
+        self,
+        seeds: Iterable[tuple[Array, Any]],
+        supplied: Iterable[tuple[Array, Any]] = (),
+        *,
+        scale: Mapping[tuple[int, int], float] | None = None,
+        power: Mapping[tuple[int, int], float] | None = None,
+        rounding: Rounding | None = None,
+        dtype: Any = None,
+    ) -> Array:
+        """The adjoint of every number.
+
+        Args:
+            seeds: numbers, and the adjoint that each starts with: 1 for the cost.
+            supplied: numbers, and the adjoint that flows on from them, whatever comes to them.
+            scale: by operation and operand, a factor of what flows back there.
+            power: by operation and operand, to which the derivative of an elementwise function is raised.
+            rounding: moves what flows.
+            dtype: of the adjoints; that of the tape, if None.
+        """
+        dtype = self.dtype if dtype is None else dtype
+        adjoint = np.zeros(self.count, dtype)
+        for numbers, g in seeds:
+            np.add.at(adjoint, numbers.ravel(), np.broadcast_to(g, numbers.shape).ravel())
+        given, flows = np.zeros(self.count, bool), np.zeros(self.count, dtype)
+        for numbers, g in supplied:
+            given[numbers.ravel()] = True
+            flows[numbers.ravel()] = np.broadcast_to(g, numbers.shape).ravel()
+        given[0] = False
+        powers: dict[int, dict[int, float]] = {}
+        for (index, operand), by in (power or {}).items():
+            powers.setdefault(index, {})[operand] = by
+        for index in range(len(self.operations) - 1, -1, -1):
+            operation = self.operations[index]
+            span = operation.span
+            g = adjoint[span]
+            if given[span].any():
+                g = np.where(given[span], flows[span], g)
+            if operation.rule == "input" or not g.any():
+                continue
+            backward = operation.back(g.reshape(operation.out.shape), powers.get(index))
+            for i, (numbers, flow) in enumerate(zip(operation.numbers, backward, strict=True)):
+                if numbers is None or flow is None:
+                    continue
+                if scale and (index, i) in scale:
+                    flow = flow * scale[index, i]
+                if rounding is not None:
+                    flow = rounding.jitter(np.asarray(flow))
+                _add(adjoint, numbers, flow)
+        adjoint[0] = 0
+        return adjoint
+
+
+def _add(adjoint: Array, numbers: Array, flow: Array) -> None:
+    flat = numbers.ravel()
+    if flat.size == 1 or (flat[0] and flat[-1] - flat[0] == flat.size - 1 and np.all(np.diff(flat) == 1)):
+        adjoint[flat[0] : flat[0] + flat.size] += flow.ravel()
+    else:
+        np.add.at(adjoint, flat, flow.ravel())
+
+
+class Taped(np.ndarray):
+    """An array whose entries are numbered on a tape."""
+
+    _numbers: Array | None = None
+    tape: Tape | None = None
+
+    def __array_finalize__(self, other: Any) -> None:
+        self._numbers = None  # who makes an array knows its numbers
+        self.tape = getattr(other, "tape", None)
+
+    @property
+    def numbers(self) -> Array:
+        """The numbers of the entries."""
+        if self._numbers is None:
+            raise UntapeableError("an array was made in a way that the tape does not know")
+        if self._numbers.shape != self.shape:
+            self._numbers = self._numbers.reshape(self.shape)  # after x.shape = ...
+        return self._numbers
+
+    # what moves entries
+
+    def __getitem__(self, index: Any) -> Any:
+        index = plain(index)
+        return _taped(self.view(np.ndarray)[index], self.numbers[index], self.tape)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index = plain(index)
+        numbers = numbers_of(value, self.tape)
+        self.view(np.ndarray)[index] = plain(value)
+        self.numbers[index] = numbers
+
+    def __iter__(self) -> Any:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self)))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **keywords: Any) -> Any:
+        tape = _tape_of((inputs, out))
+        if tape is None:
+            arrays = plain(out)
+            return getattr(ufunc, method)(*plain(inputs), **({} if out is None else {"out": arrays}), **plain(keywords))
+        with np.errstate(all="ignore"):
+            return _ufunc(tape, ufunc, method, inputs, out, keywords)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, keywords: Any) -> Any:
+        tape = _tape_of((args, keywords))
+        if tape is None:
+            return function(*plain(args), **plain(keywords))
+        with np.errstate(all="ignore"):
+            return _function(tape, function, args, keywords)
+
+    # a number that leaves as Python's own
+
+    def _leave(self, value: float) -> float:
+        if self.tape is not None and self.size == 1 and self._numbers is not None and self.numbers.any():
+            self.tape.left[float(value)] = int(self.numbers.ravel()[0])
+        return value
+
+    def __float__(self) -> float:
+        return self._leave(float(self.view(np.ndarray)))
+
+    def item(self, *args: Any) -> Any:
+        return self.reshape(-1)[args if len(args) > 1 else args[0] if args else 0] if self.size else super().item(*args)
+
+    def tolist(self) -> Any:
+        return [x.tolist() for x in self] if self.ndim else self[()]
+
+    def __reduce__(self) -> Any:
+        raise UntapeableError("an array is pickled")
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+    # methods, as functions
+
+    @property
+    def T(self) -> Any:
+        return np.transpose(self)
+
+    @property
+    def mT(self) -> Any:
+        return np.swapaxes(self, -1, -2)
+
+    @property
+    def real(self) -> Any:
+        return self
+
+    @property
+    def flat(self) -> Any:
+        return np.reshape(self, -1)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self[...] = np.reshape(value, self.shape) if np.size(value) == self.size else value
+
+    def copy(self, order: Any = "C") -> Any:
+        return _taped(self.view(np.ndarray).copy(), self.numbers.copy(), self.tape)
+
+    def flatten(self, order: Any = "C") -> Any:
+        return np.ravel(self, order).copy()
+
+    def ravel(self, order: Any = "C") -> Any:
+        return np.ravel(self, order)
+
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+
+    def transpose(self, *axes: Any) -> Any:
+        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def view(self, *args: Any, **keywords: Any) -> Any:
+        if args == (np.ndarray,):
+            return super().view(np.ndarray)
+        if args and args[0] is not Taped:
+            raise UntapeableError("an array is viewed as another type")
+        return np.reshape(self, self.shape)
+
+    def astype(self, dtype: Any, *args: Any, copy: bool = True, **keywords: Any) -> Any:
+        dtype = np.dtype(dtype)
+        if dtype == self.dtype and not copy:
+            return self
+        if self.tape is not None and dtype == np.float64 and self.dtype == self.tape.dtype:
+            return self.copy()  # the digits that NumPy's own float has are no fewer here
+        result = super().view(np.ndarray).astype(dtype, *args, **keywords)
+        if dtype.kind != "f":
+            return result
+        if self.tape is not None:
+            self.tape.lowest = max(self.tape.lowest, float(np.finfo(dtype).eps))
+        return _taped(result, self.numbers.copy(), self.tape)
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def sort(self, axis: int = -1, **keywords: Any) -> None:
+        self[...] = np.sort(self, axis, **keywords)
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        np.reshape(self, -1)[plain(indices)] = values
+
+    def dot(self, other: Any) -> Any:
+        return np.dot(self, other)
+
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+        return np.max(self, axis, out, keepdims, **keywords)
+
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+        return np.min(self, axis, out, keepdims, **keywords)
+
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+        return np.sum(self, axis, dtype, out, keepdims, **keywords)
+
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        return np.mean(self, axis, dtype, out, keepdims)
+
+    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        return np.prod(self, axis, dtype, out, keepdims)
+
+    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+        return np.var(self, axis, dtype, out, ddof, keepdims)
+
+    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+        return np.std(self, axis, dtype, out, ddof, keepdims)
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:
+        return np.clip(self, min, max, out)
+
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
+        return np.round(self, decimals)
+
+
+def _method(name: str) -> Any:
+    function = getattr(np, name)
+
+    def method(self: Taped, *args: Any, **keywords: Any) -> Any:
+        return function(self, *args, **keywords)
+
+    return method
+
+
+for _name in (
+    "swapaxes", "squeeze", "take", "repeat", "diagonal", "trace", "compress", "cumsum", "cumprod", "argmax", "argmin",
+    "argsort", "argpartition", "nonzero", "any", "all", "searchsorted", "conj", "conjugate",
+):  # fmt: skip
+    setattr(Taped, _name, _method(_name))
+
+
+def _inplace(name: str) -> Any:
+    whole = getattr(np.ndarray, f"__i{name}__")
+    apart = getattr(np.ndarray, f"__{name}__")
+
+    def method(self: Taped, other: Any) -> Any:
+        # what has no axes is a number for who wrote the program: another name for it does not change with it
+        return whole(self, other) if self.ndim else apart(self, other)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "mod", "floordiv"):
+    setattr(Taped, f"__i{_name}__", _inplace(_name))
+
+
+def _taped(values: Any, numbers: Any, tape: Tape | None) -> Any:
+    array = np.asarray(values).view(Taped)
+    array._numbers, array.tape = np.asarray(numbers), tape
+    return array
+
+
+def plain(values: Any) -> Any:
+    """The same without numbers."""
+    if isinstance(values, Taped):
+        return np.asarray(values.view(np.ndarray))
+    if isinstance(values, tuple) and hasattr(values, "_fields"):
+        return type(values)(*map(plain, values))
+    if isinstance(values, list | tuple):
+        return type(values)(map(plain, values))
+    if isinstance(values, dict):
+        return {key: plain(value) for key, value in values.items()}
+    return values
+
+
+def numbers_of(value: Any, tape: Tape | None) -> Any:
+    """The numbers of an operand: 0 for a constant."""
+    if isinstance(value, Taped):
+        return value.numbers
+    if type(value) is float and tape is not None and value in tape.left:
+        return np.asarray(tape.left[value])
+    if isinstance(value, list | tuple) and any(isinstance(v, Taped | list | tuple) for v in value):
+        return np.array([np.asarray(numbers_of(v, tape)) for v in value])
+    return np.zeros(np.shape(value), np.int64)
+
+
+def _tape_of(values: Any) -> Tape | None:
+    """The tape of the first array that is on one."""
+    if isinstance(values, Taped):
+        return values.tape
+    if isinstance(values, tuple | list):
+        for value in values:
+            found = _tape_of(value)
+            if found is not None:
+                return found
+    if isinstance(values, dict):
+        return _tape_of(list(values.values()))
+    return None
+
+
+def _place(frame: types.FrameType | None) -> tuple[str, int] | None:
+    while frame is not None:
+        if is_users(frame.f_globals.get("__name__", ""), frame.f_code.co_filename):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+NOT_GIVEN = inspect.signature(np.sum).parameters["keepdims"].default
+"""What NumPy's own functions pass on for an argument that was left out."""
+
+_LIBRARIES = {"numpy", "scipy", "jax", "jaxlib", "torch", *sys.stdlib_module_names} - {"__main__"}
+
+
+def is_users(module: str, file: str) -> bool:
+    """Whether code is neither a library's nor the checker's own."""
+    return module.split(".")[0] not in _LIBRARIES and not module.startswith("handgrad.") and not file.startswith("<__")
+
+
+# how operations are written down
+
+
+def _operands(tape: Tape, inputs: Iterable[Any]) -> tuple[list[Any], list[Array | None]]:
+    values, numbers = [], []
+    for operand in inputs:
+        known = numbers_of(operand, tape)
+        values.append(np.asarray(plain(operand)) if isinstance(operand, list | tuple | Taped) else operand)
+        numbers.append(known if np.any(known) else None)
+    return values, numbers
+
+
+def _finish(result: Any, out: Any, tape: Tape) -> Any:
+    """The result, or the array that it was to be written into."""
+    out = out[0] if isinstance(out, tuple) else out
+    if out is None:
+        return result
+    if not isinstance(out, Taped):
+        if isinstance(out, np.ndarray) and not np.any(numbers_of(result, tape)):
+            out[...] = plain(result)
+            return out
+        raise UntapeableError("a result is written into an array that the tape does not know")
+    out[...] = result
+    return out
+
+
+def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keywords: dict[str, Any]) -> Any:
+    name = ufunc.__name__
+    if method == "at":
+        return _at(tape, name, *inputs)
+    if method == "outer":
+        left, right = (x if isinstance(x, Taped) else np.asarray(x) for x in inputs)
+        left = np.reshape(left, left.shape + (1,) * right.ndim)
+        return _finish(_ufunc(tape, ufunc, "__call__", (left, right), None, keywords), out, tape)
+    if method == "reduce":
+        return _reduce(tape, ufunc, out, keywords, *inputs)
+    if method == "accumulate":
+        if name == "add":
+            return _finish(_function(tape, np.cumsum, inputs, keywords), out, tape)
+        raise UntapeableError(f"{name}.accumulate")
+    if method != "__call__":
+        raise UntapeableError(f"{name}.{method}")
+    mask = keywords.pop("where", True)
+    keywords.pop("casting", None)
+    if keywords.get("dtype") is not None and np.dtype(keywords["dtype"]).kind == "f":
+        keywords["dtype"] = None
+    values, numbers = _operands(tape, inputs)
+    if mask is not True:
+        result = _ufunc(tape, ufunc, method, inputs, None, keywords)
+        target = out[0] if isinstance(out, tuple) else out
+        before = result if target is None else target
+        return _finish(np.where(plain(mask), result, before), out, tape)
+    if name == "clip":
+        return _finish(np.minimum(np.maximum(inputs[0], inputs[1]), inputs[2]), out, tape)
+    result = ufunc(*values, **keywords)
+    if not isinstance(result, np.ndarray | np.generic) or np.asarray(result).dtype.kind != "f":
+        if isinstance(result, tuple) or np.asarray(result).dtype.kind == "c":
+            raise UntapeableError(name)
+        if out is not None:
+            target = out[0] if isinstance(out, tuple) else out
+            target[...] = result
+            return target
+        return result
+    if name in CHOOSING:
+        first = CHOOSING[name](*values) | np.isnan(np.asarray(values[1]))
+        chosen = np.where(first, *(numbers_of(x, tape) for x in inputs))
+        return _finish(_taped(np.array(result), chosen, tape), out, tape)
+    if name in CONSTANT or all(n is None for n in numbers):
+        return _finish(tape.constant(np.array(result)), out, tape)
+    if name == "matmul":
+        return _finish(tape.write("matmul", *_swap(values, numbers), result), out, tape)
+    if name not in ELEMENTWISE:
+        raise UntapeableError(name)
+    return _finish(tape.write(name, *_swap(values, numbers), result), out, tape)
+
+
+def _swap(values: list[Any], numbers: list[Array | None]) -> tuple[list[Array | None], list[Any]]:
+    return numbers, values
+
+
+def _at(tape: Tape, name: str, target: Any, index: Any, value: Any = 0) -> None:
+    if not isinstance(target, Taped):
+        raise UntapeableError(f"{name}.at on an array that the tape does not know")
+    index = plain(index)
+    if name == "subtract":
+        name, value = "add", -value
+    if name != "add":
+        raise UntapeableError(f"{name}.at")
+    where = np.arange(target.size).reshape(target.shape)[index]
+    touched, inverse = np.unique(where, return_inverse=True)
+    inverse = inverse.reshape(where.shape)
+    new = np.broadcast_to(plain(value), where.shape)
+    coming = np.broadcast_to(numbers_of(value, tape), where.shape)
+    old = np.reshape(target, -1)[touched] if target.flags.c_contiguous else target.flatten()[touched]
+    sums = np.array(plain(old))
+    np.add.at(sums, inverse, np.asarray(new, sums.dtype))
+    result = tape.write("scatter-add", [old.numbers, coming], [plain(old), new], sums, inverse=inverse)
+    places = np.unravel_index(touched, target.shape)
+    target[places] = result
+
+
+def _axes(axis: Any, ndim: int) -> Any:
+    return None if axis is None else tuple(int(a) % ndim for a in np.atleast_1d(axis))
+
+
+def _reduce(
+    tape: Tape,
+    ufunc: np.ufunc,
+    out: Any,
+    keywords: dict[str, Any],
+    x: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    _out: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
+    axis = keywords.get("axis", axis)
+    keepdims = bool(keywords.get("keepdims", keepdims))
+    where = plain(keywords.get("where", where))
+    initial = keywords.get("initial", initial)
+    name = ufunc.__name__
+    x = x if isinstance(x, Taped) else tape.constant(np.asarray(x))
+    neutral = {"add": 0, "multiply": 1}
+    if where is not True:
+        if name not in neutral:
+            raise UntapeableError(f"{name}.reduce with where=")
+        x = np.where(where, x, neutral[name])
+    values = x.view(np.ndarray)
+    if name in ("maximum", "minimum", "fmax", "fmin"):
+        result = _extreme(x, axis, keepdims, np.argmax if "max" in name else np.argmin)
+    elif name in ("add", "multiply", "logaddexp"):
+        rule = {"add": "sum", "multiply": "prod", "logaddexp": "logaddexp.reduce"}[name]
+        made = ufunc.reduce(values, axis=axis, keepdims=keepdims)
+        if not x.numbers.any():
+            result = tape.constant(np.asarray(made))
+        else:
+            result = tape.write(rule, [x.numbers], [values], made, axis=_axes(axis, x.ndim), keepdims=keepdims)
+    else:
+        return ufunc.reduce(values, axis=axis, keepdims=keepdims)
+    if initial is not None and not initial is NOT_GIVEN:
+        result = ufunc(result, initial)
+    return _finish(result, out if out is not None else _out, tape)
+
+
+def _extreme(x: Taped, axis: Any, keepdims: bool, which: Callable[..., Any]) -> Any:
+    axes = tuple(range(x.ndim)) if axis is None else _axes(axis, x.ndim)
+    rest = [a for a in range(x.ndim) if a not in axes]
+    flat = np.transpose(x, [*rest, *axes]).reshape([*(x.shape[a] for a in rest), -1])
+    at = which(flat.view(np.ndarray), axis=-1)[..., None]
+    found = np.take_along_axis(flat, at, -1)[..., 0]
+    return np.expand_dims(found, axes) if keepdims else found
+
+
+def _function(tape: Tape, function: Callable[..., Any], args: Any, keywords: dict[str, Any]) -> Any:
+    name = function.__name__
+    module = str(getattr(function, "__module__", ""))
+    if function in COMPOSED:
+        return COMPOSED[function](*args, **keywords)
+    if function in PLAIN:
+        return function(*plain(args), **plain(keywords))
+    if function in INPLACE:
+        return INPLACE[function](*args, **keywords)
+    if function in MOVING:
+        out = keywords.pop("out", None)
+        values = function(*plain(args), **plain(keywords))
+        numbers = MOVING[function](function, lambda v: numbers_of(v, tape), args, keywords)
+        return _finish(_moved(values, numbers, tape), out, tape)
+    raise UntapeableError(f"{module}.{name}".replace("numpy", "np", 1))
+
+
+def _moved(values: Any, numbers: Any, tape: Tape) -> Any:
+    if isinstance(values, list | tuple):
+        return type(values)(_moved(v, n, tape) for v, n in zip(values, numbers, strict=True))
+    if values.dtype.kind != "f":
+        if values.dtype.kind == "c" or np.any(numbers):
+            raise UntapeableError(f"an array of {values.dtype}")
+        return values
+    return _taped(values, numbers, tape)
+
+
+# functions that are made of others
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None or value is NOT_GIVEN else value
+
+
+def _sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None,
+         where: Any = True) -> Any:  # fmt: skip
+    return np.add.reduce(
+        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None),
+        where=_given(where, True),
+    )  # fmt: skip
+
+
+def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, **_: Any) -> Any:
+    return np.multiply.reduce(_array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False))
+
+
+def _max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None, **_: Any) -> Any:
+    return np.maximum.reduce(
+        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None)
+    )
+
+
+def _min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None, **_: Any) -> Any:
+    return np.minimum.reduce(
+        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None)
+    )
+
+
+def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None) -> Any:
+    return _max(a, axis, out, keepdims) - _min(a, axis, None, keepdims)
+
+
+def _array_of(a: Any) -> Any:
+    if isinstance(a, Taped):
+        return a
+    tape = _tape_of(a)
+    if tape is None:
+        return np.asarray(a)
+    return _taped(np.array(plain(a)), numbers_of(a, tape), tape)
+
+
+def _count(a: Any, axis: Any) -> int:
+    shape = np.shape(a)
+    return int(np.prod(shape if axis is None else [shape[i] for i in np.atleast_1d(axis)], dtype=int))
+
+
+def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, where: Any = True) -> Any:
+    a, where = _array_of(a), _given(where, True)
+    if where is not True:
+        count = np.sum(np.broadcast_to(plain(where), a.shape), axis=axis, keepdims=_given(keepdims, False))
+    else:
+        count = _count(a, axis)
+    return np.divide(_sum(a, axis, keepdims=keepdims, where=where), count, **({} if out is None else {"out": out}))
+
+
+def _var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: Any = None,
+         **more: Any) -> Any:  # fmt: skip
+    a = _array_of(a)
+    away = a - _given(more.get("mean"), None) if _given(more.get("mean"), None) is not None else None
+    away = a - _mean(a, axis, keepdims=True) if away is None else away
+    ddof = _given(more.get("correction"), ddof)
+    return np.divide(_sum(away * away, axis, keepdims=keepdims), _count(a, axis) - ddof)
+
+
+def _std(*args: Any, **keywords: Any) -> Any:
+    return np.sqrt(_var(*args, **keywords))
+
+
+def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = None) -> Any:
+    if returned:
+        raise UntapeableError("np.average with returned=True")
+    if weights is None:
+        return _mean(a, axis, keepdims=keepdims)
+    a = _array_of(a)
+    weights = _array_of(weights)
+    if weights.shape != a.shape:
+        weights = np.reshape(weights, [-1 if i == axis else 1 for i in range(a.ndim)])
+    total = _sum(weights * np.ones(a.shape), axis, keepdims=keepdims)
+    return _sum(a * weights, axis, keepdims=keepdims) / total
+
+
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    a, b = _array_of(a), _array_of(b)
+    if not a.ndim or not b.ndim:
+        made = a * b
+    elif b.ndim <= 2:
+        made = np.matmul(np.reshape(a, (-1, a.shape[-1])), b).reshape(a.shape[:-1] + b.shape[1:]) if a.ndim > 2 else (
+            np.matmul(a, b)
+        )  # fmt: skip
+    else:
+        made = _tensordot(a, b, ([-1], [-2]))
+    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
+
+
+def _inner(a: Any, b: Any) -> Any:
+    a, b = _array_of(a), _array_of(b)
+    return a * b if not a.ndim or not b.ndim else _tensordot(a, b, ([-1], [-1]))
+
+
+def _outer(a: Any, b: Any, out: Any = None) -> Any:
+    made = np.reshape(_array_of(a), (-1, 1)) * np.reshape(_array_of(b), (1, -1))
+    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
+
+
+def _vdot(a: Any, b: Any) -> Any:
+    return np.matmul(np.reshape(_array_of(a), -1), np.reshape(_array_of(b), -1))
+
+
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    a, b = _array_of(a), _array_of(b)
+    if isinstance(axes, int | np.integer):
+        axes = (list(range(a.ndim - int(axes), a.ndim)), list(range(int(axes))))
+    left, right = ([int(i) % x.ndim for i in np.atleast_1d(ax)] for x, ax in zip((a, b), axes, strict=True))
+    a_free, b_free = [i for i in range(a.ndim) if i not in left], [i for i in range(b.ndim) if i not in right]
+    size = int(np.prod([a.shape[i] for i in left], dtype=int))
+    A = np.transpose(a, [*a_free, *left]).reshape(-1, size)
+    B = np.transpose(b, [*right, *b_free]).reshape(size, -1)
+    return np.matmul(A, B).reshape([*(a.shape[i] for i in a_free), *(b.shape[i] for i in b_free)])
+
+
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **keywords: Any) -> Any:
+    if not isinstance(operands[0], str):
+        raise UntapeableError("np.einsum with lists of axes")
+    given, arrays = operands[0].replace(" ", ""), [_array_of(x) for x in operands[1:]]
+    inside, arrow, result = given.partition("->")
+    terms = inside.split(",")
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in given]
+    hidden = max((x.ndim - len(t.replace("...", "")) for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0)
+    letters = "".join(spare[:hidden])
+    for i, (t, x) in enumerate(zip(terms, arrays, strict=True)):
+        if "..." in t:
+            mine = x.ndim - len(t.replace("...", ""))
+            terms[i] = t.replace("...", letters[hidden - mine :])
+    if not arrow:
+        every = "".join(terms)
+        result = letters + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in letters))
+    result = result.replace("...", letters)
+    tape = _tape_of(arrays)
+    subscripts = f"{','.join(terms)}->{result}"
+    values = [plain(x) for x in arrays]
+    made = np.einsum(subscripts, *values)
+    numbers = [x.numbers if isinstance(x, Taped) else None for x in arrays]
+    assert tape is not None
+    if all(n is None or not n.any() for n in numbers):
+        written = tape.constant(made)
+    else:
+        sizes: dict[str, int] = {}
+        for t, x in zip(terms, values, strict=True):
+            for c, n in zip(t, x.shape, strict=True):
+                if sizes.setdefault(c, n) != n:
+                    raise UntapeableError("np.einsum that broadcasts")
+        written = tape.write("einsum", numbers, values, made, subscripts=subscripts)
+    return written if out is None else _finish(written, out, tape)
+
+
+def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    a = _array_of(a)
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    made = np.cumsum(a.view(np.ndarray), axis)
+    tape = a.tape
+    if not a.numbers.any():
+        return _finish(tape.constant(made), out, tape)
+    return _finish(tape.write("cumsum", [a.numbers], [a.view(np.ndarray)], made, axis=int(axis)), out, tape)
+
+
+def _cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    a = _array_of(a)
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    a = np.moveaxis(a, axis, 0)
+    rows = [a[0]]
+    for row in a[1:]:
+        rows.append(rows[-1] * row)
+    return np.moveaxis(np.stack(rows), 0, axis)
+
+
+def _diff(a: Any, n: int = 1, axis: int = -1, **_: Any) -> Any:
+    a = np.moveaxis(_array_of(a), axis, -1)
+    for _step in range(n):
+        a = a[..., 1:] - a[..., :-1]
+    return np.moveaxis(a, -1, axis)
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **keywords: Any) -> Any:
+    low, high = _given(a_min, keywords.get("min")), _given(a_max, keywords.get("max"))
+    made = a if low is None else np.maximum(a, low)
+    made = made if high is None else np.minimum(made, high)
+    made = made.copy() if made is a else made
+    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    x = _array_of(x)
+    flat = axis is None and (ord is None or x.ndim == 1)
+    if ord in (None, "fro") or (ord == 2 and (x.ndim == 1 or (axis is not None and np.size(axis) == 1))):
+        return np.sqrt(_sum(x * x, None if flat else axis, keepdims=keepdims))
+    if x.ndim == 1 or (axis is not None and np.size(axis) == 1):
+        if ord == 1:
+            return _sum(np.abs(x), axis, keepdims=keepdims)
+        if ord == np.inf:
+            return _max(np.abs(x), axis, keepdims=keepdims)
+        if isinstance(ord, int | float) and ord > 0:
+            return _sum(np.abs(x) ** ord, axis, keepdims=keepdims) ** (1 / ord)
+    raise UntapeableError(f"np.linalg.norm with ord={ord}")
+
+
+def _linear(rule: str) -> Callable[..., Any]:
+    function = {"inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "cholesky": np.linalg.cholesky}
+
+    def run(*operands: Any) -> Any:
+        arrays = [_array_of(x) for x in operands]
+        values = [plain(x) for x in arrays]
+        tape = _tape_of(arrays)
+        assert tape is not None
+        numbers = [x.numbers if isinstance(x, Taped) else None for x in arrays]
+        if rule == "logdet":
+            sign, made = np.linalg.slogdet(*values)
+            return type(np.linalg.slogdet(np.eye(1)))(sign, tape.write(rule, numbers, values, made))
+        return tape.write(rule, numbers, values, function[rule](*values))
+
+    return run
+
+
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Any:
+    return _sum(np.diagonal(a, offset, axis1, axis2), -1)
+
+
+def _sorted(a: Any, axis: Any = -1, **keywords: Any) -> Any:
+    a = _array_of(a)
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    return np.take_along_axis(a, np.argsort(a.view(np.ndarray), axis, **keywords), axis)
+
+
+def _nan_to_num(x: Any, copy: bool = True, **keywords: Any) -> Any:
+    x = _array_of(x)
+    return np.where(np.isfinite(plain(x)), x, np.nan_to_num(plain(x), **keywords))
+
+
+def _kron(a: Any, b: Any) -> Any:
+    a, b = _array_of(a), _array_of(b)
+    if a.ndim != 2 or b.ndim != 2:
+        raise UntapeableError("np.kron of what is no matrix")
+    made = a[:, None, :, None] * b[None, :, None, :]
+    return made.reshape(a.shape[0] * b.shape[0], a.shape[1] * b.shape[1])
+
+
+def _cross(a: Any, b: Any, axis: int = -1, **_: Any) -> Any:
+    a, b = np.moveaxis(_array_of(a), axis, -1), np.moveaxis(_array_of(b), axis, -1)
+    x = [a[..., i] for i in range(3)]
+    y = [b[..., i] for i in range(3)]
+    return np.stack([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]], axis)
+
+
+def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    a, v = _array_of(a), _array_of(v)
+    if len(v) > len(a):
+        a, v = v, a
+    n = len(v)
+    wide = np.pad(a, n - 1)
+    made = np.stack([_sum(wide[i : i + n] * v[::-1]) for i in range(len(a) + n - 1)])
+    start, length = {"full": (0, len(made)), "same": ((n - 1) // 2, len(a)), "valid": (n - 1, len(a) - n + 1)}[mode]
+    return made[start : start + length]
+
+
+def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    return _convolve(a, _array_of(v)[::-1], mode)
+
+
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    weights = _array_of(weights)
+    made = np.bincount(plain(x), plain(weights).astype(np.float64), minlength).astype(weights.dtype)
+    made[...] = 0
+    np.add.at(made, plain(x), plain(weights))
+    return weights.tape.write("bincount", [weights.numbers], [plain(weights)], made, x=np.asarray(plain(x)))
+
+
+def _like(value: Any) -> Callable[..., Any]:
+    def make(a: Any, *args: Any, **keywords: Any) -> Any:
+        made = getattr(np, value)(plain(a), *plain(args), **plain(keywords))
+        tape = _tape_of((a, args, list(keywords.values())))
+        if made.dtype.kind != "f" or tape is None:
+            return made
+        fill = args[0] if value == "full_like" and args else keywords.get("fill_value", 0)
+        return _taped(made, np.array(np.broadcast_to(numbers_of(fill, tape), made.shape)), tape)
+
+    return make
+
+
+def _round(a: Any, *args: Any, **keywords: Any) -> Any:
+    a = _array_of(a)
+    return a.tape.constant(np.round(plain(a), *args))
+
+
+def _conj(a: Any, *args: Any) -> Any:
+    return a
+
+
+COMPOSED: dict[Any, Callable[..., Any]] = {
+    np.sum: _sum, np.prod: _prod, np.max: _max, np.min: _min, np.amax: _max, np.amin: _min, np.ptp: _ptp,
+    np.mean: _mean, np.var: _var, np.std: _std, np.average: _average, np.dot: _dot, np.inner: _inner,
+    np.outer: _outer, np.vdot: _vdot, np.tensordot: _tensordot, np.einsum: _einsum, np.cumsum: _cumsum,
+    np.cumprod: _cumprod, np.diff: _diff, np.clip: _clip, np.trace: _trace, np.sort: _sorted,
+    np.nan_to_num: _nan_to_num, np.kron: _kron, np.cross: _cross, np.convolve: _convolve, np.correlate: _correlate,
+    np.bincount: _bincount, np.zeros_like: _like("zeros_like"), np.ones_like: _like("ones_like"),
+    np.empty_like: _like("empty_like"), np.full_like: _like("full_like"), np.round: _round, np.around: _round,
+    np.real: _conj, np.linalg.norm: _norm, np.linalg.inv: _linear("inv"), np.linalg.solve: _linear("solve"),
+    np.linalg.det: _linear("det"), np.linalg.slogdet: _linear("logdet"), np.linalg.cholesky: _linear("cholesky"),
+}  # fmt: skip
+"""By function of NumPy, what it is made of."""
