@@ -7,6 +7,8 @@ draws of the inputs; what raises, changes the cost or is right after all is no f
 
 import ast
 import atexit
+import contextlib
+import difflib
 import importlib
 import importlib.util
 import itertools
@@ -135,11 +137,44 @@ def called(module: ModuleType, subject: tuple[Any, ...], g: dict[str, Any], seed
     return float(cost), {name: np.array(value, dtype=float) for name, value in gradients.items()}
 
 
-def answers(module: ModuleType) -> list[tuple[float, dict[str, Any]]]:
-    """What the program answers for each of the seeds."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return [called(module, *made(module, seed), seed) for seed in SEEDS]
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings; and what np.empty makes is no number until it is written to."""
+    kept = np.empty, np.empty_like
+
+    def unwritten(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            array = function(*args, **options)
+            array.fill(np.nan if array.dtype.kind == "f" else 0)
+            return array
+
+        return call
+
+    np.empty, np.empty_like = map(unwritten, kept)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        np.empty, np.empty_like = kept
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return set(one) == set(other) and all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+
+
+def answers(module: ModuleType) -> list[tuple[float, dict[str, Any]]] | None:
+    """What the program answers for each of the seeds; None if it writes to what it reads or, asked again, differs."""
+    given = []
+    for seed in SEEDS:
+        subject, g = made(module, seed)
+        before = {name: np.array(value) for name, value in module.parameters(subject, g).items()}
+        cost, gradients = called(module, subject, g, seed)
+        again, twice = called(module, subject, g, seed)
+        if cost != again or not same(gradients, twice) or not same(before, module.parameters(subject, g)):
+            return None
+        given.append((cost, gradients))
+    return given
 
 
 def verify(program: Program, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
@@ -251,12 +286,36 @@ class Slips:
     def safe(self, node: ast.AST) -> str:
         return f"({self.text(node)})" if isinstance(node, LOW) else self.text(node)
 
+    def alone(self, node: ast.AST, part: ast.AST) -> str:
+        """A part of a node in the node's place, in parentheses where it needs them and has none."""
+        line = self.lines[node.lineno - 1]
+        inside = line[: node.col_offset].endswith("(") and line[node.end_col_offset :].startswith(")")
+        operand = isinstance(self.parents[node], ast.expr) and not isinstance(self.parents[node], ast.Call)
+        return self.safe(part) if operand and not inside else self.text(part)
+
+    def indexes(self, node: ast.AST) -> bool:
+        """Whether the node is part of an index."""
+        parent = self.parents.get(node)
+        while isinstance(parent, ast.expr):
+            if isinstance(parent, ast.Subscript):
+                return node is parent.slice
+            node, parent = parent, self.parents.get(parent)
+        return False
+
+    def written_to(self, node: ast.AST) -> bool:
+        """Whether the node is an array into which the statement writes."""
+        parent = self.parents.get(node)
+        if isinstance(parent, ast.Call) and self.text(parent.func) == "np.add.at":
+            return node is parent.args[0]
+        return isinstance(parent, ast.Subscript) and parent.value is node and isinstance(parent.ctx, ast.Store)
+
     def like(self, name: str) -> list[str]:
-        """Other names that stand for values of the same kind."""
+        """The nearest other names that stand for values of the same kind."""
         kind = self.kinds.get(name)
         attribute = name.startswith("self.")
         others = [n for n, k in self.kinds.items() if k == kind and n != name and n.startswith("self.") == attribute]
-        return others if kind is not None else []
+        near = sorted(others, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+        return near[:3] if kind is not None else []
 
     def of(self, node: ast.AST) -> Iterator[tuple[str, str]]:
         """Kinds of slips and what the node's source would be."""
@@ -278,12 +337,13 @@ class Slips:
             kind = "+ and -" if sign in "+-" else "* and /"
             yield kind, self.between(node, node.left, node.right, sign, TURNED[sign])
         if sign == "**":
-            yield "power dropped", self.safe(node.left)
+            yield "power dropped", self.alone(node, node.left)
         elif sign is not None:
             kind = "term dropped" if sign in "+-" else "factor dropped"
-            yield kind, self.safe(node.left)
-            yield kind, f"-{self.safe(node.right)}" if sign == "-" else self.safe(node.right)
-        if sign in ("@", "-", "/"):
+            yield kind, self.alone(node, node.left)
+            if sign != "/":
+                yield kind, f"-{self.safe(node.right)}" if sign == "-" else self.alone(node, node.right)
+        if sign in ("@", "-"):
             yield "operands exchanged", f"{self.safe(node.right)} {sign} {self.safe(node.left)}"
 
     def UnaryOp(self, node: ast.UnaryOp) -> Iterator[tuple[str, str]]:
@@ -302,7 +362,8 @@ class Slips:
 
     def AugAssign(self, node: ast.AugAssign) -> Iterator[tuple[str, str]]:
         sign = OPERATORS[type(node.op)]
-        yield "accumulation", self.between(node, node.target, node.value, f"{sign}=", "=")
+        if sign in "+-":
+            yield "accumulation", self.between(node, node.target, node.value, f"{sign}=", "=")
         if sign in TURNED:
             kind = "+ and -" if sign in "+-" else "* and /"
             yield kind, self.between(node, node.target, node.value, f"{sign}=", f"{TURNED[sign]}=")
@@ -353,7 +414,7 @@ class Slips:
 
     def Constant(self, node: ast.Constant) -> Iterator[tuple[str, str]]:
         parent = self.parents.get(node)
-        if isinstance(parent, ast.keyword) or isinstance(node.value, bool | None | type(...)):
+        if isinstance(parent, ast.keyword | ast.UnaryOp) or isinstance(node.value, bool | None | type(...)):
             return
         if isinstance(node.value, str):
             if isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Load):
@@ -363,7 +424,7 @@ class Slips:
             return
         for value in CONSTANTS.get(node.value, (repr(node.value * 2),)):
             yield "constant", value
-        if isinstance(node.value, int) and isinstance(parent, ast.Subscript | ast.Slice | ast.Tuple | ast.BinOp):
+        if isinstance(node.value, int) and self.indexes(node):
             yield "index", str(node.value + 1)
 
     def Subscript(self, node: ast.Subscript) -> Iterator[tuple[str, str]]:
@@ -400,14 +461,14 @@ class Slips:
     List = Tuple
 
     def Name(self, node: ast.Name) -> Iterator[tuple[str, str]]:
-        if isinstance(node.ctx, ast.Load):
+        if isinstance(node.ctx, ast.Load) and not self.written_to(node):
             for other in self.like(node.id):
                 yield "another name", other
 
     def Attribute(self, node: ast.Attribute) -> Iterator[tuple[str, str]]:
         if node.attr == "T":
             yield "transposition", self.text(node.value)
-        if isinstance(node.ctx, ast.Load):
+        if isinstance(node.ctx, ast.Load) and not self.written_to(node):
             for other in self.like(self.text(node)):
                 yield "another name", other
 
@@ -445,8 +506,11 @@ def candidates(program: Program) -> list[Candidate]:
 def wrongs(right: list[tuple[float, dict[str, Any]]], module: ModuleType) -> tuple[str, ...] | None:
     """The names whose gradients are wrong, the same for each of the seeds; None where that does not make a fault."""
     try:
-        given = answers(module)
+        with quiet():
+            given = answers(module)
     except Exception:
+        return None
+    if given is None:
         return None
     sets = []
     for (cost, gradients), (other, others) in zip(right, given, strict=True):

@@ -1,6 +1,6 @@
-"""A language model of one LSTM-free recurrence: ``model.loss(words, nexts)``, then ``model.backward()`` fills grads.
+"""A language model of one recurrent layer: ``model.loss(words, nexts)`` and ``model.gradient(words, nexts)``.
 
-The parameters and gradients of the layers are gathered in lists, ``model.params`` and ``model.grads``.
+The parameters of the layers are gathered in the list ``model.params``; the gradients come as a list beside it.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A small library of layers in a list: ``[Affine, BatchNorm-free activations, Affine]``, each forward and backward.
+"""A small library of layers in a list: ``[Affine, Relu, Affine, Sigmoid, Affine]``, each forward and backward.
 
 Affine has ``dW`` and ``db`` after its backward.
 """

@@ -1,6 +1,6 @@
 """A model of a course, which is given to a solver: ``loss, grads = net.loss(X, y)``, keyed like ``net.params``.
 
-Convolution-free: affine, batch normalisation, relu, affine, softmax; the layers are functions with caches.
+Affine, batch normalisation, relu, affine, softmax; the layers are functions with caches.
 """
 
 import numpy as np
