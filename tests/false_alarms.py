@@ -39,7 +39,7 @@ def _cast(value, dtype, stretch):
 def alarms(checks, seed, progress=False):
     """How often each verdict was given over that many checks, and the checks in which a line was called wrong."""
     rng = np.random.default_rng(seed)
-    checkers = {name: Checker(case.forward, case.backward, shapes=case.SHAPES) for name, case in RIGHT.items()}
+    checkers = {name: Checker(Problem(case.forward, case.backward), shapes=case.SHAPES) for name, case in RIGHT.items()}
     counts, found, start = collections.Counter(), [], time.perf_counter()
     for i in range(checks):
         name = str(rng.choice(sorted(RIGHT)))

@@ -14,7 +14,7 @@ def test_faults_are_found_named_and_diagnosed(part):
     """All are found; the faulty line is named, and no other, in 95 %; what is said of it is right in 80 %."""
     count = Counter()
     for case in list(CASES.values())[part::3]:
-        checker = Checker(case.forward, case.backward, shapes=case.SHAPES)
+        checker = Checker(Problem(case.forward, case.backward), shapes=case.SHAPES)
         for fault in case.FAULTS:
             report = checker.with_backward(fault.plant(case)).check(case.inputs(2))
             wrong = [finding.name for finding in report.findings if finding.verdict == "wrong"]

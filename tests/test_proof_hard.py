@@ -158,7 +158,7 @@ def test_branches_on_settings_are_traced(rng):
 
     report = check(forward, backward, dict(W=rng.normal(size=(2, 3)), X=rng.normal(size=(3, 4)), alpha=0.9))
     assert report.ok, report
-    assert report.oracle.startswith("JAX")
+    assert report.oracle.startswith("the derivative of each operation")
 
 
 def test_defaults_and_functions_of_submodules_are_traced(rng):
@@ -174,7 +174,7 @@ def test_defaults_and_functions_of_submodules_are_traced(rng):
 
     report = check(forward, backward, dict(W=rng.normal(size=(2, 3)), X=rng.normal(size=(3, 4))))
     assert report.ok, report
-    assert report.oracle.startswith("JAX")
+    assert report.oracle.startswith("the derivative of each operation")
 
 
 def forward(W, X):

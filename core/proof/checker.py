@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.evaluate import WIDE
+from handgrad.proof.forms import understand
 from handgrad.proof.inputs import Manner, others
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.numerical import Numerical
@@ -31,32 +32,43 @@ LARGE = 300_000
 
 
 def check(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-    inputs: Mapping[str, Any],
-    *,
+    *subject: Any,
+    inputs: Mapping[str, Any] | None = None,
+    wrt: Sequence[str] | None = None,
+    cost: str | int | None = None,
+    gradients: Mapping[str, str] | None = None,
+    methods: Sequence[str] | None = None,
+    make: Callable[..., Any] | None = None,
     shapes: str | None = None,
     seed: int = 0,
     trials: int = 3,
+    seconds: float = 10.0,
 ) -> Report:
-    """Judge every line of a hand-derived backward pass.
+    """Judge a hand-derived gradient, in whatever shape it is written: ``check(subject, inputs)``.
 
     Args:
-        forward: plain NumPy; returns its named intermediates as a dictionary, in order, the last one the scalar cost.
-        backward: takes the inputs and intermediates that its arguments name; returns ``dict(dZ=..., dW=...)`` for any
-            of them, each of the shape of what it is the adjoint to.
-        inputs: by the names of forward's arguments: arrays, numbers, or lists, tuples and dictionaries of them.
+        subject: one function that returns the cost and its gradients; a forward and a backward function, with a cache
+            or a dictionary of named values between them; an object or a class with such methods, as a layer or a
+            network; a list of layers that follow each other. Plain NumPy. The last positional argument is `inputs`.
+        inputs: by the names of arguments: arrays, numbers, or lists, tuples and dictionaries of them. Arrays that an
+            object or a module holds are inputs too, under their own names.
+        wrt: the inputs whose gradients must be given back; by default all that are.
+        cost: which of several returned values is the cost, by name or place.
+        gradients: which returned value is whose gradient, as ``{"w": "dw"}``, where names don't say so.
+        methods: of an object, forward and backward, or one that gives both.
+        make: makes the object out of some of the inputs, which are its arguments.
         shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the
             counterexample. By default equal sizes vary together.
-        seed: of the inputs that are tried besides, and of the noise.
-        trials: how many of those, from 0 to 3: the given ones moved a little, new ones of their size, extreme ones.
+        seed: of the inputs that are tried besides, of cotangents, and of the noise.
+        trials: how many other inputs, from 0 to 3: the given ones moved a little, new ones of their size, extreme ones.
+        seconds: after which no further line or diagnosis is looked for.
 
     Returns:
         The report; `Report.ok` says whether all is right.
 
     Raises:
-        UsageError: the functions cannot be used as they are: an argument that nobody supplies, an adjoint of nothing,
-            code that raises, or that gives other results when it is called again.
+        UsageError: the code cannot be used as it is: an argument that nobody supplies, a gradient of nothing, two ways
+            to read it, code that raises, or that gives other results when it is called again.
 
     >>> import numpy as np
     >>> def forward(W, X):
@@ -69,26 +81,34 @@ def check(
     >>> check(forward, backward, dict(W=np.ones((1, 3)), X=np.ones((3, 2)))).ok
     True
     """
-    return Checker(forward, backward, shapes=shapes).check(inputs, seed=seed, trials=trials)
+    if inputs is None:
+        *subject, inputs = subject  # type: ignore[assignment]
+    if not isinstance(inputs, Mapping) or not inputs:
+        raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument")
+    if not subject:
+        raise UsageError("nothing to check: expected check(subject, inputs) or check(forward, backward, inputs)")
+    problem = understand(
+        subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
+    )
+    return Checker(problem, shapes=shapes).check(problem.completed(inputs), seed=seed, trials=trials)
 
 
 class Checker:
     """`check`, with the traced programs kept: for many checks of the same forward.
 
     Args:
-        forward: as for `check`, and so are the others.
-        backward: may be exchanged from check to check.
+        problem: what is judged.
         shapes: as for `check`.
     """
 
-    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], *, shapes: str | None = None) -> None:
-        self.problem = Problem(forward, backward)
+    def __init__(self, problem: Problem, *, shapes: str | None = None) -> None:
+        self.problem = problem
         self.shapes = shapes
         self.untapeable: str | None = None
 
     def with_backward(self, backward: Callable[..., Any]) -> Checker:
         """The same for another backward function, sharing the traced programs."""
-        other = Checker(self.problem.forward, backward, shapes=self.shapes)
+        other = Checker(Problem(self.problem.forward, backward), shapes=self.shapes)
         other.untapeable = self.untapeable
         return other
 
@@ -108,13 +128,12 @@ class Checker:
         self._check_names(inputs)
         if self.shapes is not None:
             axes(self.shapes, inputs)
-        problems = tuple(self.problem.changes(inputs))
+        notes = [f"{change}; on a copy" for change in self.problem.changes(inputs)]
         given = self.problem.run(inputs)
         wrt = self._wrt(given)
         widest = self._widest(inputs, wrt)
         rng = np.random.default_rng(seed)
         run = self.problem.run(cast(inputs, widest, set(wrt)))
-        notes: list[str] = []
         oracle = self._oracle(run, wrt, widest, notes)
         size = sum(np.size(value) for _, value in leaves(inputs) if is_array(value))
         dtypes = [v.dtype for _, v in leaves(inputs) if isinstance(v, np.ndarray | np.generic) and v.dtype.kind == "f"]
@@ -144,7 +163,8 @@ class Checker:
             first_wrong=self._first(run, wrong),
             oracle=oracle.name,
             votes=tuple(said(cast_votes)),
-            problems=problems,
+            problems=(),
+            understood=self.problem.said,
             notes=tuple(notes),
             inputs_tried=len(samples),
             seconds=time.perf_counter() - start,
@@ -153,6 +173,8 @@ class Checker:
 
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         """Every input is an argument of somebody."""
+        if not self.problem.parameters:
+            return
         taken: set[str] = set()
         for parameters in self.problem.parameters:
             if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

@@ -14,7 +14,7 @@ import functools
 import io
 import random
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,30 +267,33 @@ class World:
     """A subject, with all that it reaches, to be copied for every call.
 
     Args:
-        subject: functions, objects, or a tuple of them.
+        roots: functions and objects, each with the path under which it is known; "" for the only one.
 
     Attributes:
         printed: how many lines calls have printed.
     """
 
-    def __init__(self, subject: Any) -> None:
-        self.subject = subject
+    def __init__(self, roots: list[tuple[str, Any]]) -> None:
+        self.roots = roots
         self.around = Surroundings()
-        self.around.visit(subject)
+        self.around.visit([thing for _, thing in roots])
         self.printed = 0
         self._random = random.getstate()
         self._numpy = np.random.get_state()
 
     @contextlib.contextmanager
-    def apart(self, inputs: Any, change: Change) -> Iterator[tuple[Any, Any, Copier]]:
-        """Copies of the subject and of inputs, with the surroundings exchanged for copies as long as it lasts."""
+    def apart(self, inputs: Any, change: Change) -> Iterator[tuple[list[Any], Any, Copier]]:
+        """Copies of the roots and of inputs, with the surroundings exchanged for copies as long as it lasts.
+
+        The path of an input starts with "<", to be told from what the roots hold.
+        """
         copier = Copier(change)
         before = [(place, place.get()) for place in self.around.places]
         state, numpy_state = random.getstate(), np.random.get_state()
         out, err = io.StringIO(), io.StringIO()
         try:
-            given = {name: copier.copy(value, name) for name, value in inputs.items()}
-            subject = copier.copy(self.subject)
+            given = {name: copier.copy(value, f"<{name}") for name, value in dict.items(inputs)}
+            subject = [copier.copy(thing, path) for path, thing in self.roots]
             for place, value in before:
                 if value is not Outside:
                     place.put(copier.copy(value, place.path))
@@ -305,23 +308,27 @@ class World:
             np.random.set_state(numpy_state)
             self.printed += out.getvalue().count("\n") + err.getvalue().count("\n")
 
-    def held(self) -> dict[str, Any]:
-        """The arrays of floating point that the subject and its surroundings hold, by path."""
+    def held(self, roots: list[Any], live: Iterable[tuple[str, Any]] = ()) -> dict[str, Any]:
+        """The numbers and arrays of floating point that copies of the roots, and their surroundings, hold, by path.
+
+        Args:
+            roots: the copies.
+            live: other objects, with their paths.
+        """
         found: dict[str, Any] = {}
-        names: dict[int, list[str]] = {}
 
         def note(path: str, value: Any) -> Any:
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                found.setdefault(path, value)
-            elif isinstance(value, float | np.floating) and path:
+            if path and np.asarray(value).dtype.kind in "fc":
                 found.setdefault(path, value)
             return value
 
         copier = Copier(note)
-        copier.copy(self.subject)
+        for (path, _), thing in zip(self.roots, roots, strict=True):
+            copier.copy(thing, path)
+        for path, thing in live:
+            copier.copy(thing, path)
         for place in self.around.places:
             value = place.get()
             if value is not Outside:
                 copier.copy(value, place.path)
-        del names
         return found

@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE, Array
-from handgrad.proof.inputs import is_discrete
 from handgrad.proof.noise import Rounding
 from handgrad.proof.oracle import Expected, Oracle
-from handgrad.proof.problem import Problem, Run, is_array, leaves, replace, wide
+from handgrad.proof.problem import Problem, Run, wide
 
 SLACK = 64
 """Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""
@@ -199,10 +197,7 @@ class Judge:
         lowest = 0.0
         for _ in range(self.samples):
             rounding = Rounding(self.rng, UNIT, own)
-            try:
-                again = self._again(run, rounding)
-            except UsageError:  # code that takes no subclass of ndarray: there is the float64 of the arguments to move
-                again = self.problem.run_backward(_jittered(run.inputs, rounding), _jittered(run.named, rounding))
+            again = self.problem.again(run, self.wrt, rounding)
             self.lowest = max(self.lowest, rounding.lowest)
             lowest = max(lowest, rounding.lowest)
             for name, hand in Run(run.inputs, run.named, again).hands.items():
@@ -212,31 +207,6 @@ class Judge:
         if own and lowest > UNIT * 4:  # few digits are hit by a small move or not at all: never less than one unit
             far = {name: np.fmax(moved, lowest * np.abs(hands[name])) for name, moved in far.items()}
         return far
-
-    def _again(self, run: Run, rounding: Rounding) -> dict[str, Any]:
-        """What backward returns on noisy arrays."""
-        inputs, named = map(rounding.wrap, self._nudged(run, rounding))
-        if self.problem.remembers:
-            self.problem.run_forward(rounding.wrap(run.inputs))
-        return self.problem.run_backward(inputs, named)
-
-    def _nudged(self, run: Run, rounding: Rounding) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Inputs and named values as if rounded otherwise; labels, and inputs that are only computed with, as they are.
-
-        An input with entries that are passed on as they are, as by a maximum, moves with them: backward may compare.
-        """
-        known = _some([np.asarray(value) for _, value in leaves(run.named) if is_array(value)])
-        same = {
-            id(value) for _, value in leaves(run.inputs) if isinstance(value, np.ndarray) and not _holds(value, known)
-        }
-
-        def nudge(name: str, value: Any) -> Any:
-            if id(value) in same or not is_array(value):
-                return value
-            exact = name not in self.wrt and bool(np.all(value == np.rint(value)))  # a mask, a count
-            return value if exact else rounding.nudge(value)
-
-        return replace(run.inputs, nudge), replace(run.named, nudge)
 
     def kinks(self, run: Run, cotangents: Mapping[str, Array], here: Expected) -> dict[str, Array]:
         """Entries of the expected adjoints that jump at these inputs: there the cost has no derivative.
@@ -282,27 +252,3 @@ def _differs(hand: Array, expected: Array, tolerance: Array) -> Array:
     with np.errstate(all="ignore"):
         close = np.abs(hand - expected) <= tolerance
     return np.asarray(~(close | (hand == expected)) & np.isfinite(expected))
-
-
-def _some(arrays: list[Array]) -> Array:
-    """Up to 64 numbers out of each array, sorted; whole ones, which may be equal by chance, are left out."""
-    picked = [array.ravel()[:: array.size // 64 + 1].astype(WIDE) for array in arrays]
-    numbers = np.unique(np.concatenate([np.zeros(0, WIDE), *picked]))
-    return np.asarray(numbers[np.isfinite(numbers) & (numbers != np.rint(numbers))])
-
-
-def _holds(array: Array, numbers: Array) -> bool:
-    """Whether any of the numbers, which are sorted, is an entry of the array."""
-    if array.dtype.kind != "f" or not numbers.size:
-        return False
-    entries = array.ravel()
-    entries = entries[(entries >= numbers[0]) & (entries <= numbers[-1])]
-    at = np.minimum(np.searchsorted(numbers, entries), len(numbers) - 1)
-    return bool(np.any(numbers[at] == entries))
-
-
-def _jittered(values: Mapping[str, Any], rounding: Rounding) -> dict[str, Any]:
-    return {
-        name: rounding.jitter(value) if isinstance(value, np.ndarray) and not is_discrete(value) else value
-        for name, value in values.items()
-    }

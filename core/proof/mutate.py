@@ -90,7 +90,7 @@ def mutate(
     built = [(edit, variant) for edit, variant in variants if variant is not None]
     if forward is None or inputs is None:
         return Mutants(tuple(Mutant(edit, variant) for edit, variant in built))
-    checker = Checker(forward, backward)
+    checker = Checker(Problem(forward, backward))
     if not (report := checker.check(inputs, seed=seed, explain=False)).ok:
         raise UsageError(f"backward itself does not pass the check; its variants would tell nothing:\n{report}")
     return Mutants(tuple(_judged(checker, edit, variant, inputs, seed) for edit, variant in built))

@@ -72,12 +72,13 @@ class Numerical:
         self._computed: dict[str, Any] = {}
         self._together = False
         self._rounding: Rounding | None = None
-        try:
-            self.forward = instrument(problem.forward, self._hook)
-            self.cut = True
-        except NoSourceError:
-            self.forward = problem.forward
-            self.cut = False
+        self.forward: Any = None
+        self.cut = True
+        if problem.forward_may_be_cut:
+            try:
+                self.forward = instrument(problem.forward, self._hook)
+            except NoSourceError:
+                self.cut = False
 
     @property
     def name(self) -> str:

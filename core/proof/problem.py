@@ -18,6 +18,7 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.isolation import World
+from handgrad.proof.noise import Rounding
 
 Function = Callable[..., Any]
 
@@ -91,7 +92,7 @@ def is_array(value: Any) -> bool:
 
 
 class Problem:
-    """A forward and a backward function and the names that pass between them.
+    """The first shape: two functions that pass dictionaries. A forward and a backward function and the names that pass between them.
 
     Args:
         forward: inputs to a dictionary of named values, in order, the last one the scalar cost.
@@ -107,17 +108,24 @@ class Problem:
                 raise UsageError(f"{name} is {function!r}; expected a function")
         self.forward = forward
         self.backward = backward
-        self.meddles = True
         try:
             self.parameters = [inspect.signature(function).parameters for function in (forward, backward)]
         except ValueError as error:
             raise UsageError(f"{error}; expected functions written in Python") from error
-        self.scopes: list[dict[str, Any]] = World((forward, backward)).around.scopes
+        self.world = World([("", forward), ("", backward)])
+        self.scopes = self.world.around.scopes
         """The globals of the functions, and of those that they call."""
         self.forward_may_be_cut = True
         """Whether forward may be rewritten from its source to tell named values apart."""
         self.remembers = any(map(_remembers, (forward, backward)))
         """Whether forward may leave something behind that backward reads."""
+
+    said = ""
+    """How the subject was understood, in a sentence."""
+
+    def completed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs, with those that were not passed."""
+        return dict(inputs)
 
     def arguments(
         self, function: Function, role: str, available: Mapping[str, Any]
@@ -147,8 +155,37 @@ class Problem:
 
     def run_forward(self, inputs: Mapping[str, Any], forward: Function | None = None) -> dict[str, Any]:
         """The named values; errors of the user's code as UsageErrors that say where."""
-        args, kwargs = self.arguments(self.forward, "forward", inputs)
-        named = _quietly(forward or self.forward, "forward", args, kwargs)
+        with self.world.apart(inputs, _copy) as (things, given, _):
+            return self._forward(_bound(forward, things[0]), given)
+
+    def run_backward(
+        self, inputs: Mapping[str, Any], named: Mapping[str, Any], backward: Function | None = None
+    ) -> dict[str, Any]:
+        """The adjoints by name."""
+        with self.world.apart({**inputs, **named}, _copy) as (things, given, _):
+            return self._backward(_bound(backward, things[1]), given)
+
+    def run(self, inputs: Mapping[str, Any]) -> Run:
+        """One run of both, on copies that nobody else sees."""
+        with self.world.apart(inputs, _copy) as (things, given, _):
+            named = self._forward(things[0], given)
+            kept = copied(named)
+            return Run(dict(inputs), kept, self._backward(things[1], {**given, **named}))
+
+    def again(self, run: Run, wrt: list[str], rounding: Rounding) -> dict[str, Any]:
+        """The adjoints on noisy arrays, given as if rounded otherwise."""
+        inputs, named = map(rounding.wrap, _nudged(run, wrt, rounding))
+        try:
+            with self.world.apart({**inputs, **named}, _copy) as (things, given, _):
+                if self.remembers:
+                    self._forward(things[0], rounding.wrap(run.inputs))
+                return self._backward(things[1], given)
+        except UsageError:  # code that takes no subclass of ndarray: there is the float64 of the arguments to move
+            return self.run_backward(_jittered(run.inputs, rounding), _jittered(run.named, rounding))
+
+    def _forward(self, forward: Function, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        args, kwargs = self.arguments(forward, "forward", inputs)
+        named = quietly(forward, "forward", args, kwargs)
         if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
             raise UsageError(
                 f"forward returns {_kind(named)}; expected a dictionary of named values in order, the last one the "
@@ -167,14 +204,9 @@ class Problem:
             )
         return dict(named)
 
-    def run_backward(
-        self, inputs: Mapping[str, Any], named: Mapping[str, Any], backward: Function | None = None
-    ) -> dict[str, Any]:
-        """The adjoints by name."""
-        available = {**inputs, **named}
-        backward = backward or self.backward
+    def _backward(self, backward: Function, available: Mapping[str, Any]) -> dict[str, Any]:
         args, kwargs = self.arguments(backward, "backward", available)
-        adjoints = _quietly(backward, "backward", args, kwargs)
+        adjoints = quietly(backward, "backward", args, kwargs)
         if not isinstance(adjoints, Mapping) or not adjoints:
             raise UsageError(
                 f"backward returns {_kind(adjoints)}; expected a dictionary of adjoints, as dict(dZ=dZ, dW=dW)"
@@ -188,38 +220,83 @@ class Problem:
                 )
             if value is None:
                 raise UsageError(f"backward returns None for {name}; leave the name out if there is no adjoint")
-        return dict(adjoints)
-
-    def run(self, inputs: Mapping[str, Any]) -> Run:
-        """One run of both; on copies that nobody else sees, if they were seen to change their arguments."""
-        if not self.meddles:
-            named = self.run_forward(inputs)
-            return Run(dict(inputs), named, self.run_backward(inputs, named))
-        given = copied(inputs)
-        named = self.run_forward(given)
-        return Run(given, named, self.run_backward(copied(given), copied(named)))
+        return copied(adjoints)
 
     def changes(self, inputs: Mapping[str, Any]) -> list[str]:
-        """What the two functions change in place: one sentence each."""
+        """What the two functions change in place, one sentence each; nothing of it reaches the user's own arrays."""
         found = []
-        given = copied(inputs)
-        named = self.run_forward(given)
-        found += [f"forward changes its argument {name} in place" for name in _differing(inputs, given)]
-        before = copied({**given, **named})
-        adjoints = self.run_backward(given, named)
-        found += [f"backward changes {name} in place" for name in _differing(before, {**given, **named})]
-        if found:
-            return found
-        again = self.run_forward(given)
-        if _differing(named, again):
+        with self.world.apart(inputs, _copy) as (things, given, _):
+            named = self._forward(things[0], given)
+            found += [f"forward changes its argument {name} in place" for name in differing(inputs, given)]
+            before = copied({**given, **named})
+            self._backward(things[1], {**given, **named})
+            found += [f"backward changes {name} in place" for name in differing(before, {**given, **named})]
+        first, again = self.run(inputs), self.run(inputs)
+        if differing(first.named, again.named):
             raise UsageError(
-                f"forward gives another {_differing(named, again)[0]} for the same inputs; "
+                f"forward gives another {differing(first.named, again.named)[0]} for the same inputs; "
                 "draw random numbers outside and pass them in"
             )
-        if _differing(adjoints, self.run_backward(given, again)):
+        if differing(first.adjoints, again.adjoints):
             raise UsageError("backward gives other adjoints for the same arguments; draw random numbers outside")
-        self.meddles = False
-        return []
+        return found
+
+
+def _copy(_: str, value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _bound(function: Function | None, copy: Function) -> Function:
+    """A changed version of a function that is called in the place of its copy."""
+    if function is None:
+        return copy
+    if isinstance(function, types.MethodType) and isinstance(copy, types.MethodType):
+        return types.MethodType(function.__func__, copy.__self__)
+    return function
+
+
+def _nudged(run: Run, wrt: list[str], rounding: Rounding) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs and named values as if rounded otherwise; labels, and inputs that are only computed with, as they are.
+
+    An input with entries that are passed on as they are, as by a maximum, moves with them: backward may compare.
+    """
+    known = _some([np.asarray(value) for _, value in leaves(run.named) if is_array(value)])
+    same = {id(value) for _, value in leaves(run.inputs) if isinstance(value, np.ndarray) and not _holds(value, known)}
+
+    def nudge(name: str, value: Any) -> Any:
+        if id(value) in same or not is_array(value):
+            return value
+        exact = name not in wrt and bool(np.all(value == np.rint(value)))  # a mask, a count
+        return value if exact else rounding.nudge(value)
+
+    return replace(run.inputs, nudge), replace(run.named, nudge)
+
+
+def _some(arrays: list[Array]) -> Array:
+    """Up to 64 numbers out of each array, sorted; whole ones, which may be equal by chance, are left out."""
+    picked = [array.ravel()[:: array.size // 64 + 1].astype(WIDE) for array in arrays]
+    numbers = np.unique(np.concatenate([np.zeros(0, WIDE), *picked]))
+    return np.asarray(numbers[np.isfinite(numbers) & (numbers != np.rint(numbers))])
+
+
+def _holds(array: Array, numbers: Array) -> bool:
+    """Whether any of the numbers, which are sorted, is an entry of the array."""
+    if array.dtype.kind != "f" or not numbers.size:
+        return False
+    entries = array.ravel()
+    entries = entries[(entries >= numbers[0]) & (entries <= numbers[-1])]
+    at = np.minimum(np.searchsorted(numbers, entries), len(numbers) - 1)
+    return bool(np.any(numbers[at] == entries))
+
+
+def _jittered(values: Mapping[str, Any], rounding: Rounding) -> dict[str, Any]:
+    def whole(array: Array) -> bool:
+        return array.dtype.kind != "f" or bool(np.all(array == np.rint(array)))
+
+    return {
+        name: rounding.jitter(value) if isinstance(value, np.ndarray) and not whole(value) else value
+        for name, value in values.items()
+    }
 
 
 def cast(inputs: Mapping[str, Any], dtype: Any, differentiated: set[str]) -> dict[str, Any]:
@@ -240,7 +317,8 @@ def copied(values: Mapping[str, Any]) -> dict[str, Any]:
     return replace(values, lambda _, value: value.copy() if isinstance(value, np.ndarray) else copy.copy(value))
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The leaves that are others afterwards."""
     now = dict(leaves(after))
     return [
         name
@@ -258,7 +336,12 @@ def _same(a: Array, b: Array) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
 
 
-def _quietly(function: Function, role: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def quietly(function: Function, role: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """A call of the user's code.
+
+    Raises:
+        UsageError: it raises anything, with the line.
+    """
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -56,6 +56,7 @@ class Report:
         first_wrong: the name of the faulty line nearest the cost, or None.
         oracle: what the expected values come from.
         votes: what other oracles say.
+        understood: how the subject was read, where it has several readings.
         problems: what makes the code unusable though its numbers may be right, as an argument changed in place.
         notes: what a reader should know.
         inputs_tried: how many sets of inputs, the given ones included.
@@ -71,6 +72,7 @@ class Report:
     notes: tuple[str, ...]
     inputs_tried: int
     seconds: float
+    understood: str = ""
     shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -110,6 +112,7 @@ class Report:
             "votes": self.votes,
             "problems": self.problems,
             "notes": self.notes,
+            "understood": self.understood,
             "inputs_tried": self.inputs_tried,
             "detectable": self.detectable,
             "seconds": self.seconds,
@@ -124,7 +127,7 @@ class Report:
             index = "[" + ", ".join(map(str, f.where)) + "]" if f.where else ""
             rows.append((f.name, f.verdict, _number(f.hand), _number(f.expected), index, *numbers))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
+        lines = [self.understood, ""] if self.understood else []
         for i, row in enumerate(rows):
             cells = [
                 cell.ljust(w) if j < 2 else cell.rjust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True))

@@ -105,7 +105,8 @@ class Tape:
 
     def input(self, value: Any) -> Any:
         """An array by whose entries is differentiated."""
-        return self.write("input", [], [], np.array(value, self.dtype))
+        array = np.array(plain(value))
+        return self.write("input", [], [], array if array.dtype.kind == "f" else array.astype(self.dtype))
 
     def write(self, rule: str, numbers: list[Array | None], values: list[Any], out: Any, **keywords: Any) -> Any:
         """An operation, and its result."""

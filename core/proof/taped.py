@@ -16,7 +16,7 @@ from handgrad.proof.oracle import Expected
 from handgrad.proof.problem import Problem, Run, is_array, leaves, replace
 from handgrad.proof.recording import recording
 from handgrad.proof.rules import ELEMENTWISE
-from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
+from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of, plain
 
 Use = tuple[int, int]
 """An operation of the tape, and which of its operands."""
@@ -122,10 +122,8 @@ class FromTape:
 
         def enter(name: str, value: Any) -> Any:
             if name not in self.wrt:
-                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                    return tape.constant(values.get(name, value).astype(value.dtype))
-                return value
-            entered = tape.input(values.get(name, value))
+                return tape.input(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+            entered = tape.input(np.asarray(values.get(name, value), np.asarray(value).dtype))
             numbers[name] = entered.numbers.copy()
             return entered
 
@@ -133,11 +131,11 @@ class FromTape:
             """A named value, once complete: a copy, so that its uses by this name are told from others."""
 
             def leaf(part: str, array: Any) -> Any:
-                if not isinstance(array, Taped):
-                    return array
+                if not isinstance(array, Taped) or not array.numbers.any():
+                    return tape.input(np.asarray(values.get(part, array), np.asarray(array).dtype)) if part in self.wrt and is_array(array) else array
                 copied = array.copy()
                 if part in values:
-                    copied = copied + (values[part] - np.asarray(array.view(np.ndarray)))
+                    copied = copied + (values[part] - plain(array)).astype(array.dtype)
                 tape.renew(copied)
                 return copied
 
@@ -160,11 +158,10 @@ class FromTape:
             if name not in numbers and is_array(value):
                 known = numbers_of(value, tape)
                 numbers[name] = np.array(known)
-        plain = {n: np.asarray(v.view(np.ndarray)) if isinstance(v, Taped) else v for n, v in named.items()}
         cost = list(named)[-1]
         if not numbers[cost].any() and len(tape.operations) > len(self.wrt) + 0 and self._lost(run, tape):
             raise UntapeableError("the cost does not come from the inputs by what NumPy does")
-        return Recorded(tape, numbers, plain)
+        return Recorded(tape, numbers, plain(named))
 
     def _lost(self, run: Run, tape: Tape) -> bool:
         return any(name in dict(leaves(run.inputs)) for name in self.wrt)

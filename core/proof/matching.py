@@ -1,0 +1,255 @@
+"""Which of the arrays that code gives back is the gradient of which input: by name, by place, by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.naming import CONTAINERS, COSTS, folded, parts, primals
+
+SYNONYMS = {"w": "weights", "b": "biases", "weight": "weights", "bias": "biases", "v": "velocities", "params": "params"}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A number or an array that code gave back.
+
+    Attributes:
+        label: as people would write it: ``dw``, ``grads['W1']``, ``[1]``, ``affine.dW``.
+        path: where it is in what was returned; for what an object holds, its path as a text.
+        value: itself.
+        held: whether an object holds it.
+    """
+
+    label: str
+    path: Any
+    value: Any
+    held: bool = False
+
+
+def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: str = "") -> Iterator[Leaf]:
+    """The leaves of what a function returned, with the names that its return statement has for them."""
+    if isinstance(value, Mapping):
+        name = names[0] if len(names) == 1 and isinstance(names[0], str) and not label else ""
+        for key, item in value.items():
+            yield from flattened(item, [], (*path, key), f"{label or name}[{key!r}]")
+    elif isinstance(value, tuple | list):
+        if len(names) == 1 and isinstance(names[0], str) and not label and len(value) != 1:
+            label, names = names[0], []
+        for i, item in enumerate(value):
+            name = names[i] if i < len(names) else None
+            inner = name if isinstance(name, list) else [name] if isinstance(name, str) else []
+            own = name if isinstance(name, str) and not label else f"{label}[{i}]"
+            whole = not isinstance(item, tuple | list | Mapping)
+            yield from flattened(item, inner, (*path, i), own if whole or not inner else "" if inner else own)
+    else:
+        name = names[0] if names and isinstance(names[0], str) else ""
+        yield Leaf(label or name, path, value)
+
+
+def at(value: Any, path: Iterable[Any]) -> Any:
+    """The part of a value at a path."""
+    for key in path:
+        value = value[key]
+    return value
+
+
+def is_float(value: Any) -> bool:
+    """Whether a leaf is a number or an array of floating point (or a Python number in its place)."""
+    return isinstance(value, float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fc"
+
+
+def the_cost(leaves: list[Leaf], wanted: str | int | None, who: str) -> Leaf:
+    """Which of the values that a function returns is the cost.
+
+    Raises:
+        UsageError: none is, or several may be.
+    """
+    single = [leaf for leaf in leaves if is_float(leaf.value) and np.size(leaf.value) == 1]
+    if wanted is not None:
+        for leaf in leaves:
+            if wanted in (leaf.label, leaf.path[0] if leaf.path else 0) or wanted == parts(leaf.label or "x")[-1]:
+                return leaf
+        raise UsageError(f"cost={wanted!r} is none of the values of {who}; there are: {listed(leaves)}")
+    named = [leaf for leaf in single if leaf.label and COSTS.match(parts(leaf.label)[-1])]
+    if len(named) != 1:
+        named = [leaf for leaf in named if not leaf.label.endswith("]")] or named
+    if len(named) == 1:
+        return named[0]
+    alone = [leaf for leaf in single if len(leaf.path) <= 1 and not (leaf.label and primals(parts(leaf.label)[-1]))]
+    alone = named or alone or single
+    if len(alone) == 1:
+        return alone[0]
+    if not alone:
+        raise UsageError(
+            f"{who} returns no single number that could be the cost; there are: {listed(leaves)}. "
+            "Give forward and backward, or name it by cost="
+        )
+    raise UsageError(f"any of these values of {who} may be the cost: {listed(alone)}; name it by cost=")
+
+
+def listed(leaves: Iterable[Leaf]) -> str:
+    """Leaves by label and shape."""
+    said = [f"{leaf.label or _where(leaf)} {np.shape(leaf.value)}" for leaf in leaves]
+    return ", ".join(said) or "none"
+
+
+def _where(leaf: Leaf) -> str:
+    return "the value" if not leaf.path else "".join(f"[{key!r}]" for key in leaf.path)
+
+
+def matched(
+    leaves: list[Leaf], targets: Mapping[str, Any], given: Mapping[str, str] | None, order: list[str], who: str
+) -> dict[str, Leaf]:
+    """From the name of an input to its gradient.
+
+    Args:
+        leaves: what may be gradients.
+        targets: what they may be the gradients of, by name.
+        given: the keyword ``gradients=``, which decides.
+        order: the names of arguments, as they are passed.
+        who: for messages.
+
+    Raises:
+        UsageError: a name of `given` is not there, or two readings are possible.
+    """
+    found: dict[str, Leaf] = {}
+    free = list(leaves)
+
+    def take(name: str, leaf: Leaf) -> None:
+        found[name] = leaf
+        free.remove(leaf)
+
+    for name, label in (given or {}).items():
+        if name not in targets:
+            raise UsageError(f"gradients={{{name!r}: ...}}: {name} is no input; there are: {', '.join(targets)}")
+        chosen = [leaf for leaf in free if label in (leaf.label, parts(leaf.label or "x")[-1], leaf.path, leaf.path[:1])]
+        chosen = chosen or [leaf for leaf in free if leaf.path and leaf.path[0] == label]
+        if not chosen:
+            raise UsageError(f"gradients={{{name!r}: {label!r}}}: there is none; there are: {listed(free)}")
+        take(name, chosen[0])
+    scores = [
+        (score, -i, -j, name, leaf)
+        for i, leaf in enumerate(free)
+        for j, (name, value) in enumerate(targets.items())
+        if name not in found and (score := _score(leaf, name, value)) > 0
+    ]
+    for _, _, _, name, leaf in sorted(scores, key=lambda s: s[:3], reverse=True):
+        if name not in found and leaf in free:
+            take(name, leaf)
+    returned = [leaf for leaf in free if not leaf.held]
+    _by_siblings(returned, targets, found, take)
+    _by_order(returned, targets, found, take, order)
+    _by_shape(returned, targets, found, take, who)
+    return found
+
+
+def _score(leaf: Leaf, name: str, value: Any) -> float:
+    """How well a leaf's label says that it is the gradient of this target; 0 where it does not."""
+    mine, theirs = parts(leaf.label), parts(name)
+    if not mine or not theirs:
+        return 0
+    same = np.shape(leaf.value) == np.shape(value)
+    if not same and np.size(leaf.value) != np.size(value) and leaf.held:
+        return 0
+    index = [p for p in _trailing(mine)]
+    if index != _trailing(theirs):
+        return 0
+    last, target = _named(mine), _named(theirs)
+    owner, other = _owner(mine), _owner(theirs)
+    inside = any(CONTAINERS.match(p) for p in mine if not p.isdigit())
+    score = 0.0
+    if last is None or target is None:
+        return 0
+    for rank, base in enumerate(primals(last)):
+        if base == target:
+            score = max(score, 4 - 0.2 * rank)
+        elif folded(base) == folded(target) or SYNONYMS.get(folded(base), base) == SYNONYMS.get(target, target):
+            score = max(score, 3 - 0.2 * rank)
+    if last == target and (inside or not leaf.held):
+        score = max(score, 3.5)
+    if inside and CONTAINERS.match(last) and index:
+        score = max(score, 1.5 if same else 0)
+    if not score:
+        return 0
+    if leaf.held and other and owner != other and not inside:
+        return 0
+    if not same and score < 3:
+        return 0
+    return score + (0.5 if same else 0) + (0.3 if owner == other else 0) - (0.1 if leaf.held else 0)
+
+
+def _trailing(components: list[str]) -> list[str]:
+    found: list[str] = []
+    for component in reversed(components):
+        if not component.lstrip("-").isdigit():
+            break
+        found.append(component)
+    return found
+
+
+def _named(components: list[str]) -> str | None:
+    return next((c for c in reversed(components) if not c.lstrip("-").isdigit()), None)
+
+
+def _owner(components: list[str]) -> list[str]:
+    """What holds the last name, without dictionaries of parameters and of gradients."""
+    keep = len(components) - len(_trailing(components)) - 1
+    return [c for c in components[:keep] if not CONTAINERS.match(c) and folded(c) not in ("params", "parameters", "p")]
+
+
+def _by_siblings(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:
+    """Lists of arrays of the same shapes in the same order."""
+    groups: dict[Any, list[Leaf]] = {}
+    for leaf in free:
+        if leaf not in found.values() and leaf.path:
+            groups.setdefault(leaf.path[:-1], []).append(leaf)
+    lists: dict[str, list[str]] = {}
+    for name in targets:
+        if name not in found and name.endswith("]"):
+            lists.setdefault(name[: name.rindex("[")], []).append(name)
+    for group in groups.values():
+        shapes = [np.shape(leaf.value) for leaf in group]
+        fitting = [names for names in lists.values() if [np.shape(targets[n]) for n in names] == shapes]
+        if len(fitting) == 1 and len(group) > 0:
+            for name, leaf in zip(fitting[0], group, strict=True):
+                if name not in found:
+                    take(name, leaf)
+
+
+def _by_order(
+    free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str]
+) -> None:
+    """Gradients without names, in the order of the arguments."""
+    anonymous = [leaf for leaf in free if leaf not in found.values() and not leaf.label.strip("[]0123456789")]
+    names = [name for name in order if name in targets and name not in found]
+    if anonymous and len(anonymous) <= len(names):
+        first = names[: len(anonymous)]
+        if all(np.shape(targets[n]) == np.shape(leaf.value) for n, leaf in zip(first, anonymous, strict=True)):
+            for name, leaf in zip(first, anonymous, strict=True):
+                take(name, leaf)
+
+
+def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, who: str) -> None:
+    """What has the shape of one input only."""
+    left = [leaf for leaf in free if leaf not in found.values()]
+    fits = {
+        id(leaf): [n for n, v in targets.items() if n not in found and np.shape(v) == np.shape(leaf.value)] for leaf in left
+    }
+    for leaf in left:
+        names = [n for n in fits[id(leaf)] if n not in found]
+        rivals = [o for o in left if o is not leaf and set(fits[id(o)]) & set(names)]
+        if len(names) == 1 and not rivals:
+            take(names[0], leaf)
+    if found:
+        return
+    open_ = [leaf for leaf in left if fits[id(leaf)]]
+    if open_:
+        raise UsageError(
+            f"{who}: {open_[0].label or _where(open_[0])} {np.shape(open_[0].value)} may be the gradient of any of "
+            f"{', '.join(fits[id(open_[0])])}; say which by gradients={{{fits[id(open_[0])][0]!r}: {open_[0].path[-1] if open_[0].path else open_[0].label!r}}}"
+        )

@@ -1,0 +1,138 @@
+"""How people name a gradient: dW, dW1, dx_hat, grad_h, h_grad, dL_dz, nabla_w, delta2, dnext_h."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PREFIXES = re.compile(
+    r"^(?:d_?(?:L|J|E|C|loss|cost|Loss|Cost)_?_?d_?|(?:d|g)_?(?:L|J|E|C|loss|cost)_|d_|grads?_(?:of_|wrt_)?|grad(?=[A-Z])"
+    r"|gradient_(?:of_|wrt_)?|g_|nabla_|delta_|deltas_|partial_|err_|error_|d(?=\w)|g(?=[A-Z]))(?P<base>\w+)$"
+)
+SUFFIXES = re.compile(r"^(?P<base>\w+?)_?(?:_grads?|_gradient|Grad|_bar|_g|_d|_delta|_adjoint|_adj|_err|_error)$")
+DELTA = re.compile(r"^(?:delta|error|err)_?(?P<index>\w*)$")
+CONTAINERS = re.compile(r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$")
+UPSTREAM = re.compile(
+    r"^(?:d_?out(?:put)?s?|grad_?out(?:put)?s?|out(?:put)?s?_grad(?:ient)?s?|upstream(?:_\w+)?|\w*upstream|d_?values?|dy|dz|da|dA|dZ|dY|dh"
+    r"|dH|grad|gradient|delta|error|err|g|gy|eta|next_grad|d_?next|dL_dout|d_?loss|gout|top_diff|cotangent|R|v|d_prev|dout_\w+|dl)$"
+)
+CACHES = re.compile(r"^(?:\w*cache\w*|ctx|context|saved?\w*|memory|mem|tape|res|residuals?|state|stored?|tmp|intermediates?|fwd|aux)$")
+COSTS = re.compile(
+    r"^(?:total_|data_|avg_|mean_|batch_|train_|reg_)?(?:cost|loss|losses|J|L|E|C|error|err|objective|obj|nll|mse|energy|value|val|f|fx|fval|"
+    r"crossentropy|cross_entropy|cross_entropy_loss|neg_log_likelihood|elbo|loss_value|cost_value)$"
+)
+
+
+def primals(name: str) -> list[str]:
+    """What a name may be the gradient of, the likeliest first; nothing where it is no name of a gradient."""
+    found: list[str] = []
+    for pattern in (PREFIXES, SUFFIXES):
+        match = pattern.match(name)
+        if match:
+            found.append(match["base"])
+            again = SUFFIXES.match(match["base"]) or re.match(r"^(?:d)(?P<base>[A-Z]\w*)$", match["base"])
+            if again:
+                found.append(again["base"])
+    match = DELTA.match(name)
+    if match:
+        found += [f"{letter}{match['index']}" for letter in ("z", "Z", "a", "A", "out", "h", "y")]
+    match = re.match(r"^d(?P<first>next|prev)_?(?P<base>\w+)$", name)
+    if match:
+        found += [f"{match['first']}_{match['base']}", f"{match['base']}_{match['first']}"]
+    match = re.match(r"^d(?P<base>\w+)_(?P<last>next|prev|raw|total|out|in|new|sum)$", name)
+    if match:
+        found += [f"{match['base']}_{match['last']}", match["base"]]
+    return list(dict.fromkeys(found))
+
+
+def folded(name: str) -> str:
+    """A name without case and underscores."""
+    return re.sub(r"[_\W]", "", name).lower()
+
+
+def parts(path: str) -> list[str]:
+    """The components of a path: ``layers[0].dW`` is layers, 0, dW; ``grads['W1']`` is grads, W1."""
+    return [next(group for group in match if group) for match in re.findall(r"\['([^']*)'\]|\[([^\]]+)\]|(\w+)", path)]
+
+
+def returned_names(function: Callable[..., Any], depth: int = 3) -> list[Any]:
+    """The names in the last return of a function: a list of names (None for an expression), or of such lists.
+
+    What is returned by calling another function of the same code is looked up there.
+    """
+    definition = _definition(function)
+    if definition is None:
+        return []
+    returns = [n for n in _own(definition) if isinstance(n, ast.Return) and n.value is not None]
+    if not returns:
+        return []
+    value = returns[-1].value
+    assert value is not None
+    if isinstance(value, ast.Name):
+        value = _assigned(definition, value.id) or value
+    if isinstance(value, ast.Call) and depth:
+        called = _resolve(function, value.func)
+        if called is not None:
+            return returned_names(called, depth - 1)
+    if isinstance(value, ast.Tuple | ast.List):
+        return [_name(item) for item in value.elts]
+    return [_name(value)]
+
+
+def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    return next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+
+
+def _own(definition: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(definition):
+        if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        yield node
+        yield from _own(node)
+
+
+def _assigned(definition: ast.FunctionDef, name: str) -> ast.expr | None:
+    """The tuple that a variable was last set to, if it is one."""
+    found = None
+    for node in _own(definition):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            found = node.value if isinstance(node.value, ast.Tuple) else None
+    return found
+
+
+def _resolve(function: Callable[..., Any], called: ast.expr) -> Callable[..., Any] | None:
+    if isinstance(called, ast.Name):
+        scope = getattr(inspect.unwrap(function), "__globals__", {})
+        found = scope.get(called.id)
+        return found if inspect.isfunction(found) else None
+    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "self":
+        found = getattr(getattr(function, "__self__", None), called.attr, None)
+        return found if inspect.ismethod(found) else None
+    return None
+
+
+def _name(node: ast.expr) -> Any:
+    match node:
+        case ast.Name(identifier):
+            return identifier
+        case ast.Attribute(_, attribute):
+            return attribute
+        case ast.Subscript(ast.Name(), ast.Constant(str(key))):
+            return key
+        case ast.Tuple(elements) | ast.List(elements):
+            return [_name(item) for item in elements]
+        case ast.Call(ast.Name("float"), [inner]) | ast.Call(ast.Attribute(_, "squeeze" | "item" | "mean" | "sum"), [inner]):
+            return _name(inner)
+        case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
+            return _name(inner)
+        case ast.BinOp(left, ast.Div() | ast.Mult(), right):
+            return _name(left) or _name(right)
+    return None
