@@ -87,6 +87,9 @@ def check(
         raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument")
     if not subject:
         raise UsageError("nothing to check: expected check(subject, inputs) or check(forward, backward, inputs)")
+    for name, value in leaves(inputs):
+        if isinstance(value, np.matrix):
+            raise UsageError(f"{name} is a np.matrix, whose * is another one; give np.asarray({name})")
     problem = understand(
         subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
     )
@@ -105,6 +108,8 @@ class Checker:
         self.problem = problem
         self.shapes = shapes
         self.untapeable: str | None = None
+        self.disputed = False
+        """Whether what the tape says of forward and what running it says differ, and nobody knows why."""
 
     def with_backward(self, backward: Callable[..., Any]) -> Checker:
         """The same for another backward function, sharing the traced programs."""
@@ -122,9 +127,6 @@ class Checker:
                 f"seed is {seed} and trials {trials}; expected seed >= 0 and trials from 0 to {len(MANNERS)}"
             )
         inputs = dict(inputs)
-        for name, value in leaves(inputs):
-            if isinstance(value, np.matrix):
-                raise UsageError(f"{name} is a np.matrix, whose * is another one; give np.asarray({name})")
         self._check_names(inputs)
         if self.shapes is not None:
             axes(self.shapes, inputs)
@@ -148,15 +150,27 @@ class Checker:
         context = Context(self.problem, self.shapes, inputs, seed, given, widest, wrt, oracle, judge, samples)
         cast_votes = votes(context) if explain else []
         if outvoted(cast_votes):
-            others = " and ".join(vote.oracle for vote in cast_votes)
-            self.untapeable = f"the tape is outvoted by {others}: the oracle is wrong"
+            others = " and ".join(vote.oracle for vote in cast_votes if vote.agrees is False)
+            self.untapeable = f"what forward does was not all followed: {others} of forward itself disagree"
+            self.disputed = len(cast_votes) < 2 and context.oracle.total(run).values[wrt[0]].any()
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
+        if self.disputed and not getattr(oracle, "analytic", True):
+            reason = "the tape and differences disagree about forward: no proof"
+            verdicts = {n: (UNRESOLVED, reason, v[2]) if v[0] == RIGHT else v for n, v in verdicts.items()}
         wrong = [name for name in wrt if verdicts[name][0] == WRONG]
         if judge.lowest > 1e-12 and lowly:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
+        for name in wrt:
+            line = samples[0].judged[name]
+            if line.but_for:
+                share = np.max(np.abs(line.hand - line.local)) / np.max(np.abs(line.local))
+                notes.append(
+                    f"d{name} is right but for the {line.but_for} that forward adds, which its derivative leaves out: "
+                    f"{share:.0e} of its largest entry"
+                )
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
         return Report(
             findings=findings,

@@ -19,9 +19,11 @@ from handgrad.errors import UsageError
 from handgrad.proof.evaluate import Array
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, matched, the_cost
-from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, parts, primals, returned_names
+from handgrad.proof.naming import CACHES, CONTAINERS, COSTS, UPSTREAM, parts, primals, returned_names
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, leaves, quietly, replace
+from handgrad.proof.recording import recording
+from handgrad.proof.tape import Tape, plain
 
 FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__")
 BACKWARD = ("backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
@@ -262,9 +264,7 @@ class Chain:
             value = quietly(forward, f"forward of layer {number}", [value], extra)
         if not is_float(value):
             raise UsageError(f"the last layer returns {type(value).__name__}; expected an array")
-        scalar = np.size(value) == 1 and all(
-            p.default is not p.empty for p in parameters_of(layers[-1][1]).values()
-        )
+        scalar = np.size(value) == 1 and all(p.default is not p.empty for p in parameters_of(layers[-1][1]).values())
         outputs = {"out": value}
         if not scalar:
             self.cotangents = {"dout": "out"}
@@ -315,7 +315,7 @@ class Adapted(Problem):
         self._understand(gradients, wrt, seed)
 
     def _understand(self, gradients: Mapping[str, str] | None, wrt: Sequence[str] | None, seed: int) -> None:
-        called, after, before = self._probe(self.given)
+        called, after, before, aliases = self._probe(self.given)
         rng = np.random.default_rng(seed)
         self.inputs = dict(self.given)
         spare = [n for n, v in self.given.items() if n not in self._taken and is_float(v)]
@@ -332,18 +332,26 @@ class Adapted(Problem):
         if spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]:
             left = spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]
             raise UsageError(f"inputs has {left[0]!r}, which {self.kind.who} does not take")
-        called, after, before = self._probe(self.inputs)
+        called, after, before, aliases = self._probe(self.inputs)
         targets = {
             name: value
             for name, value in leaves({n: v for n, v in self.given.items() if n not in self.cotangent_of.values()})
             if is_float(value) or (isinstance(value, int) and not isinstance(value, bool))
         }
-        shown = _shown(before)
-        for path, value in before.items():
+        known = {path: path for path in before} | {
+            path: first for path, first in aliases.items() if first in before and not path.startswith("<")
+        }
+        known = {path: first for path, first in known.items() if not any(map(CONTAINERS.match, parts(path)))}
+        shown = _shown(known)
+        for path, first in known.items():
             name = shown[path] if shown[path] not in targets and shown[path] not in self.inputs else f"self.{path}"
-            self.held[name] = path
+            self.held[name] = first
         candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or isinstance(leaf.value, int)]
-        attributes = [Leaf(path, path, value, held=True) for path, value in after.items()]
+        attributes = [
+            Leaf(path, path, value, held=True)
+            for path, value in after.items()
+            if path not in before or not np.array_equal(before[path], value) or _is_gradients(path)
+        ]
         everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
         if wrt is not None:
             unknown = [name for name in wrt if name not in everything]
@@ -366,8 +374,11 @@ class Adapted(Problem):
             )
         self.sources = found
         self.held = {name: path for name, path in self.held.items() if name in found}
-        for name, path in self.held.items():
-            self.inputs[name] = before[path]
+        for name, path in list(self.held.items()):
+            if path in list(self.held.values())[: list(self.held).index(name)]:
+                del self.held[name], self.sources[name]  # a second name of the same array
+            else:
+                self.inputs[name] = before[path]
         self.unsupplied = [name for name in targets if name not in found]
         outputs = list(called.outputs)
         clash = set(self.inputs)
@@ -378,12 +389,14 @@ class Adapted(Problem):
     @property
     def said(self) -> str:  # type: ignore[override]
         """How the subject was understood, in a sentence."""
-        outputs = [f"{label} is multiplied by {self.cotangent_of[name]}" for name, label in self.kind.cotangents.items()]
+        outputs = [
+            f"{label} is multiplied by {self.cotangent_of[name]}" for name, label in self.kind.cotangents.items()
+        ]
         what = " and ".join(outputs) if outputs else f"{self.cost} is the cost"
         pairs = [f"{leaf.label or 'its value'} the gradient of {name}" for name, leaf in self.sources.items()]
         return f"{self.kind.who}: {what}; {', '.join(pairs)}"
 
-    def _probe(self, inputs: Mapping[str, Any]) -> tuple[Called, dict[str, Any], dict[str, Any]]:
+    def _probe(self, inputs: Mapping[str, Any]) -> tuple[Called, dict[str, Any], dict[str, Any], dict[str, str]]:
         given = _Watched({n: v for n, v in inputs.items() if n in self.given})
         before: dict[str, Any] = {}
 
@@ -392,13 +405,13 @@ class Adapted(Problem):
                 before.setdefault(path, np.array(value) if isinstance(value, np.ndarray) else value)
             return value.copy() if isinstance(value, np.ndarray) else value
 
-        with self.world.apart(given, change) as (roots, values, _):
+        with self.world.apart(given, change) as (roots, values, copier):
             watched = _Watched(values)
             cotangents = {n: inputs[k] for n, k in self.cotangent_of.items()}
             called = self.kind.call(roots, watched, cotangents, True)
             self._taken = watched.taken
             after = self.world.held(roots, called.live)
-        return called, after, before
+        return called, after, before, copier.aliases
 
     def _call(self, inputs: Mapping[str, Any], both: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         given = {name: inputs[name] for name in self.given}
@@ -450,7 +463,21 @@ class Adapted(Problem):
     def again(self, run: Run, wrt: Sequence[str], rounding: Rounding) -> dict[str, Any]:
         """The gradients by hand on noisy arrays."""
         del wrt
-        return self._call(rounding.wrap(run.inputs), True)[1]
+        dtypes = [
+            v.dtype for _, v in leaves(run.inputs) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f"
+        ]
+        tape = Tape(max(dtypes, key=lambda dtype: dtype.itemsize), rounding)
+        noisy = replace(
+            run.inputs,
+            lambda _, v: tape.input(v) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" else v,
+        )
+        try:
+            with recording(tape, self.scopes):
+                adjoints = plain(self._call(noisy, True)[1])
+        except UsageError:  # the tape does not know what it does
+            return self._call(rounding.wrap(run.inputs), True)[1]
+        rounding.lowest = max(rounding.lowest, tape.lowest)
+        return dict(adjoints)
 
     def changes(self, inputs: Mapping[str, Any]) -> list[str]:
         """What is changed in place; none of it reaches the user's own arrays."""
@@ -482,9 +509,15 @@ class _Watched(dict[str, Any]):
         return super().items()
 
 
+def _is_gradients(path: str) -> bool:
+    """Whether something is named like a gradient."""
+    return any(CONTAINERS.match(part) or primals(part) for part in parts(path))
+
+
 def _shown(paths: Mapping[str, Any]) -> dict[str, str]:
     """What a path is called: without the place of its layer, where no other layer has such a name."""
-    short = {path: path[path.index("]") + 2 :] if path.startswith("[") and "]." in path else path for path in paths}
+    layered = [path for path in paths if path.startswith("[") and "]." in path and not parts(path)[-1].isdigit()]
+    short = {path: path[path.index("]") + 2 :] if path in layered else path for path in paths}
     counts: dict[str, int] = {}
     for name in short.values():
         counts[name] = counts.get(name, 0) + 1
@@ -540,7 +573,9 @@ def _is_function(thing: Any) -> bool:
     )  # fmt: skip
 
 
-def _pair_of_functions(forward: Any, backward: Any, inputs: Mapping[str, Any], cost: Any, how: dict[str, Any]) -> Problem:
+def _pair_of_functions(
+    forward: Any, backward: Any, inputs: Mapping[str, Any], cost: Any, how: dict[str, Any]
+) -> Problem:
     parameters = parameters_of(forward)
     if cost is None and all(
         name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
@@ -561,7 +596,9 @@ def _method(thing: Any, names: Sequence[str]) -> str | None:
     return next((name for name in names if callable(getattr(thing, name, None))), None)
 
 
-def _made(kind: type, inputs: Mapping[str, Any], make: Callable[..., Any] | None) -> tuple[Callable[..., Any], list[str]]:
+def _made(
+    kind: type, inputs: Mapping[str, Any], make: Callable[..., Any] | None
+) -> tuple[Callable[..., Any], list[str]]:
     """How an object of a class is made, and of which inputs."""
     function: Callable[..., Any] = make or kind
     wanted = parameters_of(function)
@@ -692,11 +729,17 @@ def _layers(
             forward = names[0] if names else _method(layer, FORWARD)
             backward = names[1] if names else _method(layer, BACKWARD)
             if forward is None or backward is None or not hasattr(layer, forward) or not hasattr(layer, backward):
-                raise UsageError(f"layer {number} ({type(layer).__name__}) has no forward and backward; name them by methods=")
+                raise UsageError(
+                    f"layer {number} ({type(layer).__name__}) has no forward and backward; name them by methods="
+                )
             found.append((getattr(layer, forward), getattr(layer, backward)))
         return found
 
-    who = "layers" if build is not None else " then ".join(_name(t) if isinstance(t, type) else type(t).__name__ for t in things)
+    who = (
+        "layers"
+        if build is not None
+        else " then ".join(_name(t) if isinstance(t, type) else type(t).__name__ for t in things)
+    )
     roots = [(f"[{i}]", thing) for i, thing in enumerate(things)] if build is None else [("", things[0])]
     return Adapted(Chain(who, start), roots, inputs, **how)
 

@@ -64,6 +64,9 @@ class Copier:
     def __init__(self, change: Change) -> None:
         self.change = change
         self.memo: dict[int, Any] = {}
+        self.aliases: dict[str, str] = {}
+        """Other paths of an array, and the first of each."""
+        self._first: dict[int, str] = {}
         self.kept: list[Any] = []
 
     def copy(self, value: Any, path: str = "") -> Any:
@@ -104,7 +107,9 @@ class Copier:
         if not isinstance(value, np.ndarray):
             return self.change(path, value)
         if id(value) in self.memo:
+            self.aliases.setdefault(path, self._first.get(id(value), path))
             return self.memo[id(value)]
+        self._first[id(value)] = path
         owner = value.base
         while isinstance(owner, np.ndarray) and isinstance(owner.base, np.ndarray):
             owner = owner.base

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,8 @@ from handgrad.proof.problem import Problem, Run, wide
 SLACK = 64
 """Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""
 UNIT = 2.0**-53
+ALMOST = 1e-3
+"""Gaps of so much of the largest entry may come from a small number that forward adds."""
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Judged:
         off: entries that differ from `local` by more.
         off_total: entries that differ from `total` by more.
         kinks: entries where the expected adjoint jumps.
+        sizes: what each entry is a sum of, added up without signs: it tells 0 from what cancels.
+        but_for: small numbers that forward adds, and but for which the line is right.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Judged:
     off: Array = field(default_factory=lambda: np.zeros(()))
     off_total: Array = field(default_factory=lambda: np.zeros(()))
     kinks: Array = field(default_factory=lambda: np.zeros((), bool))
+    sizes: Array = field(default_factory=lambda: np.zeros(()))
+    but_for: str = ""
 
     @property
     def wrong(self) -> bool:
@@ -65,6 +70,7 @@ class Judged:
             gap, size = np.abs(self.hand - self.local), np.fmax(np.abs(self.hand), np.abs(self.local))
             usual = np.max(np.where(np.isfinite(size), size, 0), initial=0)
             seen = (gap > 0.25 * size) & (gap > 1e-3 * usual) & (gap <= self.tolerance) & ~self.kinks
+            seen &= gap > 1e-6 * self.sizes
         return bool(np.any(seen))
 
     @property
@@ -90,7 +96,8 @@ class Judged:
     def detectable(self) -> Array:
         """By entry, the smallest relative error that would have been seen; infinite where nothing can be."""
         with np.errstate(all="ignore"):
-            share = self.tolerance / np.abs(self.local)
+            size = np.abs(self.local)
+            share = self.tolerance / np.where(size < 1e-6 * self.sizes, self.sizes, size)
         return np.where(np.isfinite(share) & ~self.kinks, share, np.inf)
 
 
@@ -132,13 +139,15 @@ class Judge:
             if name in misshapen:
                 judged[name] = Judged(name, hand, expected, expected, local.errors[name], True)
                 continue
-            scale = moved[name] + local.errors[name] + UNIT * np.abs(expected)
+            sizes = local.sizes.get(name, np.abs(expected))
+            scale = moved[name] + local.errors[name] + UNIT * np.abs(expected) + 2.0**-self.oracle.bits * sizes
             tolerance = np.asarray(SLACK * scale, WIDE)
             line = Judged(name, hand, expected, expected, tolerance)
             line.off = _differs(hand, expected, tolerance)
             if np.any(line.off) and as_is is not None and not np.any(_differs(hand, as_is.values[name], tolerance)):
                 line.off = np.zeros(expected.shape, bool)  # fed by an adjoint of a wrong shape, and right in itself
             line.kinks = np.zeros(expected.shape, bool)
+            line.sizes = sizes
             judged[name] = line
         for name, line in judged.items():
             if not line.misshapen and np.any(line.off):  # what rounding in forward does to it is asked where it matters
@@ -153,6 +162,8 @@ class Judge:
                 if not line.misshapen:
                     tolerance = line.tolerance + SLACK * total.errors[name]
                     line.off_total = _differs(line.hand, line.total, tolerance)
+        if off:
+            self._approximate(run, cotangents, judged)
         if off or always_look_for_kinks:
             for name, kinks in self.kinks(run, cotangents, local).items():
                 line = judged[name]
@@ -160,6 +171,23 @@ class Judge:
                     line.kinks = kinks
                     line.off = line.off.astype(bool) & ~kinks
         return judged
+
+    def _approximate(self, run: Run, cotangents: Mapping[str, Array], judged: dict[str, Judged]) -> None:
+        """Lines that are right but for a small number that forward adds, as an epsilon in a logarithm."""
+        lines = {n: line for n, line in judged.items() if not line.misshapen and np.any(line.off)}
+        with np.errstate(all="ignore"):
+            near = {
+                n: line
+                for n, line in lines.items()
+                if np.max(np.abs(line.hand - line.local), initial=0) <= ALMOST * np.max(np.abs(line.local), initial=0)
+            }
+        if not near:
+            return
+        for small, expected in self.oracle.approximations(run, cotangents):
+            for name, line in near.items():
+                if not line.but_for and not np.any(_differs(line.hand, expected.values[name], line.tolerance)):
+                    line.but_for = small
+                    line.off = line.off_total = np.zeros(line.hand.shape, bool)
 
     def _cotangents(self, run: Run, hands: Mapping[str, Array], misshapen: set[str]) -> dict[str, Array]:
         """The adjoints as supplied, but for those that cannot be fed on: those are exchanged for the expected ones."""
@@ -244,6 +272,7 @@ class Judge:
         for name in self.wrt:
             size, jump = np.abs(here.values[name]), jumps[near][name]
             least = SLACK * here.errors[name] + (2.0**-20 if wide_enough else 2.0**-12) * np.fmax(size, jump)
+            least = np.fmax(least, 2.0**-40 * here.sizes.get(name, size))
             found[name] = (jump > jumps[far][name] / 8) & (jump > least)
         return found
 

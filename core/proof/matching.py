@@ -40,8 +40,9 @@ def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: s
     elif isinstance(value, tuple | list):
         if len(names) == 1 and isinstance(names[0], str) and not label and len(value) != 1:
             label, names = names[0], []
+        names = names if len(names) == len(value) else []  # a list put together otherwise
         for i, item in enumerate(value):
-            name = names[i] if i < len(names) else None
+            name = names[i] if names else None
             inner = name if isinstance(name, list) else [name] if isinstance(name, str) else []
             own = name if isinstance(name, str) and not label else f"{label}[{i}]"
             whole = not isinstance(item, tuple | list | Mapping)
@@ -127,25 +128,62 @@ def matched(
     for name, label in (given or {}).items():
         if name not in targets:
             raise UsageError(f"gradients={{{name!r}: ...}}: {name} is no input; there are: {', '.join(targets)}")
-        chosen = [leaf for leaf in free if label in (leaf.label, parts(leaf.label or "x")[-1], leaf.path, leaf.path[:1])]
+        chosen = [
+            leaf for leaf in free if label in (leaf.label, parts(leaf.label or "x")[-1], leaf.path, leaf.path[:1])
+        ]
         chosen = chosen or [leaf for leaf in free if leaf.path and leaf.path[0] == label]
         if not chosen:
             raise UsageError(f"gradients={{{name!r}: {label!r}}}: there is none; there are: {listed(free)}")
         take(name, chosen[0])
+    returned = [leaf for leaf in free if not leaf.held]
+    _by_name(returned, targets, found, take)
+    _by_siblings(returned, targets, found, take)
+    if not found:  # what has names says the others have none
+        _by_order(returned, targets, found, take, order)
+        _by_shape(returned, targets, found, take, who)
+    known = {id(targets[name]) for name in found}  # an array that an object holds under two names is one
+    left = {name: value for name, value in targets.items() if id(value) not in known}
+    held = [leaf for leaf in free if leaf.held]
+    _by_name(held, left, found, take)
+    _by_keys(held, left, found, take)
+    return found
+
+
+def _by_name(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:
     scores = [
         (score, -i, -j, name, leaf)
-        for i, leaf in enumerate(free)
+        for i, leaf in enumerate(leaves)
         for j, (name, value) in enumerate(targets.items())
         if name not in found and (score := _score(leaf, name, value)) > 0
     ]
+    taken: list[int] = []
     for _, _, _, name, leaf in sorted(scores, key=lambda s: s[:3], reverse=True):
-        if name not in found and leaf in free:
+        if name not in found and id(leaf) not in taken:
+            taken.append(id(leaf))
             take(name, leaf)
-    returned = [leaf for leaf in free if not leaf.held]
-    _by_siblings(returned, targets, found, take)
-    _by_order(returned, targets, found, take, order)
-    _by_shape(returned, targets, found, take, who)
-    return found
+
+
+def _by_keys(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:
+    """A dictionary with the keys and the shapes of one of parameters."""
+    groups: dict[str, dict[str, Leaf]] = {}
+    for leaf in leaves:
+        if leaf.label.endswith("']") and leaf not in found.values():
+            groups.setdefault(leaf.label[: leaf.label.rindex("[")], {})[parts(leaf.label)[-1]] = leaf
+    wanted: dict[str, dict[str, str]] = {}
+    for name in targets:
+        if name.endswith("']") and name not in found:
+            wanted.setdefault(name[: name.rindex("[")], {})[parts(name)[-1]] = name
+    for place, names in wanted.items():
+        fitting = [
+            group
+            for other, group in groups.items()
+            if other != place
+            and group.keys() >= names.keys()
+            and all(np.shape(group[key].value) == np.shape(targets[name]) for key, name in names.items())
+        ]
+        if len(fitting) == 1:
+            for key, name in names.items():
+                take(name, fitting[0][key])
 
 
 def _score(leaf: Leaf, name: str, value: Any) -> float:
@@ -238,7 +276,8 @@ def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Lea
     """What has the shape of one input only."""
     left = [leaf for leaf in free if leaf not in found.values()]
     fits = {
-        id(leaf): [n for n, v in targets.items() if n not in found and np.shape(v) == np.shape(leaf.value)] for leaf in left
+        id(leaf): [n for n, v in targets.items() if n not in found and np.shape(v) == np.shape(leaf.value)]
+        for leaf in left
     }
     for leaf in left:
         names = [n for n in fits[id(leaf)] if n not in found]

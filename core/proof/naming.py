@@ -15,12 +15,16 @@ PREFIXES = re.compile(
 )
 SUFFIXES = re.compile(r"^(?P<base>\w+?)_?(?:_grads?|_gradient|Grad|_bar|_g|_d|_delta|_adjoint|_adj|_err|_error)$")
 DELTA = re.compile(r"^(?:delta|error|err)_?(?P<index>\w*)$")
-CONTAINERS = re.compile(r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$")
+CONTAINERS = re.compile(
+    r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$"
+)
 UPSTREAM = re.compile(
     r"^(?:d_?out(?:put)?s?|grad_?out(?:put)?s?|out(?:put)?s?_grad(?:ient)?s?|upstream(?:_\w+)?|\w*upstream|d_?values?|dy|dz|da|dA|dZ|dY|dh"
     r"|dH|grad|gradient|delta|error|err|g|gy|eta|next_grad|d_?next|dL_dout|d_?loss|gout|top_diff|cotangent|R|v|d_prev|dout_\w+|dl)$"
 )
-CACHES = re.compile(r"^(?:\w*cache\w*|ctx|context|saved?\w*|memory|mem|tape|res|residuals?|state|stored?|tmp|intermediates?|fwd|aux)$")
+CACHES = re.compile(
+    r"^(?:\w*cache\w*|ctx|context|saved?\w*|memory|mem|tape|res|residuals?|state|stored?|tmp|intermediates?|fwd|aux)$"
+)
 COSTS = re.compile(
     r"^(?:total_|data_|avg_|mean_|batch_|train_|reg_)?(?:cost|loss|losses|J|L|E|C|error|err|objective|obj|nll|mse|energy|value|val|f|fx|fval|"
     r"crossentropy|cross_entropy|cross_entropy_loss|neg_log_likelihood|elbo|loss_value|cost_value)$"
@@ -129,10 +133,10 @@ def _name(node: ast.expr) -> Any:
             return key
         case ast.Tuple(elements) | ast.List(elements):
             return [_name(item) for item in elements]
-        case ast.Call(ast.Name("float"), [inner]) | ast.Call(ast.Attribute(_, "squeeze" | "item" | "mean" | "sum"), [inner]):
+        case ast.Call(ast.Name("float"), [inner]) | ast.Call(
+            ast.Attribute(_, "squeeze" | "item" | "mean" | "sum"), [inner]
+        ):
             return _name(inner)
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
-        case ast.BinOp(left, ast.Div() | ast.Mult(), right):
-            return _name(left) or _name(right)
     return None

@@ -82,7 +82,8 @@ class Rounding:
         spread *= values.dtype.type(2 * unit)
         spread *= values
         spread += values
-        return spread
+        finite = np.isfinite(values)
+        return spread if np.all(finite) else np.where(finite, spread, values)  # an infinity is not off by a part of it
 
 
 class Noisy(np.ndarray):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,11 @@ class Numerical:
         del run
         return {}
 
+    def approximations(self, run: Run, cotangents: Mapping[str, Array]) -> Iterator[tuple[str, Expected]]:
+        """None: forward is run as it is."""
+        del run, cotangents
+        return iter(())
+
     def terms(self, run: Run, name: str) -> None:
         """None: forward is run as a whole."""
         del run, name
@@ -131,9 +136,16 @@ class Numerical:
                 far = np.fmax(far, np.abs(again - expected))
         return far
 
-    def slope(self, run: Run, directions: Mapping[str, Array]) -> tuple[Any, Any]:
-        """The derivative of the cost along a direction of the inputs, and its error."""
-        return self._along(Question(run, {}, together=True), directions)
+    def slopes(self, run: Run, directions: Mapping[str, Array]) -> dict[str, tuple[Any, Any]]:
+        """The derivative of the cost along a direction of the inputs, and its error, by each way to it."""
+        question = Question(run, {}, together=True)
+        with np.errstate(all="ignore"):
+            found = {"differences": self._differences(question, directions)}
+            exact = self._complex(question, directions)
+        slope, off = found["differences"]
+        if exact is not None and abs(slope - exact[0]) <= 64 * off + 1e-9 * abs(slope):
+            found = {"complex step": exact, "extrapolated differences": found["differences"]}
+        return found
 
     def _hook(self, name: str, value: Any) -> Any:
         self._computed.update((n, np.array(v)) for n, v in leaves({name: value}))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import Run
+
 if TYPE_CHECKING:
     from handgrad.proof.taped import Terms
 
@@ -21,10 +22,12 @@ class Expected:
     Attributes:
         values: the expected adjoints, in long double.
         errors: how far rounding or truncation may have moved each entry.
+        sizes: what each entry is a sum of, added up without signs, where that is known: it tells 0 from cancellation.
     """
 
     values: dict[str, Array]
     errors: dict[str, Array]
+    sizes: dict[str, Array] = field(default_factory=dict)
 
 
 class Oracle(Protocol):
@@ -78,6 +81,9 @@ class Oracle(Protocol):
 
     def computed(self, run: Run) -> dict[str, Array]:
         """What its translation of forward computes, by name; nothing where forward itself is run."""
+
+    def approximations(self, run: Run, cotangents: Mapping[str, Array]) -> Iterator[tuple[str, Expected]]:
+        """What would be expected if small numbers that forward adds against a division by zero were not there."""
 
     def terms(self, run: Run, name: str) -> Terms | None:
         """The expected adjoint of V taken apart; None where the operations of forward are not known."""

@@ -95,7 +95,7 @@ def _converted(value: Any, name: str, dtype: Any = None, *args: Any, **keywords:
         made = _taped(np.array(plain(made)), np.array(made.numbers), made.tape)
     if keywords.get("ndmin", 0) > made.ndim:
         made = np.reshape(made, (1,) * (keywords["ndmin"] - made.ndim) + made.shape)
-    return made if dtype is None or isinstance(dtype, str) and name == "copy" else made.astype(dtype, copy=False)
+    return made if dtype is None or (isinstance(dtype, str) and name == "copy") else made.astype(dtype, copy=False)
 
 
 def _math(name: str, thread: int) -> Callable[..., Any]:

@@ -21,9 +21,9 @@ from handgrad.proof.evaluate import Array
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
-from handgrad.proof.tape import UntapeableError
 from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
+from handgrad.proof.tape import UntapeableError
 
 SHAPES_TRIED = 80
 VALUES_TRIED = 200

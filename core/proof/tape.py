@@ -58,6 +58,19 @@ class Operation:
         """The numbers of the result."""
         return slice(self.start, self.start + self.out.size)
 
+    def sizes(self, g: Array) -> list[Array | None] | None:
+        """What flows back to each operand, added up without signs; None where nothing is added up."""
+        with np.errstate(all="ignore"):
+            if self.rule in ("matmul", "einsum"):
+                values = [np.abs(value) for value in self.values]
+                return list(WHOLE[self.rule](np.abs(g), self.out, *values, **self.keywords))
+            if self.rule in WHOLE or all(n is None or n.shape == self.out.shape for n in self.numbers):
+                return None
+            return [
+                None if n is None else summed(np.broadcast_to(np.abs(np.where(g == 0, 0, g * part)), self.out.shape), n.shape)
+                for n, part in zip(self.numbers, ELEMENTWISE[self.rule](self.out, *self.values), strict=True)
+            ]
+
     def back(self, g: Array, power: Mapping[int, float] | None = None) -> list[Array | None]:
         """What flows back to each operand, in its shape."""
         with np.errstate(all="ignore"):
@@ -96,6 +109,10 @@ class Tape:
         self.operations: list[Operation] = []
         self.count = 1  # 0 is the number of what nothing is asked of
         self.lowest = float(np.finfo(self.dtype).eps)
+        self.small: list[float] = []
+        """Small numbers that the program added, as ``log(y + 1e-7)`` does."""
+        self.without: set[int] = set()
+        """Those of them, by place, that are left out."""
         self.left: dict[float, int] = {}
         """Numbers that left as a Python float, by their value: they may come back."""
 
@@ -139,6 +156,7 @@ class Tape:
         power: Mapping[tuple[int, int], float] | None = None,
         rounding: Rounding | None = None,
         dtype: Any = None,
+        sizes: Array | None = None,
     ) -> Array:
         """The adjoint of every number.
 
@@ -149,6 +167,7 @@ class Tape:
             power: by operation and operand, to which the derivative of an elementwise function is raised.
             rounding: moves what flows.
             dtype: of the adjoints; that of the tape, if None.
+            sizes: gets what each adjoint is a sum of, added up without signs.
         """
         dtype = self.dtype if dtype is None else dtype
         adjoint = np.zeros(self.count, dtype)
@@ -171,6 +190,7 @@ class Tape:
             if operation.rule == "input" or not g.any():
                 continue
             backward = operation.back(g.reshape(operation.out.shape), powers.get(index))
+            apart = None if sizes is None else operation.sizes(g.reshape(operation.out.shape))
             for i, (numbers, flow) in enumerate(zip(operation.numbers, backward, strict=True)):
                 if numbers is None or flow is None:
                     continue
@@ -179,6 +199,8 @@ class Tape:
                 if rounding is not None:
                     flow = rounding.jitter(np.asarray(flow))
                 _add(adjoint, numbers, flow)
+                if sizes is not None:
+                    _add(sizes, numbers, np.abs(flow) if apart is None else np.asarray(apart[i]))
         adjoint[0] = 0
         return adjoint
 
@@ -447,6 +469,9 @@ def _place(frame: types.FrameType | None) -> tuple[str, int] | None:
     return None
 
 
+SMALL = 1e-4
+"""Numbers that are added and no larger are there against a division by zero, or a logarithm of it."""
+
 NOT_GIVEN = inspect.signature(np.sum).parameters["keepdims"].default
 """What NumPy's own functions pass on for an argument that was left out."""
 
@@ -512,6 +537,12 @@ def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keyw
         return _finish(np.where(plain(mask), result, before), out, tape)
     if name == "clip":
         return _finish(np.minimum(np.maximum(inputs[0], inputs[1]), inputs[2]), out, tape)
+    if name in ("add", "subtract"):
+        for i, value in enumerate(values):
+            if isinstance(value, float) and 0 < abs(value) <= SMALL:
+                tape.small.append(float(value))
+                if len(tape.small) - 1 in tape.without:
+                    values[i] = 0.0
     result = ufunc(*values, **keywords)
     if not isinstance(result, np.ndarray | np.generic) or np.asarray(result).dtype.kind != "f":
         if isinstance(result, tuple) or np.asarray(result).dtype.kind == "c":
@@ -599,7 +630,7 @@ def _reduce(
             result = tape.write(rule, [x.numbers], [values], made, axis=_axes(axis, x.ndim), keepdims=keepdims)
     else:
         return ufunc.reduce(values, axis=axis, keepdims=keepdims)
-    if initial is not None and not initial is NOT_GIVEN:
+    if initial is not None and initial is not NOT_GIVEN:
         result = ufunc(result, initial)
     return _finish(result, out if out is not None else _out, tape)
 
@@ -770,7 +801,9 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **keywords: 
     inside, arrow, result = given.partition("->")
     terms = inside.split(",")
     spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in given]
-    hidden = max((x.ndim - len(t.replace("...", "")) for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0)
+    hidden = max(
+        (x.ndim - len(t.replace("...", "")) for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0
+    )
     letters = "".join(spare[:hidden])
     for i, (t, x) in enumerate(zip(terms, arrays, strict=True)):
         if "..." in t:
