@@ -15,6 +15,7 @@ from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.evaluate import WIDE
 from handgrad.proof.forms import understand
 from handgrad.proof.inputs import Manner, others
+from handgrad.proof.locating import locate
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.oracle import Oracle
@@ -93,7 +94,7 @@ def check(
     problem = understand(
         subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
     )
-    return Checker(problem, shapes=shapes).check(problem.completed(inputs), seed=seed, trials=trials)
+    return Checker(problem, shapes=shapes, seconds=seconds).check(problem.completed(inputs), seed=seed, trials=trials)
 
 
 class Checker:
@@ -101,11 +102,12 @@ class Checker:
 
     Args:
         problem: what is judged.
-        shapes: as for `check`.
+        shapes, seconds: as for `check`.
     """
 
-    def __init__(self, problem: Problem, *, shapes: str | None = None) -> None:
+    def __init__(self, problem: Problem, *, shapes: str | None = None, seconds: float = 10.0) -> None:
         self.problem = problem
+        self.seconds = seconds
         self.shapes = shapes
         self.untapeable: str | None = None
         self.disputed = False
@@ -163,6 +165,7 @@ class Checker:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
+        places = locate(context, wrong, self.seconds) if wrong and explain else ()
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:
@@ -171,6 +174,7 @@ class Checker:
                     f"d{name} is right but for the {line.but_for} that forward adds, which its derivative leaves out: "
                     f"{share:.0e} of its largest entry"
                 )
+        context.until = time.perf_counter() + self.seconds / 2
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
         return Report(
             findings=findings,
@@ -179,6 +183,7 @@ class Checker:
             votes=tuple(said(cast_votes)),
             problems=(),
             understood=self.problem.said,
+            lines=places,
             notes=tuple(notes),
             inputs_tried=len(samples),
             seconds=time.perf_counter() - start,

@@ -45,6 +45,7 @@ class Context:
         oracle: what is expected.
         judge: who asked it.
         samples: the inputs as given, then others.
+        until: when to end looking for a diagnosis.
     """
 
     problem: Problem
@@ -57,6 +58,7 @@ class Context:
     oracle: Oracle
     judge: Judge
     samples: list[Sample]
+    until: float = float("inf")
     _gaps: dict[tuple[str, str], tuple[Run, dict[str, Array]]] = field(default_factory=dict, init=False, repr=False)
 
     def gaps(self, name: str, where: tuple[int, ...], sample: Sample) -> dict[str, float]:

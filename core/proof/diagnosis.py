@@ -14,6 +14,8 @@ from handgrad.proof.line import CLOSE, Line
 from handgrad.proof.repair import repair, said
 from handgrad.proof.slips import slips
 
+FEW = 0.5
+"""So many where the line inside is looked for, and tells more."""
 SECONDS = 5.0
 """After so long no further slip is tried: without JAX, each takes many runs of forward."""
 
@@ -54,7 +56,7 @@ def _named(context: Context, name: str, sample: Sample) -> tuple[str, str]:
         return found
     if (found := _digits(line)) is not None:
         return found
-    until = time.perf_counter() + SECONDS
+    until = min(time.perf_counter() + (SECONDS if context.problem.forward_may_be_cut else FEW), context.until)
     for kind, sentence, formula in slips(line):
         if time.perf_counter() > until:
             break

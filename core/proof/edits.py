@@ -75,7 +75,7 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
         seen = set()
         before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt | ast.keyword | ast.Slice) else ""
         bound = [name for name, first in variables.items() if first < getattr(node, "lineno", 0)]
-        for kind, new in _changes(node, above, bound, thorough):
+        for kind, new in changes_of(node, above, bound, thorough):
             after = "" if new is None else ast.unparse(ast.fix_missing_locations(copy.deepcopy(new)))
             if after != before and after not in seen:
                 seen.add(after)
@@ -109,15 +109,17 @@ def _exchanged(definition: ast.FunctionDef, index: int, new: ast.AST | None) -> 
     return None
 
 
-def _name(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())
+def _name(name: str) -> ast.expr:
+    if name.isidentifier():
+        return ast.Name(name, ast.Load())
+    return ast.parse(name, mode="eval").body
 
 
 def _times(a: ast.expr, b: ast.expr) -> ast.expr:
     return ast.BinOp(a, ast.Mult(), b)
 
 
-def _changes(
+def changes_of(
     node: ast.AST, parent: ast.AST | None, variables: list[str], thorough: bool
 ) -> Iterator[tuple[str, ast.AST | None]]:
     match node:

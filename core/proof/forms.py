@@ -22,7 +22,7 @@ from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, match
 from handgrad.proof.naming import CACHES, CONTAINERS, COSTS, UPSTREAM, parts, primals, returned_names
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, leaves, quietly, replace
-from handgrad.proof.recording import recording
+from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
 
 FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__")
@@ -57,11 +57,13 @@ class Kind(Protocol):
         who: its name, for messages.
         order: the names of arguments in the order in which gradients of them would be returned.
         cotangents: by the name of an argument, the label of the output that it is the cotangent of.
+        begins: the code with which going back begins; none where it is the same as that of forward.
     """
 
     who: str
     order: list[str]
     cotangents: dict[str, str]
+    begins: set[Any]
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """Forward, and where asked for backward; on copies of the subject and of what is given."""
@@ -74,6 +76,11 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     except (ValueError, TypeError) as error:
         raise UsageError(f"{error}; expected functions written in Python") from error
     return dict(signature.parameters)
+
+
+def _code(function: Any) -> Any:
+    function = inspect.unwrap(getattr(function, "func", function))
+    return getattr(getattr(function, "__func__", function), "__code__", None)
 
 
 def passed(function: Callable[..., Any], role: str, available: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -95,6 +102,7 @@ class ValueAndGradients:
 
     def __post_init__(self) -> None:
         self.order: list[str] = []
+        self.begins: set[Any] = set()
         self.path: Any = None
         self.label = "J"
 
@@ -128,6 +136,7 @@ class Pair:
 
     def __post_init__(self) -> None:
         self.order: list[str] = []
+        self.begins: set[Any] = set()
         self.outputs: dict[str, Any] | None = None
         self.filled: dict[str, Any] = {}
 
@@ -159,6 +168,7 @@ class Pair:
                 args.append(value)
             else:
                 kwargs[name] = value
+        self.begins = {_code(backward)}
         returned = quietly(backward, "backward", args, kwargs)
         owner = getattr(backward, "__self__", None)
         live = [("", owner)] if owner is not None else []
@@ -248,6 +258,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         self.order: list[str] = []
+        self.begins: set[Any] = set()
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """As for every kind."""
@@ -272,6 +283,7 @@ class Chain:
             return Called(outputs, [])
         given_back = None if scalar else cotangents.get("dout", np.ones(np.shape(value)))
         back: Any = given_back
+        self.begins = {_code(layers[-1][1])}
         for number, (_, backward) in reversed(list(enumerate(layers))):
             args = [] if back is None and scalar and number == len(layers) - 1 else [back]
             back = quietly(backward, f"backward of layer {number}", args, {})
@@ -421,7 +433,7 @@ class Adapted(Problem):
             if path in held:
                 found = held[path]
                 return found.copy() if isinstance(found, np.ndarray) else found
-            return value.copy() if isinstance(value, np.ndarray) else value
+            return entered(value)
 
         with self.world.apart(given, change) as (roots, values, _):
             cotangents = {n: inputs[k] for n, k in self.cotangent_of.items()}

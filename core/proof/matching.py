@@ -141,6 +141,7 @@ def matched(
     if not found:  # what has names says the others have none
         _by_order(returned, targets, found, take, order)
         _by_shape(returned, targets, found, take, who)
+    _by_neighbours(returned, targets, found, take, order)
     known = {id(targets[name]) for name in found}  # an array that an object holds under two names is one
     left = {name: value for name, value in targets.items() if id(value) not in known}
     held = [leaf for leaf in free if leaf.held]
@@ -257,6 +258,22 @@ def _by_siblings(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, 
             for name, leaf in zip(fitting[0], group, strict=True):
                 if name not in found:
                     take(name, leaf)
+
+
+def _by_neighbours(
+    free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str]
+) -> None:
+    """A gradient without a name, between others that are in the order of the arguments."""
+    names = [name for name in order if name in targets]
+    placed = {leaf.path: name for name, leaf in found.items() if not leaf.held}
+    if not placed or not all(len(path) == 1 and isinstance(path[0], int) and names[path[0] : path[0] + 1] == [n] for path, n in placed.items()):
+        return
+    for leaf in list(free):
+        place = leaf.path[0] if len(leaf.path) == 1 and isinstance(leaf.path[0], int) else len(names)
+        name = names[place] if place < len(names) else None
+        anonymous = not leaf.label.strip("[]0123456789")
+        if name is not None and name not in found and anonymous and np.ndim(leaf.value) == np.ndim(targets[name]):
+            take(name, leaf)
 
 
 def _by_order(

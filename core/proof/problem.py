@@ -19,6 +19,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.isolation import World
 from handgrad.proof.noise import Rounding
+from handgrad.proof.recording import entered
 
 Function = Callable[..., Any]
 
@@ -243,7 +244,7 @@ class Problem:
 
 
 def _copy(_: str, value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return entered(value)
 
 
 def _bound(function: Function | None, copy: Function) -> Function:

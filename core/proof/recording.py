@@ -27,6 +27,19 @@ MATH = (
 RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 
 
+_active: list[Tape] = []
+
+
+def entered(value: Any) -> Any:
+    """A copy of an array that is there already when a run begins; on its tape, if there is one."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if not _active or isinstance(value, Taped) or value.dtype.kind != "f":
+        return value.copy()
+    tape = _active[-1]
+    return tape.constant(value.astype(tape.dtype) if value.dtype == np.float64 else value.copy())
+
+
 class _Library(types.ModuleType):
     """NumPy or `math` as the user's code sees it: some names are ours, the others the library's own."""
 
@@ -54,11 +67,13 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
     exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
     exchanged |= {id(getattr(math, name)): made for name, made in maths.items()}
     places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
+    _active.append(tape)
     try:
         for scope, name, value in places:
             scope[name] = exchanged[id(value)]
         yield
     finally:
+        _active.pop()
         for scope, name, value in places:
             scope[name] = value
 

@@ -48,6 +48,30 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A line of the user's code that makes a returned gradient wrong.
+
+    Attributes:
+        file, line: where.
+        source: its text.
+        function: that it is in.
+        kind: of a fault, as for a finding; "" where none of the usual slips explains it.
+        diagnosis: the change after which all is right, in a sentence; else "".
+    """
+
+    file: str
+    line: int
+    source: str
+    function: str
+    kind: str = ""
+    diagnosis: str = ""
+
+    def __str__(self) -> str:
+        said = f"\n    {self.diagnosis}" if self.diagnosis else ""
+        return f"{self.file}:{self.line} in {self.function}: {self.source}{said}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What `check` found.
 
@@ -61,6 +85,7 @@ class Report:
         notes: what a reader should know.
         inputs_tried: how many sets of inputs, the given ones included.
         seconds: what it took.
+        lines: of the user's code that are at fault, where that was found out.
         shrink: from the name of a wrong line to its counterexample.
     """
 
@@ -73,6 +98,7 @@ class Report:
     inputs_tried: int
     seconds: float
     understood: str = ""
+    lines: tuple[Place, ...] = ()
     shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -113,6 +139,7 @@ class Report:
             "problems": self.problems,
             "notes": self.notes,
             "understood": self.understood,
+            "lines": [asdict(line) for line in self.lines],
             "inputs_tried": self.inputs_tried,
             "detectable": self.detectable,
             "seconds": self.seconds,
@@ -136,7 +163,10 @@ class Report:
             if i and (said := self.findings[i - 1].diagnosis):
                 lines.append(f"    {said}")
         lines += ["", *(f"problem: {problem}" for problem in self.problems)]
-        if self.first_wrong:
+        if self.lines:
+            lines += ["The fault is on this line:" if len(self.lines) == 1 else "The faults are on these lines:"]
+            lines += [str(line) for line in self.lines]
+        elif self.first_wrong:
             lines.append(f"The faulty line nearest the cost is {self.first_wrong}.")
         elif self.ok:
             lines.append("Every line is right.")

@@ -141,11 +141,13 @@ class Tape:
         self.operations.append(Operation(rule, kept_numbers, kept, np.array(out), start, keywords, place))
         return _taped(out, np.arange(start, self.count).reshape(out.shape), self)
 
-    def renew(self, array: Taped) -> None:
+    def renew(self, array: Taped, place: tuple[str, int] | None = None) -> None:
         """Give the entries of an array numbers of their own, so that its uses from here on are told from others."""
         if array.size and array.numbers.any():
             fresh = self.write("same", [array.numbers], [], array.view(np.ndarray))
             array.numbers[...] = fresh.numbers
+            if place is not None:
+                self.operations[-1].place = place
 
     def sweep(
         self,
@@ -157,6 +159,7 @@ class Tape:
         rounding: Rounding | None = None,
         dtype: Any = None,
         sizes: Array | None = None,
+        terms: list[Array] | None = None,
     ) -> Array:
         """The adjoint of every number.
 
@@ -168,6 +171,7 @@ class Tape:
             rounding: moves what flows.
             dtype: of the adjoints; that of the tape, if None.
             sizes: gets what each adjoint is a sum of, added up without signs.
+            terms: gets what flows back through each operand.
         """
         dtype = self.dtype if dtype is None else dtype
         adjoint = np.zeros(self.count, dtype)
@@ -196,6 +200,8 @@ class Tape:
                     continue
                 if scale and (index, i) in scale:
                     flow = flow * scale[index, i]
+                if terms is not None:
+                    terms.append(np.asarray(flow))
                 if rounding is not None:
                     flow = rounding.jitter(np.asarray(flow))
                 _add(adjoint, numbers, flow)

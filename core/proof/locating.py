@@ -1,0 +1,495 @@
+"""The line inside: which line of the user's code makes a returned gradient wrong.
+
+Forward and backward are run once on one tape (`handgrad.proof.tape`), so that every number that backward computes is
+known by the line that it was computed on and by the numbers that it was computed from. What forward computes has its
+true adjoints from a sweep; a value of backward that is one of them, or one of the terms that they are sums of, is
+right. From the wrong entries of what is returned, the program is followed back to what is right: what lies between is
+suspect. A line on which a small change makes every returned gradient right, on all inputs, is at fault, and the change
+says how. A local value is there to find a fault, never to raise one.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.context import Context, Sample
+from handgrad.proof.evaluate import WIDE, Array
+from handgrad.proof.forms import Adapted
+from handgrad.proof.naming import folded, parts, primals
+from handgrad.proof.problem import cast, leaves, replace
+from handgrad.proof.recording import recording
+from handgrad.proof.report import Place
+from handgrad.proof.rewriting import Rewriter
+from handgrad.proof.rules import ELEMENTWISE
+from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
+from handgrad.proof.watching import Store, Watch, statements
+
+MOST_LINES = 16
+"""Changes are tried on so many lines."""
+WEIGHT = 4.0
+"""How much more a change may have to write on a line that is more suspect by 1."""
+
+REST = 0.7
+"""Seconds to see, once a change is found, whether one as small on another line does as well."""
+LIBRARIES = ("np", "numpy", "math", "scipy")
+
+Where = tuple[types.CodeType | str, int]
+
+
+@dataclass
+class Traced:
+    """One run of forward and backward on a tape.
+
+    Attributes:
+        tape, watch: what was written down.
+        cost: the numbers of the cost.
+        returned: by name of an input, the gradient by hand.
+    """
+
+    tape: Tape
+    watch: Watch
+    cost: Array
+    returned: dict[str, Any]
+    numbers: dict[str, Array] = field(default_factory=dict)
+
+
+def traced(problem: Adapted, inputs: dict[str, Any], dtype: Any) -> Traced:
+    """Forward and backward, on a tape that knows the lines.
+
+    Raises:
+        UntapeableError: the tape has no rule for what they do.
+    """
+    tape = Tape(dtype, places=True)
+    watch = Watch(tape, problem.kind.begins)
+    numbers: dict[str, Array] = {}
+
+    def enter(name: str, value: Any) -> Any:
+        if not isinstance(value, np.ndarray | np.floating) or value.dtype.kind != "f":
+            return value
+        entered = tape.input(value)
+        numbers[name] = entered.numbers.copy()
+        return entered
+
+    given = replace(inputs, enter)
+    try:
+        with recording(tape, problem.scopes), watch.watching():
+            run = problem.run(given)
+    except UsageError as error:
+        raise UntapeableError(str(error)) from error
+    cost = run.named[problem.cost]
+    return Traced(tape, watch, np.asarray(numbers_of(cost, tape)), {n[1:]: v for n, v in run.adjoints.items()}, numbers)
+
+
+class Suspects:
+    """The lines that may be at fault, the likeliest first.
+
+    Args:
+        run: forward and backward on a tape.
+        wrong: by name of an input, the entries of its gradient that are wrong; all of it where the shape is.
+        right: the inputs whose gradients are right.
+    """
+
+    def __init__(self, run: Traced, wrong: dict[str, Array | None], right: list[str]) -> None:
+        self.run = run
+        self.operations = run.tape.operations
+        self.count = run.tape.count
+        self.forward = self._ancestors(run.cost)
+        flows: list[Array] = []
+        with np.errstate(all="ignore"):
+            self.adjoint = run.tape.sweep([(run.cost, 1)], terms=flows)
+        close = 2.0 ** (10 - (np.finfo(run.tape.dtype).nmant + 1))
+        self.close = max(close, 1e-15)
+        self.known = _numbers([self.adjoint, *flows])
+        values = _numbers([o.out for o in self.operations if o.rule == "input" or self.forward[o.span].any()])
+        self.values = values[values != np.rint(values)]
+        self.starts = [operation.start for operation in self.operations]
+        self.backward = [i for i, o in enumerate(self.operations) if o.rule != "input" and not self.forward[o.span].any()]
+        self.right = {i: self._among(self.operations[i].out, self.known) for i in self.backward}
+        self.given = {i: self._among(self.operations[i].out, self.values) for i in self.backward}
+        for name, where in wrong.items():
+            for i in self._makers(name, where):
+                self.right[i] = False
+        self.all = np.zeros(self.count, WIDE)
+        for operation in self.operations:
+            self.all[operation.span] = operation.out.ravel()
+        self.roles = self._roles()
+        slices = {name: self._slice(name, where) for name, where in wrong.items()}
+        self.good = set().union(*(self._slice(name, None) for name in right)) if right else set()
+        common = set.intersection(*(self._lines(s) for s in slices.values()))
+        self.every = set().union(*slices.values())
+        self.common = common or self._lines(self.every)
+
+    def _ancestors(self, numbers: Array) -> Array:
+        found = np.zeros(self.count, bool)
+        found[numbers.ravel()] = True
+        for operation in reversed(self.operations):
+            if found[operation.span].any():
+                for known in operation.numbers:
+                    if known is not None:
+                        found[known.ravel()] = True
+        found[0] = False
+        return found
+
+    def _among(self, values: Array, known: Array) -> bool:
+        """Whether all that is not 0 is one of some numbers: the true adjoint of something, or what forward computed."""
+        flat = np.asarray(values, WIDE).ravel()
+        flat = flat[(flat != 0) & np.isfinite(flat)]
+        if not flat.size or len(known) < 2:
+            return False
+        at = np.clip(np.searchsorted(known, flat), 1, len(known) - 1)
+        near = np.minimum(np.abs(known[at] - flat), np.abs(known[at - 1] - flat))
+        return bool(np.all(near <= self.close * np.abs(flat)))
+
+    def _makers(self, name: str, where: Array | None) -> set[int]:
+        """The operations that gave wrong entries of a returned gradient."""
+        array = self.run.returned.get(name)
+        if not isinstance(array, Taped):
+            return set()
+        chosen = array.numbers if where is None or where.shape != array.shape else array.numbers[where]
+        return {i for n in np.unique(chosen) if n and (i := self._maker(int(n))) in self.right}
+
+    def _maker(self, number: int) -> int:
+        return int(np.searchsorted(self.starts, number, "right")) - 1
+
+    def _slice(self, name: str, where: Array | None) -> set[int]:
+        """The operations of backward that lead to entries of a returned gradient."""
+        array = self.run.returned.get(name)
+        marked = np.zeros(self.count, bool)
+        if not isinstance(array, Taped):
+            return set()
+        numbers = array.numbers
+        chosen = numbers if where is None or where.shape != numbers.shape else numbers[where]
+        marked[chosen.ravel()] = True
+        found: set[int] = set()
+        for index in range(len(self.operations) - 1, -1, -1):
+            operation = self.operations[index]
+            mark = marked[operation.span]
+            if operation.rule == "input" or not mark.any() or self.forward[operation.span].any():
+                continue
+            found.add(index)
+            mark = mark.reshape(operation.out.shape)
+            for known in operation.numbers:
+                if known is None:
+                    continue
+                if operation.rule in ELEMENTWISE or operation.rule == "same":
+                    marked[np.broadcast_to(known, operation.out.shape)[mark]] = True
+                else:
+                    marked[known.ravel()] = True
+        return found
+
+    def _lines(self, operations: Iterable[int]) -> set[tuple[str, int]]:
+        return {place for i in operations if (place := self.operations[i].place) is not None}
+
+    def _roles(self) -> dict[tuple[str, int], str]:
+        """By line, what its named values are: right, or off where they are named after something that they are not
+        the adjoint of."""
+        shapes: dict[str, list[Array]] = {}
+        for name, numbers in self.run.numbers.items():
+            last = next((p for p in reversed(parts(name)) if not p.isdigit()), name)
+            shapes.setdefault(folded(last), []).append(numbers)
+        for store in self.run.watch.stores:
+            if store.numbers.any() and self.forward[store.numbers.ravel()].any():
+                last = next((p for p in reversed(parts(store.name)) if not p.isdigit()), store.name)
+                shapes.setdefault(folded(last), []).append(store.numbers)
+        versions: dict[tuple[str, str], list[tuple[Store, str]]] = {}
+        for store in self.run.watch.stores:
+            if not store.numbers.any() or self.forward[store.numbers.ravel()].any():
+                continue
+            said = self._role(store, shapes)
+            versions.setdefault((store.code.co_qualname, store.name), []).append((store, said))
+        found: dict[tuple[str, int], str] = {}
+        for several in versions.values():
+            kinds = {said for _, said in several}
+            for store, said in several:
+                place = (store.file, store.line)
+                if said == "right":
+                    found[place] = "right" if found.get(place, "right") == "right" else found[place]
+                elif said == "off" and "right" not in kinds:
+                    found[place] = "off"
+        return found
+
+    def _role(self, store: Store, shapes: dict[str, list[Array]]) -> str:
+        last = next((p for p in reversed(parts(store.name)) if not p.isdigit()), store.name)
+        there = False
+        for base in primals(last):
+            for numbers in shapes.get(folded(base), []):
+                there = True
+                if numbers.shape != store.value.shape:
+                    continue
+                expected = self.adjoint[numbers]
+                size = np.max(np.abs(expected), initial=0)
+                if size == 0:
+                    continue
+                if np.all(np.abs(store.value - expected) <= self.close * 64 * size):
+                    return "right"
+                at = np.unravel_index(int(np.argmax(np.abs(expected))), expected.shape)
+                by = store.value[at] / expected[at]
+                if by and np.all(np.abs(store.value - by * expected) <= self.close * 64 * abs(by) * size):
+                    if _is_count(by):
+                        return "right"
+            if there:
+                return "off"
+        same = shapes.get(folded(last), [])
+        if same and not self._recomputed(store, same):
+            return "off"
+        return ""
+
+    def _recomputed(self, store: Store, known: list[Array]) -> bool:
+        """Whether a value that is called as one of forward is that one."""
+        for numbers in known:
+            if numbers.shape == store.value.shape:
+                values = self.all[numbers]
+                if np.all(np.abs(values - store.value) <= self.close * 64 * np.max(np.abs(values), initial=0)):
+                    return True
+        return False
+
+    def ranked(self) -> list[tuple[tuple[str, int], float]]:
+        """Lines with how suspect they are, the most first."""
+        consumers: dict[tuple[str, int], float] = {}
+        place_of = {i: self.operations[i].place for i in self.every}
+        off_upstream = self._downstream_of_off()
+        for index in sorted(self.every):
+            place = place_of[index]
+            if place is None:
+                continue
+            score = consumers.get(place, 0.0)
+            operation = self.operations[index]
+            feeding = {
+                self._maker(int(n))
+                for known in operation.numbers
+                if known is not None
+                for n in {int(known.ravel()[0]), int(known.ravel()[-1])} - {0}
+            }
+            inner = [i for i in feeding if i in self.right and self.operations[i].place != place]
+            if not self.right[index] and not self.given[index]:
+                score = max(score, 1.0 if all(self.right[i] or self.given[i] for i in inner) else 0.5)
+            consumers[place] = score
+        final = []
+        for place, score in consumers.items():
+            if place not in self.common:
+                score -= 2
+            role = self.roles.get(place, "")
+            score += {"off": 0.4, "right": -0.8}.get(role, 0)
+            if place in self._lines(self.good):
+                score -= 0.6
+            if place in off_upstream:
+                score -= 0.7
+            final.append((place, score))
+        return sorted(final, key=lambda item: (-item[1], -item[0][1]))
+
+    def _downstream_of_off(self) -> set[tuple[str, int]]:
+        """Lines that come after a named value which is off already: their own fault would be a second one."""
+        found: set[tuple[str, int]] = set()
+        off = {place for place, said in self.roles.items() if said == "off"}
+        tainted = np.zeros(self.count, bool)
+        for index in self.backward:
+            operation = self.operations[index]
+            reached = any(known is not None and tainted[known.ravel()].any() for known in operation.numbers)
+            if reached and operation.place is not None and operation.place not in off:
+                found.add(operation.place)
+            if reached or (operation.place in off and operation.rule == "same"):
+                tainted[operation.span] = True
+                if reached and operation.place in off and operation.place is not None:
+                    found.add(operation.place)
+        first = [
+            place for place in off if place in found and not any(p in off and p != place for p in found - {place})
+        ]
+        return found - set(first)
+
+
+def _is_count(by: Any) -> bool:
+    """Whether a factor is a whole number, or one over it: a mean that is taken elsewhere."""
+    size = abs(float(by))
+    return by > 0 and (abs(size - round(size)) < 1e-9 * size or abs(1 / size - round(1 / size)) < 1e-9 / size)
+
+
+def _numbers(arrays: Iterable[Array]) -> Array:
+    flat = np.concatenate([np.asarray(a, WIDE).ravel() for a in arrays])
+    return np.unique(flat[np.isfinite(flat) & (flat != 0)])
+
+
+def locate(context: Context, wrong: list[str], seconds: float) -> tuple[Place, ...]:
+    """The lines at fault; none where it cannot be said which.
+
+    Args:
+        context: what the checker found out.
+        wrong: the inputs whose gradients are wrong.
+        seconds: to look for.
+    """
+    problem = context.problem
+    if not isinstance(problem, Adapted):
+        return ()
+    until = time.perf_counter() + seconds
+    sample = next((s for s in context.samples if any(s.judged[n].wrong for n in wrong)), context.samples[0])
+    here = [n for n in wrong if sample.judged[n].wrong]
+    try:
+        run = traced(problem, sample.run.inputs, context.widest)
+        where = {n: None if sample.judged[n].misshapen else np.asarray(sample.judged[n].off, bool) for n in here}
+        suspects = Suspects(run, where, [n for n in context.wrt if n not in wrong])
+        ranked = suspects.ranked()
+    except (UntapeableError, UsageError, ValueError):
+        return ()
+    codes = {(code.co_filename, line): code for code in run.watch.codes for _, _, line in code.co_lines() if line}
+    lines = [(place, score) for place, score in ranked if place in codes]
+    lines += [(place, -1.5) for place in _besides(lines, run, codes)]
+    samples = _small(context, sample)
+    fixed = _repaired(problem, context, lines, codes, samples, run, until)
+    if fixed is not None:
+        return (fixed,)
+    best = [place for place, score in lines if score >= 0.9]
+    if len(best) == 1 and all(score < 0.5 for place, score in lines if place != best[0]):
+        return (_place(best[0], codes, "", ""),)
+    return ()
+
+
+def _besides(lines: list[Any], run: Traced, codes: dict[Any, types.CodeType]) -> Iterator[tuple[str, int]]:
+    """Lines on which nothing is computed that could be followed: of masks and counts, and where gradients return."""
+    known = {place for place, _ in lines}
+    backward = {codes[place] for place in known if place in codes}
+    read: set[tuple[types.CodeType, str]] = set()
+    for place in known:
+        statement = statements(place[0]).get(place[1])
+        if statement is not None and place in codes:
+            read |= {(codes[place], n.id) for n in ast.walk(statement) if isinstance(n, ast.Name)}
+    found: list[tuple[str, int]] = []
+    for code in backward:
+        for line in sorted({line for _, _, line in code.co_lines() if line}):
+            statement = statements(code.co_filename).get(line)
+            place = (code.co_filename, line)
+            if statement is None or place in known or statement.lineno != line or place in found:
+                continue
+            if isinstance(statement, ast.Assign | ast.AugAssign | ast.For):
+                names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+                if any((code, name) in read for name in names):
+                    found.append(place)
+            elif isinstance(statement, ast.Pass | ast.Expr | ast.Return):
+                found.append(place)
+    yield from found
+
+
+def _small(context: Context, first: Sample) -> list[tuple[dict[str, Any], dict[str, Array], dict[str, Array]]]:
+    """Inputs in float64, with what is expected there and how far it may be off."""
+    found = []
+    for sample in [first, *(s for s in context.samples if s is not first and s.label in ("given", "fresh"))]:
+        expected = {n: line.local for n, line in sample.judged.items()}
+        allowed = {
+            n: np.fmax(1e-8 * np.max(np.abs(e), initial=0) + 1e-300, 0) + np.where(
+                sample.judged[n].kinks | ~np.isfinite(e) if sample.judged[n].kinks.shape == e.shape else False, np.inf, 0
+            )
+            for n, e in expected.items()
+        }  # fmt: skip
+        found.append((cast(sample.run.inputs, np.float64, set(context.wrt)), expected, allowed))
+    return found
+
+
+def _repaired(
+    problem: Adapted, context: Context, lines: list[Any], codes: Any, samples: Any, run: Traced, until: float
+) -> Place | None:
+    tried: list[tuple[int, float, int, tuple[str, int], Rewriter, Any]] = []
+    scores = dict(lines)
+    for place, score in lines[:MOST_LINES]:
+        code = codes.get(place)
+        rewriter = None if code is None else Rewriter(code)
+        if code is None or rewriter is None or rewriter.definition is None:
+            continue
+        names = _names(code, place[1], run.watch.stores, rewriter.definition)
+        for edit in rewriter.edits(place[1], names):
+            tried.append((int(edit[0]), edit[0] - WEIGHT * score, len(tried), place, rewriter, edit))
+    found: dict[tuple[str, int], Place] = {}
+    rank, end = -1, until
+    for farfetched, _, _, place, rewriter, (_, kind, before, after, change) in sorted(tried, key=lambda one: one[:3]):
+        if time.perf_counter() > end or (found and farfetched > rank):
+            break
+        if place in found:
+            continue
+        with rewriter.changed(*change) as made:
+            if made and all(_fits(problem, sample) for sample in samples):
+                found[place] = _place(place, codes, kind, said(before, after))
+                rank, end = farfetched, min(end, time.perf_counter() + REST)
+    if not found:
+        return None
+    best = max(scores[place] for place in found)
+    order = _order(run)
+    return found[min((p for p in found if scores[p] > best - 0.75), key=lambda p: order.get(p, len(order)))]
+
+
+def _order(run: Traced) -> dict[tuple[str, int], int]:
+    """By line, when it was first come to."""
+    found: dict[tuple[str, int], int] = {}
+    for operation in run.tape.operations:
+        if operation.place is not None:
+            found.setdefault(operation.place, len(found))
+    return found
+
+
+def _fits(problem: Adapted, sample: Any) -> bool:
+    inputs, expected, allowed = sample
+    try:
+        hands = problem.run(inputs).hands
+    except Exception:
+        return False
+    with np.errstate(all="ignore"):
+        return all(
+            hands[n].shape == e.shape and bool(np.all(~(np.abs(hands[n] - e) > allowed[n]) & np.isfinite(hands[n])))
+            for n, e in expected.items()
+        )
+
+
+def _names(code: types.CodeType, line: int, stores: list[Store], definition: ast.FunctionDef) -> list[str]:
+    """What could stand in a line: arguments, variables that are set before it, and attributes that are read."""
+    found: dict[str, None] = {}
+    first = {}
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            first[node.id] = min(node.lineno, first.get(node.id, node.lineno))
+    for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        if name != "self":
+            found[name] = None
+    for name, at in first.items():
+        if at < line:
+            found[name] = None
+    called = {id(node.func) for node in ast.walk(definition) if isinstance(node, ast.Call)}
+    for node in ast.walk(definition):
+        plain = isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Load)
+        if plain and id(node) not in called and len(text := ast.unparse(node)) < 30 and "(" not in text and ":" not in text:
+            base = _base(node)
+            if (base in found or base == "self" or base not in first) and base not in LIBRARIES:
+                if not text.endswith((".T", ".shape", ".dtype", ".size")):
+                    found[text] = None
+    for store in stores:  # what else the same things hold
+        base = store.name.split("[")[0].split(".")[0]
+        if store.name != base and (base == "self" or base in found):
+            found.setdefault(store.name, None)
+    return list(found)
+
+
+def _base(node: Any) -> str:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def said(before: str, after: str) -> str:
+    """A repair, as a sentence."""
+    if not after:
+        return f"it is right without `{before}`"
+    return f"it is right with `{after}` for `{before}`"
+
+
+def _place(place: tuple[str, int], codes: dict[Any, types.CodeType], kind: str, sentence: str) -> Place:
+    import linecache
+
+    code = codes.get(place)
+    text = linecache.getline(*place).strip()
+    return Place(place[0], place[1], text, code.co_qualname if code is not None else "", kind, sentence)
+
+
+__all__ = ["leaves", "locate"]

@@ -1,0 +1,245 @@
+"""One function with one place of its source changed, wherever it is called from, as long as it lasts."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from handgrad.proof.edits import changes_of
+from handgrad.proof.watching import statements, tree_of
+
+
+class Rewriter:
+    """The source of a function, to be changed in one place at a time.
+
+    Args:
+        code: of the function.
+
+    Attributes:
+        definition: its syntax tree; None where the source is not to be had.
+    """
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+        self.functions = [f for f in gc.get_referrers(code) if isinstance(f, types.FunctionType) and f.__code__ is code]
+        tree = tree_of(code.co_filename)
+        self.definition: ast.FunctionDef | None = None
+        for node in ast.walk(tree) if tree is not None else ():
+            first = min((d.lineno for d in getattr(node, "decorator_list", [])), default=getattr(node, "lineno", 0))
+            if isinstance(node, ast.FunctionDef) and node.name == code.co_name and first == code.co_firstlineno:
+                self.definition = node
+
+    def compiled(self) -> types.CodeType | None:
+        """The code of the syntax tree as it is now; None if it is no program, or takes other cells."""
+        assert self.definition is not None
+        free = self.code.co_freevars
+        arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+        body: list[ast.stmt] = [self.definition]
+        decorators, self.definition.decorator_list = self.definition.decorator_list, []
+        outer = ast.FunctionDef("closure", arguments, body, [])
+        try:
+            module = ast.fix_missing_locations(ast.Module([outer], []))
+            whole = compile(module, self.code.co_filename, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, TypeError, RecursionError):
+            return None
+        finally:
+            self.definition.decorator_list = decorators
+        closure = next(c for c in whole.co_consts if isinstance(c, types.CodeType))
+        inner = next(c for c in closure.co_consts if isinstance(c, types.CodeType) and c.co_name == self.code.co_name)
+        return inner if inner.co_freevars == free else None
+
+    @contextlib.contextmanager
+    def changed(self, parent: ast.AST, name: str, place: int | None, new: Any) -> Iterator[bool]:
+        """The function with a node exchanged; gives whether that is a program."""
+        old = getattr(parent, name)
+        if place is None:
+            setattr(parent, name, new)
+        else:
+            setattr(parent, name, [*old[:place], *([] if new is None else [new]), *old[place + 1 :]])
+        try:
+            code = self.compiled()
+        finally:
+            setattr(parent, name, old)
+        if code is None or not self.functions:
+            yield False
+            return
+        try:
+            for function in self.functions:
+                function.__code__ = code
+            yield True
+        finally:
+            for function in self.functions:
+                function.__code__ = self.code
+
+    def edits(self, line: int, names: list[str]) -> list[tuple[float, str, str, str, tuple[Any, ...]]]:
+        """The changes of the statement on a line: how much is written, kind, source before and after, and where."""
+        statement = statements(self.code.co_filename).get(line)
+        if statement is None or self.definition is None:
+            return []
+        found: list[tuple[float, str, str, str, tuple[Any, ...]]] = []
+        holder = _holder(self.definition, statement)
+        nodes: list[tuple[ast.AST, ast.AST | None, str, int | None]] = []
+        if holder is not None:
+            nodes.append((statement, *holder))
+        header = isinstance(statement, ast.For | ast.While | ast.If | ast.With)
+        stack: list[ast.AST] = (
+            [getattr(statement, n) for n in ("iter", "test") if hasattr(statement, n)] if header else [statement]
+        )
+        if header:
+            name = "iter" if hasattr(statement, "iter") else "test"
+            nodes += [(stack[0], statement, name, None)] if stack else []
+        while stack:
+            above = stack.pop()
+            for name, value in ast.iter_fields(above):
+                for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                    if isinstance(child, ast.expr | ast.keyword | ast.slice | ast.Slice):
+                        nodes.append((child, above, name, i))
+                        stack.append(child)
+        for node, parent, name, place in nodes:
+            if parent is None or (isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)):
+                if not (isinstance(parent, ast.Subscript) and name == "slice"):
+                    continue
+            if isinstance(getattr(node, "ctx", None), ast.Store):
+                continue
+            before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
+            seen: set[str] = set()
+            for kind, new in [*changes_of(node, parent, names, True), *_more(node, parent, names)]:
+                if new is None and place is None:
+                    continue
+                try:
+                    after = "" if new is None else ast.unparse(ast.fix_missing_locations(new))
+                except Exception:
+                    continue
+                if after == before or after in seen:
+                    continue
+                seen.add(after)
+                weight = _weight(kind, before, after)
+                found.append((weight, kind, before, after, (parent, name, place, new)))
+        return sorted(found, key=lambda edit: edit[0])
+
+
+def _weight(kind: str, before: str, after: str) -> float:
+    """How far-fetched a change is: exchanging an operator is less than writing something anew."""
+    longer = len(after) - len(before)
+    if before and after and abs(longer) <= 1 and kind not in ("wrong_variable", "sign"):
+        return 0.5 + 0.01 * min(len(after), 40)
+    if kind in ("wrong_variable", "exchanged", "order", "start"):
+        return 1.5 + 0.02 * len(after)
+    return (1.0 if longer < 0 else 2.0) + 0.05 * abs(longer) + 0.01 * len(after)
+
+
+def _holder(definition: ast.AST, statement: ast.stmt) -> tuple[ast.AST, str, int] | None:
+    for node in ast.walk(definition):
+        for name in ("body", "orelse", "finalbody"):
+            items = getattr(node, name, None)
+            if isinstance(items, list) and any(item is statement for item in items):
+                return node, name, next(i for i, item in enumerate(items) if item is statement)
+    return None
+
+
+def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """Changes of whole statements, of orders and of arguments."""
+    match node:
+        case ast.Pass():
+            for one in names:
+                target = ast.parse(one, mode="eval").body
+                for other in names:
+                    if one == other:
+                        continue
+                    for text in (f"{one} *= {other}", f"{one} += {other}", f"{one} /= {other}", f"{one}[{other}] = 0"):
+                        yield "missing_statement", ast.parse(text).body[0]
+                del target
+        case ast.AugAssign(target, ast.Mult(), value):
+            yield "factor", ast.AugAssign(target, ast.Div(), value)
+        case ast.AugAssign(target, ast.Div(), value):
+            yield "factor", ast.AugAssign(target, ast.Mult(), value)
+        case ast.Assign([target], value) if isinstance(target, ast.Name | ast.Subscript | ast.Attribute):
+            yield "overwritten", ast.AugAssign(target, ast.Add(), value)
+        case ast.Tuple(items, ast.Load()) | ast.List(items, ast.Load()) if 1 < len(items) <= 8:
+            for i in range(len(items)):
+                for j in range(i + 1, len(items)):
+                    swapped = list(items)
+                    swapped[i], swapped[j] = swapped[j], swapped[i]
+                    yield "exchanged", ast.Tuple(swapped, ast.Load())
+        case ast.Call(ast.Attribute(ast.Name("np"), "zeros_like"), arguments, keywords):
+            yield "start", ast.Call(_np("ones_like"), arguments, keywords)
+        case ast.Call(ast.Attribute(ast.Name("np"), "ones_like"), arguments, keywords):
+            yield "start", ast.Call(_np("zeros_like"), arguments, keywords)
+        case ast.Compare(left, [op], [right]):
+            for other in (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq):
+                if not isinstance(op, other):
+                    yield "sign", ast.Compare(left, [other()], [right])
+        case ast.Constant(float(number)):
+            for other in (1 / number if number else 1.0, -number, 2 * number, number / 2, 1.0, 0.0):
+                yield "factor", ast.Constant(other)
+        case ast.Slice(ast.expr() as low, ast.expr() as high, step):
+            for by in (1, -1):
+                moved = [ast.BinOp(end, ast.Add(), ast.Constant(by)) for end in (low, high)]
+                yield "off_by_one", ast.Slice(moved[0], moved[1], step)
+        case ast.Call(ast.Name("range"), arguments, _):
+            yield "off_by_one", ast.Call(ast.Name("reversed", ast.Load()), [node], [])
+            for i, argument in enumerate(arguments):
+                for step in (1, -1):
+                    moved = list(arguments)
+                    moved[i] = ast.BinOp(argument, ast.Add(), ast.Constant(step))
+                    yield "off_by_one", ast.Call(node.func, moved, [])
+        case ast.Call(ast.Name("reversed"), [inner], _):
+            yield "order", inner
+        case ast.keyword("axis", ast.Constant(None)):
+            for axis in (0, 1, 2):
+                yield "summed_axis", ast.keyword("axis", ast.Constant(axis))
+        case ast.keyword("axis", ast.Tuple() | ast.UnaryOp()):
+            for axis in (0, 1, 2, -1, -2):
+                yield "summed_axis", ast.keyword("axis", ast.Constant(axis))
+        case ast.Attribute(value, attribute, ast.Load()) if not isinstance(parent, ast.Call) or parent.func is not node:
+            text = ast.unparse(node)
+            if text in names:
+                for name in names:
+                    yield "wrong_variable", ast.parse(name, mode="eval").body
+            if attribute == "shape":
+                pass
+        case ast.Subscript(value, index, ast.Load()):
+            text = ast.unparse(node)
+            if text in names:
+                for name in names:
+                    yield "wrong_variable", ast.parse(name, mode="eval").body
+            if isinstance(index, ast.Name | ast.Constant | ast.BinOp):
+                for step in (1, -1):
+                    yield "off_by_one", ast.Subscript(value, ast.BinOp(index, ast.Add(), ast.Constant(step)), ast.Load())
+        case ast.UnaryOp(ast.USub(), operand):
+            yield "dropped_term", ast.BinOp(ast.Constant(1), ast.Sub(), operand)
+        case ast.UnaryOp(ast.Not(), operand):
+            yield "sign", operand
+        case ast.UnaryOp(ast.Invert(), operand):
+            yield "sign", operand
+    if isinstance(node, ast.expr) and isinstance(parent, ast.Assign | ast.AugAssign | ast.Return | ast.BinOp | ast.Tuple):
+        if isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+            if not isinstance(parent, ast.BinOp):
+                yield "sign", ast.UnaryOp(ast.USub(), node)
+                yield "factor", ast.BinOp(ast.Constant(2), ast.Mult(), node)
+                yield "factor", ast.BinOp(ast.Constant(0.5), ast.Mult(), node)
+                yield "transpose", ast.Attribute(node, "T", ast.Load())
+            for name in names:
+                other = ast.parse(name, mode="eval").body
+                yield "missing_derivative", ast.BinOp(node, ast.Mult(), other)
+                yield "missing_derivative", ast.BinOp(node, ast.Div(), other)
+                yield "dropped_term", ast.BinOp(node, ast.Add(), other)
+                yield "dropped_term", ast.BinOp(node, ast.Sub(), other)
+                if isinstance(parent, ast.BinOp):
+                    square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
+                    yield "missing_derivative", ast.BinOp(ast.Constant(1), ast.Sub(), square)
+                    yield "dropped_term", ast.BinOp(node, ast.Sub(), square)
+                for function in ("sqrt", "exp", "sign"):
+                    inner = ast.Call(_np(function), [other], [])
+                    yield "missing_derivative", ast.BinOp(node, ast.Div() if function == "sqrt" else ast.Mult(), inner)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult) and isinstance(node.right, ast.expr):
+        yield "missing_derivative", ast.BinOp(node.left, node.op, ast.Call(_np("sqrt"), [node.right], []))
+        yield "doubled_derivative", ast.BinOp(node.left, node.op, ast.BinOp(node.right, ast.Pow(), ast.Constant(2)))
+
+
+def _np(name: str) -> ast.expr:
+    return ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
