@@ -7,7 +7,7 @@ from cases import CASES, RIGHT
 from handgrad import backends
 from handgrad.proof import check
 from handgrad.proof.backends import prove_backend
-from handgrad.proof.evaluate import WIDE
+from handgrad.proof.wide import WIDE
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
 from handgrad.proof.numerical import Numerical

@@ -13,11 +13,11 @@ from handgrad.errors import UsageError
 from handgrad.exact import CONFIGURATIONS
 from handgrad.jsonable import dumps
 from handgrad.neuron import Neuron
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Function, Problem, Run
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.taped import FromTape
+from handgrad.proof.wide import WIDE, Array
 from handgrad.rounding import bounds
 from handgrad.table import table
 

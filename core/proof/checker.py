@@ -12,11 +12,10 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.diagnosis import diagnose
-from handgrad.proof.evaluate import WIDE
 from handgrad.proof.forms import understand
 from handgrad.proof.inputs import Manner, others
-from handgrad.proof.locating import locate
 from handgrad.proof.judge import Judge, Judged
+from handgrad.proof.locating import locate
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
@@ -26,6 +25,7 @@ from handgrad.proof.shrink import counterexample
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.taped import FromTape
 from handgrad.proof.votes import outvoted, said, votes
+from handgrad.proof.wide import WIDE
 
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
 LARGE = 300_000

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast
 from handgrad.proof.tape import UntapeableError
+from handgrad.proof.wide import WIDE, Array
 
 
 @dataclass

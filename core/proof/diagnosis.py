@@ -9,10 +9,10 @@ import numpy as np
 
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.edits import Edit
-from handgrad.proof.evaluate import Array
 from handgrad.proof.line import CLOSE, Line
 from handgrad.proof.repair import repair, said
 from handgrad.proof.slips import slips
+from handgrad.proof.wide import Array
 
 FEW = 0.5
 """So many where the line inside is looked for, and tells more."""

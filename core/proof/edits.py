@@ -77,9 +77,19 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
         bound = [name for name, first in variables.items() if first < getattr(node, "lineno", 0)]
         for kind, new in changes_of(node, above, bound, thorough):
             after = "" if new is None else ast.unparse(ast.fix_missing_locations(copy.deepcopy(new)))
-            if after != before and after not in seen:
+            if after != before and after not in seen and not cancels(new):
                 seen.add(after)
                 yield Edit(kind, getattr(node, "lineno", 0), before, after, definition, index, new)
+
+
+def cancels(new: ast.AST | None) -> bool:
+    """Whether a change writes what is always 0 or 1, as ``x - x``: no repair."""
+    return any(
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Sub | ast.Div)
+        and ast.dump(node.left) == ast.dump(node.right)
+        for node in (ast.walk(new) if new is not None else ())
+    )
 
 
 def _variables(definition: ast.FunctionDef) -> dict[str, int]:

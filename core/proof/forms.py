@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import Array
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, matched, the_cost
 from handgrad.proof.naming import CACHES, CONTAINERS, COSTS, UPSTREAM, parts, primals, returned_names
@@ -24,6 +23,7 @@ from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, leaves, quietly, replace
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
+from handgrad.proof.wide import Array
 
 FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__")
 BACKWARD = ("backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
@@ -370,6 +370,8 @@ class Adapted(Problem):
             if unknown:
                 raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
         found = matched([*candidates, *attributes], everything, gradients, self.kind.order, self.kind.who)
+        if gradients is None:
+            found = _in_order(found, self.kind.order)
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
         if wrt is not None:
             missing = [name for name in wrt if name not in found]
@@ -519,6 +521,18 @@ class _Watched(dict[str, Any]):
     def items(self) -> Any:
         self.taken.update(self)
         return super().items()
+
+
+def _in_order(found: dict[str, Leaf], order: list[str]) -> dict[str, Leaf]:
+    """Gradients of arguments that are returned side by side are those of the arguments in their order, whatever names
+    the variables have: who calls the function unpacks them so.
+    """
+    returned = {n: leaf for n, leaf in found.items() if n in order and not leaf.held and len(leaf.path) == 1}
+    if not all(isinstance(leaf.path[0], int) for leaf in returned.values()):
+        return found
+    names = sorted(returned, key=order.index)
+    leaves_ = sorted(returned.values(), key=lambda leaf: leaf.path[0])
+    return found | dict(zip(names, leaves_, strict=True))
 
 
 def _is_gradients(path: str) -> bool:

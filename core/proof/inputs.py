@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import replace
+from handgrad.proof.wide import Array
 
 Manner = Literal["near", "fresh", "extreme"]
 """near: each number moved by a tenth of itself; fresh: new numbers of the same size; extreme: larger, a few much

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.noise import Rounding
 from handgrad.proof.oracle import Expected, Oracle
-from handgrad.proof.problem import Problem, Run, wide
+from handgrad.proof.problem import Problem, Run
+from handgrad.proof.wide import WIDE, Array, wide
 
 SLACK = 64
 """Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""

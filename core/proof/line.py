@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.evaluate import Array
-from handgrad.proof.problem import is_array, leaves, wide
+from handgrad.proof.problem import is_array, leaves
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.taped import Terms
+from handgrad.proof.wide import Array, wide
 
 Formula = Callable[[Sample], Array]
 """From a sample (a set of inputs and what was judged on it) to what backward would return."""

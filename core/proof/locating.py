@@ -21,7 +21,6 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.forms import Adapted
 from handgrad.proof.naming import folded, parts, primals
 from handgrad.proof.problem import cast, leaves, replace
@@ -31,6 +30,7 @@ from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
 from handgrad.proof.watching import Store, Watch, statements
+from handgrad.proof.wide import WIDE, Array
 
 MOST_LINES = 16
 """Changes are tried on so many lines."""
@@ -111,16 +111,18 @@ class Suspects:
         values = _numbers([o.out for o in self.operations if o.rule == "input" or self.forward[o.span].any()])
         self.values = values[values != np.rint(values)]
         self.starts = [operation.start for operation in self.operations]
-        self.backward = [i for i, o in enumerate(self.operations) if o.rule != "input" and not self.forward[o.span].any()]
+        self.backward = [
+            i for i, o in enumerate(self.operations) if o.rule != "input" and not self.forward[o.span].any()
+        ]
         self.right = {i: self._among(self.operations[i].out, self.known) for i in self.backward}
         self.given = {i: self._among(self.operations[i].out, self.values) for i in self.backward}
-        for name, where in wrong.items():
-            for i in self._makers(name, where):
-                self.right[i] = False
         self.all = np.zeros(self.count, WIDE)
         for operation in self.operations:
             self.all[operation.span] = operation.out.ravel()
         self.roles = self._roles()
+        for name, where in wrong.items():
+            for i in self._makers(name, where):
+                self.right[i] = self.given[i] = False
         slices = {name: self._slice(name, where) for name, where in wrong.items()}
         self.good = set().union(*(self._slice(name, None) for name in right)) if right else set()
         common = set.intersection(*(self._lines(s) for s in slices.values()))
@@ -154,7 +156,17 @@ class Suspects:
         if not isinstance(array, Taped):
             return set()
         chosen = array.numbers if where is None or where.shape != array.shape else array.numbers[where]
-        return {i for n in np.unique(chosen) if n and (i := self._maker(int(n))) in self.right}
+        found: set[int] = set()
+        open_ = [self._maker(int(n)) for n in np.unique(chosen) if n]
+        while open_:
+            index = open_.pop()
+            operation = self.operations[index]
+            if index in found or index not in self.right or self.roles.get(operation.place or ("", 0)) == "right":
+                continue
+            found.add(index)
+            if operation.rule == "same" and operation.numbers[0] is not None:  # moved on as it is
+                open_ += [self._maker(int(n)) for n in np.unique(operation.numbers[0]) if n]
+        return found
 
     def _maker(self, number: int) -> int:
         return int(np.searchsorted(self.starts, number, "right")) - 1
@@ -190,7 +202,8 @@ class Suspects:
 
     def _roles(self) -> dict[tuple[str, int], str]:
         """By line, what its named values are: right, or off where they are named after something that they are not
-        the adjoint of."""
+        the adjoint of.
+        """
         shapes: dict[str, list[Array]] = {}
         for name, numbers in self.run.numbers.items():
             last = next((p for p in reversed(parts(name)) if not p.isdigit()), name)
@@ -288,7 +301,7 @@ class Suspects:
     def _downstream_of_off(self) -> set[tuple[str, int]]:
         """Lines that come after a named value which is off already: their own fault would be a second one."""
         found: set[tuple[str, int]] = set()
-        off = {place for place, said in self.roles.items() if said == "off"}
+        off = {place for place, said in self.roles.items() if said == "off"} - self._lines(self.good)
         tainted = np.zeros(self.count, bool)
         for index in self.backward:
             operation = self.operations[index]
@@ -299,9 +312,7 @@ class Suspects:
                 tainted[operation.span] = True
                 if reached and operation.place in off and operation.place is not None:
                     found.add(operation.place)
-        first = [
-            place for place in off if place in found and not any(p in off and p != place for p in found - {place})
-        ]
+        first = [place for place in off if place in found and not any(p in off and p != place for p in found - {place})]
         return found - set(first)
 
 
@@ -403,22 +414,23 @@ def _repaired(
         names = _names(code, place[1], run.watch.stores, rewriter.definition)
         for edit in rewriter.edits(place[1], names):
             tried.append((int(edit[0]), edit[0] - WEIGHT * score, len(tried), place, rewriter, edit))
-    found: dict[tuple[str, int], Place] = {}
+    found: dict[tuple[str, int], tuple[float, Place]] = {}
     rank, end = -1, until
     for farfetched, _, _, place, rewriter, (_, kind, before, after, change) in sorted(tried, key=lambda one: one[:3]):
-        if time.perf_counter() > end or (found and farfetched > rank):
+        if time.perf_counter() > end or (found and farfetched > rank + 1):
             break
-        if place in found:
+        if place in found or (found and farfetched > rank and scores[place] < max(scores[p] for p in found) + 0.5):
             continue
         with rewriter.changed(*change) as made:
             if made and all(_fits(problem, sample) for sample in samples):
-                found[place] = _place(place, codes, kind, said(before, after))
-                rank, end = farfetched, min(end, time.perf_counter() + REST)
+                found[place] = scores[place] - 0.5 * farfetched, _place(place, codes, kind, said(before, after))
+                rank, end = max(rank, farfetched), min(end, time.perf_counter() + REST)
     if not found:
         return None
-    best = max(scores[place] for place in found)
+    best = max(value for value, _ in found.values())
     order = _order(run)
-    return found[min((p for p in found if scores[p] > best - 0.75), key=lambda p: order.get(p, len(order)))]
+    likely = [place for place, (value, _) in found.items() if value > best - 0.3]
+    return found[min(likely, key=lambda place: order.get(place, len(order)))][1]
 
 
 def _order(run: Traced) -> dict[tuple[str, int], int]:
@@ -459,7 +471,13 @@ def _names(code: types.CodeType, line: int, stores: list[Store], definition: ast
     called = {id(node.func) for node in ast.walk(definition) if isinstance(node, ast.Call)}
     for node in ast.walk(definition):
         plain = isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Load)
-        if plain and id(node) not in called and len(text := ast.unparse(node)) < 30 and "(" not in text and ":" not in text:
+        if (
+            plain
+            and id(node) not in called
+            and len(text := ast.unparse(node)) < 30
+            and "(" not in text
+            and ":" not in text
+        ):
             base = _base(node)
             if (base in found or base == "self" or base not in first) and base not in LIBRARIES:
                 if not text.endswith((".T", ".shape", ".dtype", ".size")):

@@ -193,8 +193,6 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
     if not mine or not theirs:
         return 0
     same = np.shape(leaf.value) == np.shape(value)
-    if not same and np.size(leaf.value) != np.size(value) and leaf.held:
-        return 0
     index = [p for p in _trailing(mine)]
     if index != _trailing(theirs):
         return 0
@@ -266,7 +264,10 @@ def _by_neighbours(
     """A gradient without a name, between others that are in the order of the arguments."""
     names = [name for name in order if name in targets]
     placed = {leaf.path: name for name, leaf in found.items() if not leaf.held}
-    if not placed or not all(len(path) == 1 and isinstance(path[0], int) and names[path[0] : path[0] + 1] == [n] for path, n in placed.items()):
+    if not placed or not all(
+        len(path) == 1 and isinstance(path[0], int) and names[path[0] : path[0] + 1] == [n]
+        for path, n in placed.items()
+    ):
         return
     for leaf in list(free):
         place = leaf.path[0] if len(leaf.path) == 1 and isinstance(leaf.path[0], int) else len(names)

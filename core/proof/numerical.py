@@ -1,7 +1,7 @@
 """The oracle that only runs forward: complex step where the code is analytic, else extrapolated differences.
 
 For code that cannot be traced, and as a second opinion on what was. The lines are told apart as in
-`handgrad.proof.program`: forward is rewritten from its source so that each named value V, once complete, is exchanged
+`handgrad.proof.taped`: forward is rewritten from its source so that each named value V, once complete, is exchanged
 for an independent copy, and each copy in turn is moved.
 
 Complex step: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", SIAM Review 40,
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
 from handgrad.proof.oracle import Expected
 from handgrad.proof.problem import Problem, Run, copied, leaves, replace
+from handgrad.proof.wide import WIDE, Array
 
 LEVELS = 5
 ENTRIES = 400

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from handgrad.proof.evaluate import Array
 from handgrad.proof.problem import Run
+from handgrad.proof.wide import Array
 
 if TYPE_CHECKING:
     from handgrad.proof.taped import Terms

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.isolation import World
 from handgrad.proof.noise import Rounding
 from handgrad.proof.recording import entered
+from handgrad.proof.wide import WIDE, Array, wide
 
 Function = Callable[..., Any]
 
@@ -51,14 +51,6 @@ class Run:
             for leaf, number in leaves({name[1:]: value}):
                 found[leaf] = wide(number)
         return found
-
-
-def wide(value: Any) -> Array:
-    """A plain array in long double."""
-    array = np.asarray(value)
-    if array.dtype.kind == "c":
-        array = array.real
-    return np.asarray(array, WIDE) if array.dtype.kind in "fiub" else np.full(array.shape, np.nan, WIDE)
 
 
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

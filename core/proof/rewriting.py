@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from handgrad.proof.edits import changes_of
+from handgrad.proof.edits import cancels, changes_of
 from handgrad.proof.watching import statements, tree_of
 
 
@@ -100,7 +100,9 @@ class Rewriter:
                         nodes.append((child, above, name, i))
                         stack.append(child)
         for node, parent, name, place in nodes:
-            if parent is None or (isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)):
+            if parent is None or (
+                isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)
+            ):
                 if not (isinstance(parent, ast.Subscript) and name == "slice"):
                     continue
             if isinstance(getattr(node, "ctx", None), ast.Store):
@@ -114,7 +116,7 @@ class Rewriter:
                     after = "" if new is None else ast.unparse(ast.fix_missing_locations(new))
                 except Exception:
                     continue
-                if after == before or after in seen:
+                if after == before or after in seen or cancels(new):
                     continue
                 seen.add(after)
                 weight = _weight(kind, before, after)
@@ -176,6 +178,13 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
         case ast.Constant(float(number)):
             for other in (1 / number if number else 1.0, -number, 2 * number, number / 2, 1.0, 0.0):
                 yield "factor", ast.Constant(other)
+        case ast.Slice(ast.expr() as low, None, step):
+            yield "off_by_one", ast.Slice(None, low, step)
+        case ast.Slice(None, ast.expr() as high, step):
+            yield "off_by_one", ast.Slice(high, None, step)
+        case ast.IfExp(_, body, other):
+            yield "wrong_variable", body
+            yield "wrong_variable", other
         case ast.Slice(ast.expr() as low, ast.expr() as high, step):
             for by in (1, -1):
                 moved = [ast.BinOp(end, ast.Add(), ast.Constant(by)) for end in (low, high)]
@@ -209,14 +218,19 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
                     yield "wrong_variable", ast.parse(name, mode="eval").body
             if isinstance(index, ast.Name | ast.Constant | ast.BinOp):
                 for step in (1, -1):
-                    yield "off_by_one", ast.Subscript(value, ast.BinOp(index, ast.Add(), ast.Constant(step)), ast.Load())
+                    yield (
+                        "off_by_one",
+                        ast.Subscript(value, ast.BinOp(index, ast.Add(), ast.Constant(step)), ast.Load()),
+                    )
         case ast.UnaryOp(ast.USub(), operand):
             yield "dropped_term", ast.BinOp(ast.Constant(1), ast.Sub(), operand)
         case ast.UnaryOp(ast.Not(), operand):
             yield "sign", operand
         case ast.UnaryOp(ast.Invert(), operand):
             yield "sign", operand
-    if isinstance(node, ast.expr) and isinstance(parent, ast.Assign | ast.AugAssign | ast.Return | ast.BinOp | ast.Tuple):
+    if isinstance(node, ast.expr) and isinstance(
+        parent, ast.Assign | ast.AugAssign | ast.Return | ast.BinOp | ast.Tuple
+    ):
         if isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             if not isinstance(parent, ast.BinOp):
                 yield "sign", ast.UnaryOp(ast.USub(), node)

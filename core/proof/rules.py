@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.evaluate import Array
+from handgrad.proof.wide import Array
 
 Partials = Callable[..., tuple[Any, ...]]
 """From the result and the operands to the derivative by each operand, entry by entry."""

@@ -17,13 +17,13 @@ import numpy as np
 
 from handgrad.errors import MissingExtraError, UsageError, reason_of
 from handgrad.proof.context import Context
-from handgrad.proof.evaluate import Array
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
 from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
 from handgrad.proof.tape import UntapeableError
+from handgrad.proof.wide import Array
 
 SHAPES_TRIED = 80
 VALUES_TRIED = 200

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from handgrad.proof.context import Sample
-from handgrad.proof.evaluate import Array
 from handgrad.proof.line import Formula, Line
 from handgrad.proof.problem import is_array, leaves
 from handgrad.proof.taped import ADDITIVE, Terms, Use
+from handgrad.proof.wide import Array
 
 Slip = tuple[str, str, Formula]
 Rearranged = tuple[str, str, Callable[[Array], Array]]

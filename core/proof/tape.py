@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.moving import INPLACE, MOVING, PLAIN
 from handgrad.proof.noise import Rounding
 from handgrad.proof.rules import CHOOSING, CONSTANT, ELEMENTWISE, WHOLE, summed
+from handgrad.proof.wide import WIDE, Array
 
 
 class UntapeableError(Exception):
@@ -67,7 +67,9 @@ class Operation:
             if self.rule in WHOLE or all(n is None or n.shape == self.out.shape for n in self.numbers):
                 return None
             return [
-                None if n is None else summed(np.broadcast_to(np.abs(np.where(g == 0, 0, g * part)), self.out.shape), n.shape)
+                None
+                if n is None
+                else summed(np.broadcast_to(np.abs(np.where(g == 0, 0, g * part)), self.out.shape), n.shape)
                 for n, part in zip(self.numbers, ELEMENTWISE[self.rule](self.out, *self.values), strict=True)
             ]
 

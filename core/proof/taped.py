@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.evaluate import WIDE, Array
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
 from handgrad.proof.oracle import Expected
@@ -17,6 +16,7 @@ from handgrad.proof.problem import Problem, Run, is_array, leaves, replace
 from handgrad.proof.recording import recording
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of, plain
+from handgrad.proof.wide import WIDE, Array
 
 Use = tuple[int, int]
 """An operation of the tape, and which of its operands."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context
-from handgrad.proof.evaluate import WIDE
 from handgrad.proof.numerical import Numerical
-from handgrad.proof.problem import leaves, wide
+from handgrad.proof.problem import leaves
+from handgrad.proof.wide import WIDE, wide
 
 
 @dataclass(frozen=True)

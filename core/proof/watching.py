@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.evaluate import Array
 from handgrad.proof.tape import Tape, Taped, is_users
+from handgrad.proof.wide import Array
 
 BUDGET = 3_000_000
 """So many numbers are given anew; in longer programs later assignments keep those that they have."""
@@ -82,7 +82,14 @@ def targets(statement: ast.stmt) -> Iterator[ast.expr]:
             yield from _each(target)
         case ast.Expr(ast.Call(function, arguments, keywords)):
             if isinstance(function, ast.Attribute):
-                if arguments and function.attr in ("at", "copyto", "put_along_axis", "place", "fill_diagonal", "putmask"):
+                if arguments and function.attr in (
+                    "at",
+                    "copyto",
+                    "put_along_axis",
+                    "place",
+                    "fill_diagonal",
+                    "putmask",
+                ):
                     yield from _each(arguments[0])
                 if function.attr in ("append", "insert", "fill", "sort", "extend", "update", "setdefault"):
                     yield from _each(function.value)
