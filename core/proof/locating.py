@@ -29,7 +29,7 @@ from handgrad.proof.report import Place
 from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
-from handgrad.proof.watching import Store, Watch, statements
+from handgrad.proof.watching import Store, Watch, statements, tree_of
 from handgrad.proof.wide import WIDE, Array
 
 MOST_LINES = 16
@@ -37,6 +37,8 @@ MOST_LINES = 16
 WEIGHT = 4.0
 """How much more a change may have to write on a line that is more suspect by 1."""
 
+MISSING = 3.0
+"""How suspect a ``pass`` is that stands among other statements."""
 REST = 0.7
 """Seconds to see, once a change is found, whether one as small on another line does as well."""
 LIBRARIES = ("np", "numpy", "math", "scipy")
@@ -283,7 +285,9 @@ class Suspects:
             }
             inner = [i for i in feeding if i in self.right and self.operations[i].place != place]
             if not self.right[index] and not self.given[index]:
-                score = max(score, 1.0 if all(self.right[i] or self.given[i] for i in inner) else 0.5)
+                made = all(known is None for known in operation.numbers)  # out of nothing, as zeros are
+                whole = all(self.right[i] or self.given[i] or not self.operations[i].out.any() for i in inner)
+                score = max(score, 1.0 if whole and not made else 0.5)
             consumers[place] = score
         final = []
         for place, score in consumers.items():
@@ -350,40 +354,54 @@ def locate(context: Context, wrong: list[str], seconds: float) -> tuple[Place, .
         return ()
     codes = {(code.co_filename, line): code for code in run.watch.codes for _, _, line in code.co_lines() if line}
     lines = [(place, score) for place, score in ranked if place in codes]
-    lines += [(place, -1.5) for place in _besides(lines, run, codes)]
+    lines += _besides(lines, run)
+    lines.sort(key=lambda line: -line[1])
     samples = _small(context, sample)
     fixed = _repaired(problem, context, lines, codes, samples, run, until)
     if fixed is not None:
         return (fixed,)
-    best = [place for place, score in lines if score >= 0.9]
-    if len(best) == 1 and all(score < 0.5 for place, score in lines if place != best[0]):
-        return (_place(best[0], codes, "", ""),)
+    if lines and lines[0][1] >= 0.9 and all(score <= lines[0][1] - 0.6 for _, score in lines[1:]):
+        missing = "a statement is missing here" if lines[0][1] == MISSING else ""
+        return (_place(lines[0][0], codes, "dropped_term" if missing else "", missing),)
     return ()
 
 
-def _besides(lines: list[Any], run: Traced, codes: dict[Any, types.CodeType]) -> Iterator[tuple[str, int]]:
-    """Lines on which nothing is computed that could be followed: of masks and counts, and where gradients return."""
+def _besides(lines: list[Any], run: Traced) -> Iterator[tuple[tuple[str, int], float]]:
+    """Lines on which nothing is computed that could be followed: of masks and counts, branches, what is returned."""
     known = {place for place, _ in lines}
-    backward = {codes[place] for place in known if place in codes}
-    read: set[tuple[types.CodeType, str]] = set()
-    for place in known:
-        statement = statements(place[0]).get(place[1])
-        if statement is not None and place in codes:
-            read |= {(codes[place], n.id) for n in ast.walk(statement) if isinstance(n, ast.Name)}
-    found: list[tuple[str, int]] = []
-    for code in backward:
-        for line in sorted({line for _, _, line in code.co_lines() if line}):
+    for code in sorted(run.watch.codes, key=lambda code: code.co_firstlineno):
+        read: set[str] = set()
+        own = [line for line in sorted({line for _, _, line in code.co_lines() if line})]
+        for line in own:
+            statement = statements(code.co_filename).get(line)
+            if statement is not None and (not known or (code.co_filename, line) in known):
+                read |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+        for line in range(min(own, default=0), max(own, default=-1) + 1):
             statement = statements(code.co_filename).get(line)
             place = (code.co_filename, line)
-            if statement is None or place in known or statement.lineno != line or place in found:
+            if statement is None or place in known or statement.lineno != line:
                 continue
-            if isinstance(statement, ast.Assign | ast.AugAssign | ast.For):
+            if isinstance(statement, ast.Pass):
+                if _beside_others(code.co_filename, statement):
+                    yield place, MISSING
+            elif line not in own:
+                continue
+            elif isinstance(statement, ast.Assign | ast.AugAssign | ast.For):
                 names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-                if any((code, name) in read for name in names):
-                    found.append(place)
-            elif isinstance(statement, ast.Pass | ast.Expr | ast.Return):
-                found.append(place)
-    yield from found
+                yield place, -1.5 if names & read else -2.0
+            elif isinstance(statement, ast.Expr | ast.Return | ast.If):
+                yield place, -1.6
+
+
+def _beside_others(file: str, statement: ast.stmt) -> bool:
+    """Whether a ``pass`` stands where others do something: a statement is missing."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        for name in ("body", "orelse"):
+            items = getattr(node, name, None)
+            if isinstance(items, list) and statement in items:
+                return len(items) > 1 or isinstance(node, ast.For | ast.While)
+    return False
 
 
 def _small(context: Context, first: Sample) -> list[tuple[dict[str, Any], dict[str, Array], dict[str, Array]]]:
@@ -417,13 +435,13 @@ def _repaired(
     found: dict[tuple[str, int], tuple[float, Place]] = {}
     rank, end = -1, until
     for farfetched, _, _, place, rewriter, (_, kind, before, after, change) in sorted(tried, key=lambda one: one[:3]):
-        if time.perf_counter() > end or (found and farfetched > rank + 1):
+        if time.perf_counter() > end or (found and farfetched > rank + 2):
             break
         if place in found or (found and farfetched > rank and scores[place] < max(scores[p] for p in found) + 0.5):
             continue
         with rewriter.changed(*change) as made:
             if made and all(_fits(problem, sample) for sample in samples):
-                found[place] = scores[place] - 0.5 * farfetched, _place(place, codes, kind, said(before, after))
+                found[place] = scores[place] - 0.3 * farfetched, _place(place, codes, kind, said(before, after))
                 rank, end = max(rank, farfetched), min(end, time.perf_counter() + REST)
     if not found:
         return None

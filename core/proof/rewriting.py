@@ -127,6 +127,8 @@ class Rewriter:
 def _weight(kind: str, before: str, after: str) -> float:
     """How far-fetched a change is: exchanging an operator is less than writing something anew."""
     longer = len(after) - len(before)
+    if kind == "off_by_one":
+        return 0.9
     if before and after and abs(longer) <= 1 and kind not in ("wrong_variable", "sign"):
         return 0.5 + 0.01 * min(len(after), 40)
     if kind in ("wrong_variable", "exchanged", "order", "start"):
@@ -247,6 +249,11 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
                     square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
                     yield "missing_derivative", ast.BinOp(ast.Constant(1), ast.Sub(), square)
                     yield "dropped_term", ast.BinOp(node, ast.Sub(), square)
+                if not isinstance(parent, ast.BinOp):
+                    for a, b in ((node, other), (other, node)):
+                        yield "missing_derivative", ast.BinOp(a, ast.MatMult(), b)
+                        turned = ast.Attribute(other, "T", ast.Load())
+                        yield "missing_derivative", ast.BinOp(*((a, ast.MatMult(), turned) if b is other else (turned, ast.MatMult(), b)))
                 for function in ("sqrt", "exp", "sign"):
                     inner = ast.Call(_np(function), [other], [])
                     yield "missing_derivative", ast.BinOp(node, ast.Div() if function == "sqrt" else ast.Mult(), inner)

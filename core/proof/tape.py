@@ -145,7 +145,7 @@ class Tape:
 
     def renew(self, array: Taped, place: tuple[str, int] | None = None) -> None:
         """Give the entries of an array numbers of their own, so that its uses from here on are told from others."""
-        if array.size and array.numbers.any():
+        if array.size:
             fresh = self.write("same", [array.numbers], [], array.view(np.ndarray))
             array.numbers[...] = fresh.numbers
             if place is not None:
