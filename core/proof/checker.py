@@ -154,7 +154,7 @@ class Checker:
         if outvoted(cast_votes):
             others = " and ".join(vote.oracle for vote in cast_votes if vote.agrees is False)
             self.untapeable = f"what forward does was not all followed: {others} of forward itself disagree"
-            self.disputed = len(cast_votes) < 2 and context.oracle.total(run).values[wrt[0]].any()
+            self.disputed = len(cast_votes) < 2 and bool(context.oracle.total(run).values[wrt[0]].any())
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
         if self.disputed and not getattr(oracle, "analytic", True):

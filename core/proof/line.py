@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from handgrad.proof.context import Context, Sample
+from handgrad.proof.oracle import Terms
 from handgrad.proof.problem import is_array, leaves
 from handgrad.proof.tape import UntapeableError
-from handgrad.proof.taped import Terms
 from handgrad.proof.wide import Array, wide
 
 Formula = Callable[[Sample], Array]

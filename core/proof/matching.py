@@ -34,22 +34,21 @@ class Leaf:
 def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: str = "") -> Iterator[Leaf]:
     """The leaves of what a function returned, with the names that its return statement has for them."""
     if isinstance(value, Mapping):
-        name = names[0] if len(names) == 1 and isinstance(names[0], str) and not label else ""
+        mine = names[0] if len(names) == 1 and isinstance(names[0], str) and not label else ""
         for key, item in value.items():
-            yield from flattened(item, [], (*path, key), f"{label or name}[{key!r}]")
+            yield from flattened(item, [], (*path, key), f"{label or mine}[{key!r}]")
     elif isinstance(value, tuple | list):
         if len(names) == 1 and isinstance(names[0], str) and not label and len(value) != 1:
             label, names = names[0], []
         names = names if len(names) == len(value) else []  # a list put together otherwise
         for i, item in enumerate(value):
-            name = names[i] if names else None
+            name: Any = names[i] if names else None
             inner = name if isinstance(name, list) else [name] if isinstance(name, str) else []
             own = name if isinstance(name, str) and not label else f"{label}[{i}]"
             whole = not isinstance(item, tuple | list | Mapping)
             yield from flattened(item, inner, (*path, i), own if whole or not inner else "" if inner else own)
     else:
-        name = names[0] if names and isinstance(names[0], str) else ""
-        yield Leaf(label or name, path, value)
+        yield Leaf(label or (names[0] if names and isinstance(names[0], str) else ""), path, value)
 
 
 def at(value: Any, path: Iterable[Any]) -> Any:
@@ -193,7 +192,7 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
     if not mine or not theirs:
         return 0
     same = np.shape(leaf.value) == np.shape(value)
-    index = [p for p in _trailing(mine)]
+    index = _trailing(mine)
     if index != _trailing(theirs):
         return 0
     last, target = _named(mine), _named(theirs)
@@ -306,7 +305,8 @@ def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Lea
         return
     open_ = [leaf for leaf in left if fits[id(leaf)]]
     if open_:
+        leaf, names = open_[0], fits[id(open_[0])]
         raise UsageError(
-            f"{who}: {open_[0].label or _where(open_[0])} {np.shape(open_[0].value)} may be the gradient of any of "
-            f"{', '.join(fits[id(open_[0])])}; say which by gradients={{{fits[id(open_[0])][0]!r}: {open_[0].path[-1] if open_[0].path else open_[0].label!r}}}"
+            f"{who}: {leaf.label or _where(leaf)} {np.shape(leaf.value)} may be the gradient of any of "
+            f"{', '.join(names)}; say which by gradients={{{names[0]!r}: {(leaf.path or (leaf.label,))[-1]!r}}}"
         )

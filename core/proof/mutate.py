@@ -12,6 +12,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.checker import Checker
 from handgrad.proof.edits import Edit, edits
 from handgrad.proof.instrument import NoSourceError
+from handgrad.proof.problem import Problem
 
 KILLED, SURVIVED, EQUIVALENT = "killed", "survived", "equivalent"
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from handgrad.proof.problem import Run
 from handgrad.proof.wide import Array
-
-if TYPE_CHECKING:
-    from handgrad.proof.taped import Terms
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,44 @@ class Expected:
     values: dict[str, Array]
     errors: dict[str, Array]
     sizes: dict[str, Array] = field(default_factory=dict)
+
+
+Use = tuple[int, int]
+"""An operation of forward, and which of its operands."""
+
+ADDITIVE = {"add", "subtract", "negative", "positive", "conjugate"}
+"""Operations whose derivative is 1 or -1."""
+
+
+class Terms(Protocol):
+    """The uses of V between it and the next named values: what each contributes, and each derivative on the way.
+
+    Attributes:
+        uses: all of them, in the order of the program.
+        first: those of V itself.
+        elementwise: those with a derivative of their own, by entry, other than 1 or -1.
+        reads: the named values that are read on the way.
+    """
+
+    uses: list[Use]
+    first: list[Use]
+    elementwise: list[Use]
+    reads: set[str]
+
+    def operation(self, use: Use) -> str:
+        """What the program does there, as "exp"."""
+
+    def chains(self) -> Iterator[list[Use]]:
+        """Runs of elementwise operations, each fed by the one before: the parts of one activation."""
+
+    def adjoint(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array],
+        scale: Mapping[Use, float] | None = None,
+        power: Mapping[Use, float] | None = None,
+    ) -> Array:
+        """The expected adjoint with some uses counted otherwise."""
 
 
 class Oracle(Protocol):

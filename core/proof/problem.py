@@ -85,7 +85,7 @@ def is_array(value: Any) -> bool:
 
 
 class Problem:
-    """The first shape: two functions that pass dictionaries. A forward and a backward function and the names that pass between them.
+    """The first shape: a forward and a backward function, and the names that pass between them in dictionaries.
 
     Args:
         forward: inputs to a dictionary of named values, in order, the last one the scalar cost.

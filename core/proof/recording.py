@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.tape import Tape, Taped, _array_of, _tape_of, _taped, plain
+from handgrad.proof.composed import array_of
+from handgrad.proof.tape import Tape, Taped, plain, tape_of, taped
 
 CREATING = (
     "zeros", "ones", "empty", "full", "array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "eye",
@@ -63,7 +64,7 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
     thread = threading.get_ident()
     ours = {name: _creating(name, tape, thread) for name in CREATING}
     maths = {name: _math(name, thread) for name in MATH}
-    exchanged = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
+    exchanged: dict[int, Any] = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
     exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
     exchanged |= {id(getattr(math, name)): made for name, made in maths.items()}
     places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
@@ -85,12 +86,12 @@ def _creating(name: str, tape: Tape, thread: int) -> Callable[..., Any]:
     def create(*args: Any, **keywords: Any) -> Any:
         if threading.get_ident() != thread:
             return original(*args, **keywords)
-        if args and _tape_of(args[0]) is not None and name not in ("full", "zeros", "ones", "empty"):
-            return _converted(args[0], name, *args[1:], **keywords)
+        if args and tape_of(args[0]) is not None and name not in ("full", "zeros", "ones", "empty"):
+            return _converted(args[0], name, *args[1:2], **keywords)
         made = original(*plain(args), **plain(keywords))
         if made.dtype.kind != "f":
             return made
-        if name == "full" and _tape_of(args) is not None:
+        if name == "full" and tape_of(args) is not None:
             made = tape.constant(made.astype(tape.dtype))
             made[...] = args[1]
             return made
@@ -99,15 +100,15 @@ def _creating(name: str, tape: Tape, thread: int) -> Callable[..., Any]:
     return create
 
 
-def _converted(value: Any, name: str, dtype: Any = None, *args: Any, **keywords: Any) -> Any:
+def _converted(value: Any, name: str, dtype: Any = None, **keywords: Any) -> Any:
     """An array out of one, or of lists of them, that are on a tape."""
     dtype = keywords.get("dtype", dtype)
-    made = _array_of(value)
+    made = array_of(value)
     copied = name in ("array", "copy") and keywords.get("copy", True) is not False
     if isinstance(value, Taped) and copied:
         made = made.copy()
     if not isinstance(value, Taped):
-        made = _taped(np.array(plain(made)), np.array(made.numbers), made.tape)
+        made = taped(np.array(plain(made)), np.array(made.numbers), made.tape)
     if keywords.get("ndmin", 0) > made.ndim:
         made = np.reshape(made, (1,) * (keywords["ndmin"] - made.ndim) + made.shape)
     return made if dtype is None or (isinstance(dtype, str) and name == "copy") else made.astype(dtype, copy=False)

@@ -253,7 +253,10 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
                     for a, b in ((node, other), (other, node)):
                         yield "missing_derivative", ast.BinOp(a, ast.MatMult(), b)
                         turned = ast.Attribute(other, "T", ast.Load())
-                        yield "missing_derivative", ast.BinOp(*((a, ast.MatMult(), turned) if b is other else (turned, ast.MatMult(), b)))
+                        yield (
+                            "missing_derivative",
+                            ast.BinOp(*((a, ast.MatMult(), turned) if b is other else (turned, ast.MatMult(), b))),
+                        )
                 for function in ("sqrt", "exp", "sign"):
                     inner = ast.Call(_np(function), [other], [])
                     yield "missing_derivative", ast.BinOp(node, ast.Div() if function == "sqrt" else ast.Mult(), inner)

@@ -13,8 +13,8 @@ import numpy as np
 
 from handgrad.proof.context import Sample
 from handgrad.proof.line import Formula, Line
+from handgrad.proof.oracle import ADDITIVE, Terms, Use
 from handgrad.proof.problem import is_array, leaves
-from handgrad.proof.taped import ADDITIVE, Terms, Use
 from handgrad.proof.wide import Array
 
 Slip = tuple[str, str, Formula]

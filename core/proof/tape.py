@@ -120,7 +120,7 @@ class Tape:
 
     def constant(self, value: Any) -> Any:
         """An array of which nothing is asked, but into which the program may write."""
-        return _taped(np.asarray(value), np.zeros(np.shape(value), np.int64), self)
+        return taped(np.asarray(value), np.zeros(np.shape(value), np.int64), self)
 
     def input(self, value: Any) -> Any:
         """An array by whose entries is differentiated."""
@@ -135,13 +135,13 @@ class Tape:
         self.lowest = max(self.lowest, float(np.finfo(out.dtype).eps))
         if self.rounding is not None and rule not in ("input", "same"):
             out = np.asarray(self.rounding.jitter(out))
-        place = _place(sys._getframe(1)) if self.places else None
+        place = _place(inspect.currentframe()) if self.places else None
         start = self.count
         self.count += out.size
         kept = [np.array(v) if isinstance(v, np.ndarray) else v for v in values]
         kept_numbers = [None if n is None or not n.any() else np.array(n) for n in numbers]
         self.operations.append(Operation(rule, kept_numbers, kept, np.array(out), start, keywords, place))
-        return _taped(out, np.arange(start, self.count).reshape(out.shape), self)
+        return taped(out, np.arange(start, self.count).reshape(out.shape), self)
 
     def renew(self, array: Taped, place: tuple[str, int] | None = None) -> None:
         """Give the entries of an array numbers of their own, so that its uses from here on are told from others."""
@@ -197,8 +197,8 @@ class Tape:
                 continue
             backward = operation.back(g.reshape(operation.out.shape), powers.get(index))
             apart = None if sizes is None else operation.sizes(g.reshape(operation.out.shape))
-            for i, (numbers, flow) in enumerate(zip(operation.numbers, backward, strict=True)):
-                if numbers is None or flow is None:
+            for i, (known, flow) in enumerate(zip(operation.numbers, backward, strict=True)):
+                if known is None or flow is None:
                     continue
                 if scale and (index, i) in scale:
                     flow = flow * scale[index, i]
@@ -206,9 +206,9 @@ class Tape:
                     terms.append(np.asarray(flow))
                 if rounding is not None:
                     flow = rounding.jitter(np.asarray(flow))
-                _add(adjoint, numbers, flow)
+                _add(adjoint, known, flow)
                 if sizes is not None:
-                    _add(sizes, numbers, np.abs(flow) if apart is None else np.asarray(apart[i]))
+                    _add(sizes, known, np.abs(flow) if apart is None else np.asarray(apart[i]))
         adjoint[0] = 0
         return adjoint
 
@@ -224,27 +224,29 @@ def _add(adjoint: Array, numbers: Array, flow: Array) -> None:
 class Taped(np.ndarray):
     """An array whose entries are numbered on a tape."""
 
-    _numbers: Array | None = None
+    kept: Array | None = None
+    """The numbers, as they were given."""
+
     tape: Tape | None = None
 
     def __array_finalize__(self, other: Any) -> None:
-        self._numbers = None  # who makes an array knows its numbers
+        self.kept = None  # who makes an array knows its numbers
         self.tape = getattr(other, "tape", None)
 
     @property
     def numbers(self) -> Array:
         """The numbers of the entries."""
-        if self._numbers is None:
+        if self.kept is None:
             raise UntapeableError("an array was made in a way that the tape does not know")
-        if self._numbers.shape != self.shape:
-            self._numbers = self._numbers.reshape(self.shape)  # after x.shape = ...
-        return self._numbers
+        if self.kept.shape != self.shape:
+            self.kept = self.kept.reshape(self.shape)  # after x.shape = ...
+        return self.kept
 
     # what moves entries
 
     def __getitem__(self, index: Any) -> Any:
         index = plain(index)
-        return _taped(self.view(np.ndarray)[index], self.numbers[index], self.tape)
+        return taped(self.view(np.ndarray)[index], self.numbers[index], self.tape)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = plain(index)
@@ -258,7 +260,7 @@ class Taped(np.ndarray):
         return (self[i] for i in range(len(self)))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **keywords: Any) -> Any:
-        tape = _tape_of((inputs, out))
+        tape = tape_of((inputs, out))
         if tape is None:
             arrays = plain(out)
             return getattr(ufunc, method)(*plain(inputs), **({} if out is None else {"out": arrays}), **plain(keywords))
@@ -266,7 +268,7 @@ class Taped(np.ndarray):
             return _ufunc(tape, ufunc, method, inputs, out, keywords)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, keywords: Any) -> Any:
-        tape = _tape_of((args, keywords))
+        tape = tape_of((args, keywords))
         if tape is None:
             return function(*plain(args), **plain(keywords))
         with np.errstate(all="ignore"):
@@ -275,7 +277,8 @@ class Taped(np.ndarray):
     # a number that leaves as Python's own
 
     def _leave(self, value: float) -> float:
-        if self.tape is not None and self.size == 1 and self._numbers is not None and self.numbers.any():
+        told = value * 1024 != round(value * 1024) if np.isfinite(value) else False  # not a number that anybody writes
+        if self.tape is not None and self.kept is not None and told and self.numbers.any():
             self.tape.left[float(value)] = int(self.numbers.ravel()[0])
         return value
 
@@ -307,7 +310,7 @@ class Taped(np.ndarray):
     def mT(self) -> Any:
         return np.swapaxes(self, -1, -2)
 
-    @property
+    @property  # type: ignore[misc]
     def real(self) -> Any:
         return self
 
@@ -320,7 +323,7 @@ class Taped(np.ndarray):
         self[...] = np.reshape(value, self.shape) if np.size(value) == self.size else value
 
     def copy(self, order: Any = "C") -> Any:
-        return _taped(self.view(np.ndarray).copy(), self.numbers.copy(), self.tape)
+        return taped(self.view(np.ndarray).copy(), self.numbers.copy(), self.tape)
 
     def flatten(self, order: Any = "C") -> Any:
         return np.ravel(self, order).copy()
@@ -328,7 +331,7 @@ class Taped(np.ndarray):
     def ravel(self, order: Any = "C") -> Any:
         return np.ravel(self, order)
 
-    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:  # type: ignore[override]
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
@@ -341,7 +344,7 @@ class Taped(np.ndarray):
             raise UntapeableError("an array is viewed as another type")
         return np.reshape(self, self.shape)
 
-    def astype(self, dtype: Any, *args: Any, copy: bool = True, **keywords: Any) -> Any:
+    def astype(self, dtype: Any, *args: Any, copy: bool = True, **keywords: Any) -> Any:  # type: ignore[override]
         dtype = np.dtype(dtype)
         if dtype == self.dtype and not copy:
             return self
@@ -352,45 +355,45 @@ class Taped(np.ndarray):
             return result
         if self.tape is not None:
             self.tape.lowest = max(self.tape.lowest, float(np.finfo(dtype).eps))
-        return _taped(result, self.numbers.copy(), self.tape)
+        return taped(result, self.numbers.copy(), self.tape)
 
     def fill(self, value: Any) -> None:
         self[...] = value
 
-    def sort(self, axis: int = -1, **keywords: Any) -> None:
+    def sort(self, axis: int = -1, **keywords: Any) -> None:  # type: ignore[override]
         self[...] = np.sort(self, axis, **keywords)
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         np.reshape(self, -1)[plain(indices)] = values
 
-    def dot(self, other: Any) -> Any:
+    def dot(self, other: Any) -> Any:  # type: ignore[override]
         return np.dot(self, other)
 
-    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:  # type: ignore[override]
         return np.max(self, axis, out, keepdims, **keywords)
 
-    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:  # type: ignore[override]
         return np.min(self, axis, out, keepdims, **keywords)
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **keywords: Any) -> Any:  # type: ignore[override]
         return np.sum(self, axis, dtype, out, keepdims, **keywords)
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]
         return np.mean(self, axis, dtype, out, keepdims)
 
-    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:  # type: ignore[override]
         return np.prod(self, axis, dtype, out, keepdims)
 
-    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    def var(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:  # type: ignore[override]
         return np.var(self, axis, dtype, out, ddof, keepdims)
 
-    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    def std(self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:  # type: ignore[override]
         return np.std(self, axis, dtype, out, ddof, keepdims)
 
-    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:  # type: ignore[override]
         return np.clip(self, min, max, out)
 
-    def round(self, decimals: int = 0, out: Any = None) -> Any:
+    def round(self, decimals: int = 0, out: Any = None) -> Any:  # type: ignore[override]
         return np.round(self, decimals)
 
 
@@ -425,9 +428,10 @@ for _name in ("add", "sub", "mul", "truediv", "pow", "mod", "floordiv"):
     setattr(Taped, f"__i{_name}__", _inplace(_name))
 
 
-def _taped(values: Any, numbers: Any, tape: Tape | None) -> Any:
+def taped(values: Any, numbers: Any, tape: Tape | None) -> Any:
+    """An array with these numbers of its entries."""
     array = np.asarray(values).view(Taped)
-    array._numbers, array.tape = np.asarray(numbers), tape
+    array.kept, array.tape = np.asarray(numbers), tape
     return array
 
 
@@ -448,24 +452,24 @@ def numbers_of(value: Any, tape: Tape | None) -> Any:
     """The numbers of an operand: 0 for a constant."""
     if isinstance(value, Taped):
         return value.numbers
-    if type(value) is float and tape is not None and value in tape.left:
+    if isinstance(value, float) and tape is not None and value in tape.left:
         return np.asarray(tape.left[value])
     if isinstance(value, list | tuple) and any(isinstance(v, Taped | list | tuple) for v in value):
         return np.array([np.asarray(numbers_of(v, tape)) for v in value])
     return np.zeros(np.shape(value), np.int64)
 
 
-def _tape_of(values: Any) -> Tape | None:
+def tape_of(values: Any) -> Tape | None:
     """The tape of the first array that is on one."""
     if isinstance(values, Taped):
         return values.tape
     if isinstance(values, tuple | list):
         for value in values:
-            found = _tape_of(value)
+            found = tape_of(value)
             if found is not None:
                 return found
     if isinstance(values, dict):
-        return _tape_of(list(values.values()))
+        return tape_of(list(values.values()))
     return None
 
 
@@ -479,6 +483,9 @@ def _place(frame: types.FrameType | None) -> tuple[str, int] | None:
 
 SMALL = 1e-4
 """Numbers that are added and no larger are there against a division by zero, or a logarithm of it."""
+
+COMPOSED: dict[Any, Callable[..., Any]] = {}
+"""By function of NumPy, what it is made of; filled by `handgrad.proof.composed`."""
 
 NOT_GIVEN = inspect.signature(np.sum).parameters["keepdims"].default
 """What NumPy's own functions pass on for an argument that was left out."""
@@ -503,7 +510,7 @@ def _operands(tape: Tape, inputs: Iterable[Any]) -> tuple[list[Any], list[Array 
     return values, numbers
 
 
-def _finish(result: Any, out: Any, tape: Tape) -> Any:
+def finished(result: Any, out: Any, tape: Tape | None) -> Any:
     """The result, or the array that it was to be written into."""
     out = out[0] if isinstance(out, tuple) else out
     if out is None:
@@ -524,12 +531,12 @@ def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keyw
     if method == "outer":
         left, right = (x if isinstance(x, Taped) else np.asarray(x) for x in inputs)
         left = np.reshape(left, left.shape + (1,) * right.ndim)
-        return _finish(_ufunc(tape, ufunc, "__call__", (left, right), None, keywords), out, tape)
+        return finished(_ufunc(tape, ufunc, "__call__", (left, right), None, keywords), out, tape)
     if method == "reduce":
         return _reduce(tape, ufunc, out, keywords, *inputs)
     if method == "accumulate":
         if name == "add":
-            return _finish(_function(tape, np.cumsum, inputs, keywords), out, tape)
+            return finished(_function(tape, np.cumsum, inputs, keywords), out, tape)
         raise UntapeableError(f"{name}.accumulate")
     if method != "__call__":
         raise UntapeableError(f"{name}.{method}")
@@ -542,9 +549,9 @@ def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keyw
         result = _ufunc(tape, ufunc, method, inputs, None, keywords)
         target = out[0] if isinstance(out, tuple) else out
         before = result if target is None else target
-        return _finish(np.where(plain(mask), result, before), out, tape)
+        return finished(np.where(plain(mask), result, before), out, tape)
     if name == "clip":
-        return _finish(np.minimum(np.maximum(inputs[0], inputs[1]), inputs[2]), out, tape)
+        return finished(np.minimum(np.maximum(inputs[0], inputs[1]), inputs[2]), out, tape)
     if name in ("add", "subtract"):
         for i, value in enumerate(values):
             if isinstance(value, float) and 0 < abs(value) <= SMALL:
@@ -563,14 +570,14 @@ def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keyw
     if name in CHOOSING:
         first = CHOOSING[name](*values) | np.isnan(np.asarray(values[1]))
         chosen = np.where(first, *(numbers_of(x, tape) for x in inputs))
-        return _finish(_taped(np.array(result), chosen, tape), out, tape)
+        return finished(taped(np.array(result), chosen, tape), out, tape)
     if name in CONSTANT or all(n is None for n in numbers):
-        return _finish(tape.constant(np.array(result)), out, tape)
+        return finished(tape.constant(np.array(result)), out, tape)
     if name == "matmul":
-        return _finish(tape.write("matmul", *_swap(values, numbers), result), out, tape)
+        return finished(tape.write("matmul", *_swap(values, numbers), result), out, tape)
     if name not in ELEMENTWISE:
         raise UntapeableError(name)
-    return _finish(tape.write(name, *_swap(values, numbers), result), out, tape)
+    return finished(tape.write(name, *_swap(values, numbers), result), out, tape)
 
 
 def _swap(values: list[Any], numbers: list[Array | None]) -> tuple[list[Array | None], list[Any]]:
@@ -640,7 +647,7 @@ def _reduce(
         return ufunc.reduce(values, axis=axis, keepdims=keepdims)
     if initial is not None and initial is not NOT_GIVEN:
         result = ufunc(result, initial)
-    return _finish(result, out if out is not None else _out, tape)
+    return finished(result, out if out is not None else _out, tape)
 
 
 def _extreme(x: Taped, axis: Any, keepdims: bool, which: Callable[..., Any]) -> Any:
@@ -665,7 +672,7 @@ def _function(tape: Tape, function: Callable[..., Any], args: Any, keywords: dic
         out = keywords.pop("out", None)
         values = function(*plain(args), **plain(keywords))
         numbers = MOVING[function](function, lambda v: numbers_of(v, tape), args, keywords)
-        return _finish(_moved(values, numbers, tape), out, tape)
+        return finished(_moved(values, numbers, tape), out, tape)
     raise UntapeableError(f"{module}.{name}".replace("numpy", "np", 1))
 
 
@@ -676,322 +683,4 @@ def _moved(values: Any, numbers: Any, tape: Tape) -> Any:
         if values.dtype.kind == "c" or np.any(numbers):
             raise UntapeableError(f"an array of {values.dtype}")
         return values
-    return _taped(values, numbers, tape)
-
-
-# functions that are made of others
-
-
-def _given(value: Any, default: Any) -> Any:
-    return default if value is None or value is NOT_GIVEN else value
-
-
-def _sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None,
-         where: Any = True) -> Any:  # fmt: skip
-    return np.add.reduce(
-        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None),
-        where=_given(where, True),
-    )  # fmt: skip
-
-
-def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, **_: Any) -> Any:
-    return np.multiply.reduce(_array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False))
-
-
-def _max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None, **_: Any) -> Any:
-    return np.maximum.reduce(
-        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None)
-    )
-
-
-def _min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None, initial: Any = None, **_: Any) -> Any:
-    return np.minimum.reduce(
-        _array_of(a), axis=axis, out=out, keepdims=_given(keepdims, False), initial=_given(initial, None)
-    )
-
-
-def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = None) -> Any:
-    return _max(a, axis, out, keepdims) - _min(a, axis, None, keepdims)
-
-
-def _array_of(a: Any) -> Any:
-    if isinstance(a, Taped):
-        return a
-    tape = _tape_of(a)
-    if tape is None:
-        return np.asarray(a)
-    return _taped(np.array(plain(a)), numbers_of(a, tape), tape)
-
-
-def _count(a: Any, axis: Any) -> int:
-    shape = np.shape(a)
-    return int(np.prod(shape if axis is None else [shape[i] for i in np.atleast_1d(axis)], dtype=int))
-
-
-def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, where: Any = True) -> Any:
-    a, where = _array_of(a), _given(where, True)
-    if where is not True:
-        count = np.sum(np.broadcast_to(plain(where), a.shape), axis=axis, keepdims=_given(keepdims, False))
-    else:
-        count = _count(a, axis)
-    return np.divide(_sum(a, axis, keepdims=keepdims, where=where), count, **({} if out is None else {"out": out}))
-
-
-def _var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: int = 0, keepdims: Any = None,
-         **more: Any) -> Any:  # fmt: skip
-    a = _array_of(a)
-    away = a - _given(more.get("mean"), None) if _given(more.get("mean"), None) is not None else None
-    away = a - _mean(a, axis, keepdims=True) if away is None else away
-    ddof = _given(more.get("correction"), ddof)
-    return np.divide(_sum(away * away, axis, keepdims=keepdims), _count(a, axis) - ddof)
-
-
-def _std(*args: Any, **keywords: Any) -> Any:
-    return np.sqrt(_var(*args, **keywords))
-
-
-def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = None) -> Any:
-    if returned:
-        raise UntapeableError("np.average with returned=True")
-    if weights is None:
-        return _mean(a, axis, keepdims=keepdims)
-    a = _array_of(a)
-    weights = _array_of(weights)
-    if weights.shape != a.shape:
-        weights = np.reshape(weights, [-1 if i == axis else 1 for i in range(a.ndim)])
-    total = _sum(weights * np.ones(a.shape), axis, keepdims=keepdims)
-    return _sum(a * weights, axis, keepdims=keepdims) / total
-
-
-def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    a, b = _array_of(a), _array_of(b)
-    if not a.ndim or not b.ndim:
-        made = a * b
-    elif b.ndim <= 2:
-        made = np.matmul(np.reshape(a, (-1, a.shape[-1])), b).reshape(a.shape[:-1] + b.shape[1:]) if a.ndim > 2 else (
-            np.matmul(a, b)
-        )  # fmt: skip
-    else:
-        made = _tensordot(a, b, ([-1], [-2]))
-    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
-
-
-def _inner(a: Any, b: Any) -> Any:
-    a, b = _array_of(a), _array_of(b)
-    return a * b if not a.ndim or not b.ndim else _tensordot(a, b, ([-1], [-1]))
-
-
-def _outer(a: Any, b: Any, out: Any = None) -> Any:
-    made = np.reshape(_array_of(a), (-1, 1)) * np.reshape(_array_of(b), (1, -1))
-    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
-
-
-def _vdot(a: Any, b: Any) -> Any:
-    return np.matmul(np.reshape(_array_of(a), -1), np.reshape(_array_of(b), -1))
-
-
-def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = _array_of(a), _array_of(b)
-    if isinstance(axes, int | np.integer):
-        axes = (list(range(a.ndim - int(axes), a.ndim)), list(range(int(axes))))
-    left, right = ([int(i) % x.ndim for i in np.atleast_1d(ax)] for x, ax in zip((a, b), axes, strict=True))
-    a_free, b_free = [i for i in range(a.ndim) if i not in left], [i for i in range(b.ndim) if i not in right]
-    size = int(np.prod([a.shape[i] for i in left], dtype=int))
-    A = np.transpose(a, [*a_free, *left]).reshape(-1, size)
-    B = np.transpose(b, [*right, *b_free]).reshape(size, -1)
-    return np.matmul(A, B).reshape([*(a.shape[i] for i in a_free), *(b.shape[i] for i in b_free)])
-
-
-def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **keywords: Any) -> Any:
-    if not isinstance(operands[0], str):
-        raise UntapeableError("np.einsum with lists of axes")
-    given, arrays = operands[0].replace(" ", ""), [_array_of(x) for x in operands[1:]]
-    inside, arrow, result = given.partition("->")
-    terms = inside.split(",")
-    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in given]
-    hidden = max(
-        (x.ndim - len(t.replace("...", "")) for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0
-    )
-    letters = "".join(spare[:hidden])
-    for i, (t, x) in enumerate(zip(terms, arrays, strict=True)):
-        if "..." in t:
-            mine = x.ndim - len(t.replace("...", ""))
-            terms[i] = t.replace("...", letters[hidden - mine :])
-    if not arrow:
-        every = "".join(terms)
-        result = letters + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in letters))
-    result = result.replace("...", letters)
-    tape = _tape_of(arrays)
-    subscripts = f"{','.join(terms)}->{result}"
-    values = [plain(x) for x in arrays]
-    made = np.einsum(subscripts, *values)
-    numbers = [x.numbers if isinstance(x, Taped) else None for x in arrays]
-    assert tape is not None
-    if all(n is None or not n.any() for n in numbers):
-        written = tape.constant(made)
-    else:
-        sizes: dict[str, int] = {}
-        for t, x in zip(terms, values, strict=True):
-            for c, n in zip(t, x.shape, strict=True):
-                if sizes.setdefault(c, n) != n:
-                    raise UntapeableError("np.einsum that broadcasts")
-        written = tape.write("einsum", numbers, values, made, subscripts=subscripts)
-    return written if out is None else _finish(written, out, tape)
-
-
-def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    a = _array_of(a)
-    if axis is None:
-        a, axis = np.reshape(a, -1), 0
-    made = np.cumsum(a.view(np.ndarray), axis)
-    tape = a.tape
-    if not a.numbers.any():
-        return _finish(tape.constant(made), out, tape)
-    return _finish(tape.write("cumsum", [a.numbers], [a.view(np.ndarray)], made, axis=int(axis)), out, tape)
-
-
-def _cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    a = _array_of(a)
-    if axis is None:
-        a, axis = np.reshape(a, -1), 0
-    a = np.moveaxis(a, axis, 0)
-    rows = [a[0]]
-    for row in a[1:]:
-        rows.append(rows[-1] * row)
-    return np.moveaxis(np.stack(rows), 0, axis)
-
-
-def _diff(a: Any, n: int = 1, axis: int = -1, **_: Any) -> Any:
-    a = np.moveaxis(_array_of(a), axis, -1)
-    for _step in range(n):
-        a = a[..., 1:] - a[..., :-1]
-    return np.moveaxis(a, -1, axis)
-
-
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **keywords: Any) -> Any:
-    low, high = _given(a_min, keywords.get("min")), _given(a_max, keywords.get("max"))
-    made = a if low is None else np.maximum(a, low)
-    made = made if high is None else np.minimum(made, high)
-    made = made.copy() if made is a else made
-    return made if out is None else _finish(made, out, _tape_of(made))  # type: ignore[arg-type]
-
-
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = _array_of(x)
-    flat = axis is None and (ord is None or x.ndim == 1)
-    if ord in (None, "fro") or (ord == 2 and (x.ndim == 1 or (axis is not None and np.size(axis) == 1))):
-        return np.sqrt(_sum(x * x, None if flat else axis, keepdims=keepdims))
-    if x.ndim == 1 or (axis is not None and np.size(axis) == 1):
-        if ord == 1:
-            return _sum(np.abs(x), axis, keepdims=keepdims)
-        if ord == np.inf:
-            return _max(np.abs(x), axis, keepdims=keepdims)
-        if isinstance(ord, int | float) and ord > 0:
-            return _sum(np.abs(x) ** ord, axis, keepdims=keepdims) ** (1 / ord)
-    raise UntapeableError(f"np.linalg.norm with ord={ord}")
-
-
-def _linear(rule: str) -> Callable[..., Any]:
-    function = {"inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "cholesky": np.linalg.cholesky}
-
-    def run(*operands: Any) -> Any:
-        arrays = [_array_of(x) for x in operands]
-        values = [plain(x) for x in arrays]
-        tape = _tape_of(arrays)
-        assert tape is not None
-        numbers = [x.numbers if isinstance(x, Taped) else None for x in arrays]
-        if rule == "logdet":
-            sign, made = np.linalg.slogdet(*values)
-            return type(np.linalg.slogdet(np.eye(1)))(sign, tape.write(rule, numbers, values, made))
-        return tape.write(rule, numbers, values, function[rule](*values))
-
-    return run
-
-
-def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Any:
-    return _sum(np.diagonal(a, offset, axis1, axis2), -1)
-
-
-def _sorted(a: Any, axis: Any = -1, **keywords: Any) -> Any:
-    a = _array_of(a)
-    if axis is None:
-        a, axis = np.reshape(a, -1), 0
-    return np.take_along_axis(a, np.argsort(a.view(np.ndarray), axis, **keywords), axis)
-
-
-def _nan_to_num(x: Any, copy: bool = True, **keywords: Any) -> Any:
-    x = _array_of(x)
-    return np.where(np.isfinite(plain(x)), x, np.nan_to_num(plain(x), **keywords))
-
-
-def _kron(a: Any, b: Any) -> Any:
-    a, b = _array_of(a), _array_of(b)
-    if a.ndim != 2 or b.ndim != 2:
-        raise UntapeableError("np.kron of what is no matrix")
-    made = a[:, None, :, None] * b[None, :, None, :]
-    return made.reshape(a.shape[0] * b.shape[0], a.shape[1] * b.shape[1])
-
-
-def _cross(a: Any, b: Any, axis: int = -1, **_: Any) -> Any:
-    a, b = np.moveaxis(_array_of(a), axis, -1), np.moveaxis(_array_of(b), axis, -1)
-    x = [a[..., i] for i in range(3)]
-    y = [b[..., i] for i in range(3)]
-    return np.stack([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]], axis)
-
-
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    a, v = _array_of(a), _array_of(v)
-    if len(v) > len(a):
-        a, v = v, a
-    n = len(v)
-    wide = np.pad(a, n - 1)
-    made = np.stack([_sum(wide[i : i + n] * v[::-1]) for i in range(len(a) + n - 1)])
-    start, length = {"full": (0, len(made)), "same": ((n - 1) // 2, len(a)), "valid": (n - 1, len(a) - n + 1)}[mode]
-    return made[start : start + length]
-
-
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    return _convolve(a, _array_of(v)[::-1], mode)
-
-
-def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
-    weights = _array_of(weights)
-    made = np.bincount(plain(x), plain(weights).astype(np.float64), minlength).astype(weights.dtype)
-    made[...] = 0
-    np.add.at(made, plain(x), plain(weights))
-    return weights.tape.write("bincount", [weights.numbers], [plain(weights)], made, x=np.asarray(plain(x)))
-
-
-def _like(value: Any) -> Callable[..., Any]:
-    def make(a: Any, *args: Any, **keywords: Any) -> Any:
-        made = getattr(np, value)(plain(a), *plain(args), **plain(keywords))
-        tape = _tape_of((a, args, list(keywords.values())))
-        if made.dtype.kind != "f" or tape is None:
-            return made
-        fill = args[0] if value == "full_like" and args else keywords.get("fill_value", 0)
-        return _taped(made, np.array(np.broadcast_to(numbers_of(fill, tape), made.shape)), tape)
-
-    return make
-
-
-def _round(a: Any, *args: Any, **keywords: Any) -> Any:
-    a = _array_of(a)
-    return a.tape.constant(np.round(plain(a), *args))
-
-
-def _conj(a: Any, *args: Any) -> Any:
-    return a
-
-
-COMPOSED: dict[Any, Callable[..., Any]] = {
-    np.sum: _sum, np.prod: _prod, np.max: _max, np.min: _min, np.amax: _max, np.amin: _min, np.ptp: _ptp,
-    np.mean: _mean, np.var: _var, np.std: _std, np.average: _average, np.dot: _dot, np.inner: _inner,
-    np.outer: _outer, np.vdot: _vdot, np.tensordot: _tensordot, np.einsum: _einsum, np.cumsum: _cumsum,
-    np.cumprod: _cumprod, np.diff: _diff, np.clip: _clip, np.trace: _trace, np.sort: _sorted,
-    np.nan_to_num: _nan_to_num, np.kron: _kron, np.cross: _cross, np.convolve: _convolve, np.correlate: _correlate,
-    np.bincount: _bincount, np.zeros_like: _like("zeros_like"), np.ones_like: _like("ones_like"),
-    np.empty_like: _like("empty_like"), np.full_like: _like("full_like"), np.round: _round, np.around: _round,
-    np.real: _conj, np.linalg.norm: _norm, np.linalg.inv: _linear("inv"), np.linalg.solve: _linear("solve"),
-    np.linalg.det: _linear("det"), np.linalg.slogdet: _linear("logdet"), np.linalg.cholesky: _linear("cholesky"),
-}  # fmt: skip
-"""By function of NumPy, what it is made of."""
+    return taped(values, numbers, tape)

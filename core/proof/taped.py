@@ -11,17 +11,12 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
-from handgrad.proof.oracle import Expected
+from handgrad.proof.oracle import ADDITIVE, Expected, Terms, Use
 from handgrad.proof.problem import Problem, Run, is_array, leaves, replace
 from handgrad.proof.recording import recording
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of, plain
 from handgrad.proof.wide import WIDE, Array
-
-Use = tuple[int, int]
-"""An operation of the tape, and which of its operands."""
-
-ADDITIVE = {"add", "subtract", "negative", "positive", "conjugate"}
 
 
 @dataclass
@@ -101,7 +96,7 @@ class FromTape:
 
     def terms(self, run: Run, name: str) -> Terms:
         """The expected adjoint of V taken apart."""
-        return Terms(self, run, name)
+        return Uses(self, run, name)
 
     def recorded(self, run: Run) -> Recorded:
         """The run on a tape, kept."""
@@ -122,7 +117,7 @@ class FromTape:
             except UntapeableError:
                 continue
             named = ", ".join(dict.fromkeys(f"{small[i]:g}" for i in sorted(without)))
-            values = self._adjoints(recorded, cotangents)
+            values = self.adjoints(recorded, cotangents)
             yield named, Expected(values, {n: 2.0**-53 * np.abs(v) for n, v in values.items()})
 
     def record(
@@ -192,20 +187,20 @@ class FromTape:
     ) -> Expected:
         kept = self.recorded(run) if not values else self.record(run, values=values)
         sizes = np.zeros(kept.tape.count, WIDE)
-        exact = self._adjoints(kept, cotangents, sizes=sizes)
+        exact = self.adjoints(kept, cotangents, sizes=sizes)
         unit = max(2.0**-53, kept.tape.lowest if kept.tape.lowest > 1e-12 else 0.0)
         errors = {name: unit * np.abs(value) for name, value in exact.items()}
         rng = rng or np.random.default_rng(0)
         for _ in range(samples):
             rounding = Rounding(rng, 2.0**-53, own=True)
-            moved = self._adjoints(self.record(run, rounding, values), cotangents, rounding)
+            moved = self.adjoints(self.record(run, rounding, values), cotangents, rounding)
             for name, value in exact.items():
                 with np.errstate(all="ignore"):
                     errors[name] = np.fmax(errors[name], np.abs(moved[name] - value))
         known = {name: sizes[kept.numbers[name]] for name in exact if name in kept.numbers}
         return Expected(exact, errors, {name: np.fmax(size, np.abs(exact[name])) for name, size in known.items()})
 
-    def _adjoints(
+    def adjoints(
         self, recorded: Recorded, cotangents: Mapping[str, Array], rounding: Rounding | None = None, **how: Any
     ) -> dict[str, Array]:
         numbers = recorded.numbers
@@ -233,7 +228,7 @@ class FromTape:
         return found
 
 
-class Terms:
+class Uses:
     """The uses of V between it and the next named values: what each contributes, and each derivative on the way.
 
     Args:
@@ -271,22 +266,22 @@ class Terms:
         self.reads: set[str] = set()
         for index, operation in enumerate(self.operations):
             touched = False
-            for position, known in enumerate(operation.numbers):
-                if known is None or not np.any(reached[known]):
+            for position, members in enumerate(operation.numbers):
+                if members is None or not np.any(reached[members]):
                     continue
                 touched = True
                 if operation.rule == "same":
                     continue
                 self.uses.append((index, position))
-                if np.any(own[known]):
+                if np.any(own[members]):
                     self.first.append((index, position))
-                if operation.rule in ELEMENTWISE and known.shape == operation.out.shape:
+                if operation.rule in ELEMENTWISE and members.shape == operation.out.shape:
                     self.elementwise.append((index, position))
             if touched:
-                for known in operation.numbers:
-                    if known is not None and known.size:
-                        found = int(known.ravel()[0])
-                        self.reads.update(n for n, members in of.items() if found in members)
+                for part in operation.numbers:
+                    if part is not None and part.size:
+                        found = int(part.ravel()[0])
+                        self.reads.update(n for n, inside in of.items() if found in inside)
                 fresh = np.zeros(tape.count, bool)
                 fresh[operation.span] = True
                 reached |= fresh & ~ends
@@ -336,5 +331,5 @@ class Terms:
         recorded = self.oracle.recorded(run)
         if [o.rule for o in recorded.tape.operations] != [o.rule for o in self.operations]:
             raise ValueError("forward does otherwise here")
-        found: Callable[..., dict[str, Array]] = self.oracle._adjoints
+        found: Callable[..., dict[str, Array]] = self.oracle.adjoints
         return found(recorded, cotangents, scale=scale or {}, power=power or {})[self.name]

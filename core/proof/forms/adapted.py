@@ -1,0 +1,281 @@
+"""Whatever the shape, a scalar cost of named inputs, and the gradients by hand of some of them.
+
+Outputs that are arrays are multiplied by random cotangents, which are inputs of their own, new in every trial, and
+added up. What an object or a module holds is an input under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.forms.kind import Called, Kind
+from handgrad.proof.isolation import World
+from handgrad.proof.matching import Leaf, is_float, listed, matched
+from handgrad.proof.naming import CONTAINERS, parts, primals
+from handgrad.proof.noise import Rounding
+from handgrad.proof.problem import Problem, Run, differing, leaves, replace
+from handgrad.proof.recording import entered, recording
+from handgrad.proof.tape import Tape, plain
+
+
+class Adapted(Problem):
+    """A subject in one of these shapes, as a cost of named inputs and gradients by hand.
+
+    Args:
+        kind: how it is called.
+        roots: what is copied for each call, with the path under which it is known.
+        inputs: as `check` was given them.
+        gradients, wrt: its keywords.
+        seed: of the cotangents.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        roots: list[tuple[str, Any]],
+        inputs: Mapping[str, Any],
+        *,
+        gradients: Mapping[str, str] | None = None,
+        wrt: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.world = World(roots)
+        self.scopes = self.world.around.scopes
+        self.forward_may_be_cut = False
+        self.parameters = []
+        self.given = dict(inputs)
+        self.held: dict[str, str] = {}
+        self.sources: dict[str, Leaf] = {}
+        self.changed: list[str] = []
+        self.cotangent_of: dict[str, str] = {}
+        self.forward = self.backward = roots[0][1]
+        self.cost = "J"
+        self._understand(gradients, wrt, seed)
+
+    def _understand(self, gradients: Mapping[str, str] | None, wrt: Sequence[str] | None, seed: int) -> None:
+        called, after, before, aliases = self._probe(self.given)
+        rng = np.random.default_rng(seed)
+        self.inputs = dict(self.given)
+        spare = [n for n, v in self.given.items() if n not in self._taken and is_float(v)]
+        for name, label in self.kind.cotangents.items():
+            shape = np.shape(called.outputs[label])
+            own = next((n for n in spare if np.shape(self.given[n]) == shape), None)
+            known = name if name not in self.given else f"{name} of {label}"
+            if own is not None:  # an input that nobody takes, of the shape of an output: its cotangent
+                spare.remove(own)
+                known = own
+            else:
+                self.inputs[known] = rng.standard_normal(shape)[()]
+            self.cotangent_of[name] = known
+        if spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]:
+            left = spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]
+            raise UsageError(f"inputs has {left[0]!r}, which {self.kind.who} does not take")
+        called, after, before, aliases = self._probe(self.inputs)
+        targets = {
+            name: value
+            for name, value in leaves({n: v for n, v in self.given.items() if n not in self.cotangent_of.values()})
+            if is_float(value) or (isinstance(value, int) and not isinstance(value, bool))
+        }
+        paths = {path: path for path in before} | {
+            path: first for path, first in aliases.items() if first in before and not path.startswith("<")
+        }
+        paths = {path: first for path, first in paths.items() if not any(map(CONTAINERS.match, parts(path)))}
+        shown = _shown(paths)
+        for path, first in paths.items():
+            name = shown[path] if shown[path] not in targets and shown[path] not in self.inputs else f"self.{path}"
+            self.held[name] = first
+        candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or isinstance(leaf.value, int)]
+        attributes = [
+            Leaf(path, path, value, held=True)
+            for path, value in after.items()
+            if path not in before or not np.array_equal(before[path], value) or _is_gradients(path)
+        ]
+        everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
+        if wrt is not None:
+            unknown = [name for name in wrt if name not in everything]
+            if unknown:
+                raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
+        found = matched([*candidates, *attributes], everything, gradients, self.kind.order, self.kind.who)
+        if gradients is None:
+            found = _in_order(found, self.kind.order)
+        found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
+        if wrt is not None:
+            missing = [name for name in wrt if name not in found]
+            if missing:
+                raise UsageError(
+                    f"no gradient of {missing[0]} is given back; there are: {listed(candidates + attributes)}. "
+                    f"Say which it is by gradients={{{missing[0]!r}: ...}}"
+                )
+            found = {name: found[name] for name in wrt}
+        if not found:
+            raise UsageError(
+                f"{self.kind.who} gives back {listed(candidates)}: the gradients of which inputs? There are: "
+                f"{', '.join(everything)}. Say so by gradients={{'w': 'dw'}}"
+            )
+        self.sources = found
+        self.held = {name: path for name, path in self.held.items() if name in found}
+        for name, path in list(self.held.items()):
+            if path in list(self.held.values())[: list(self.held).index(name)]:
+                del self.held[name], self.sources[name]  # a second name of the same array
+            else:
+                self.inputs[name] = before[path]
+        self.unsupplied = [name for name in targets if name not in found]
+        outputs = list(called.outputs)
+        clash = set(self.inputs)
+        self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)
+        if not self.kind.cotangents:
+            self.cost = outputs[0] if outputs[0] not in clash else self.cost
+
+    @property
+    def said(self) -> str:  # type: ignore[override]
+        """How the subject was understood, in a sentence."""
+        outputs = [
+            f"{label} is multiplied by {self.cotangent_of[name]}" for name, label in self.kind.cotangents.items()
+        ]
+        what = " and ".join(outputs) if outputs else f"{self.cost} is the cost"
+        pairs = [f"{leaf.label or 'its value'} the gradient of {name}" for name, leaf in self.sources.items()]
+        return f"{self.kind.who}: {what}; {', '.join(pairs)}"
+
+    def _probe(self, inputs: Mapping[str, Any]) -> tuple[Called, dict[str, Any], dict[str, Any], dict[str, str]]:
+        given = _Watched({n: v for n, v in inputs.items() if n in self.given})
+        before: dict[str, Any] = {}
+
+        def change(path: str, value: Any) -> Any:
+            if not path.startswith("<") and path and is_float(value):
+                before.setdefault(path, np.array(value) if isinstance(value, np.ndarray) else value)
+            return value.copy() if isinstance(value, np.ndarray) else value
+
+        with self.world.apart(given, change) as (roots, values, copier):
+            watched = _Watched(values)
+            cotangents = {n: inputs[k] for n, k in self.cotangent_of.items()}
+            called = self.kind.call(roots, watched, cotangents, True)
+            self._taken = watched.taken
+            after = self.world.held(roots, called.live)
+        return called, after, before, copier.aliases
+
+    def _call(self, inputs: Mapping[str, Any], both: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        given = {name: inputs[name] for name in self.given}
+        held = {path: inputs[name] for name, path in self.held.items()}
+
+        def change(path: str, value: Any) -> Any:
+            if path in held:
+                found = held[path]
+                return found.copy() if isinstance(found, np.ndarray) else found
+            return entered(value)
+
+        with self.world.apart(given, change) as (roots, values, _):
+            cotangents = {n: inputs[k] for n, k in self.cotangent_of.items()}
+            if both:  # it may be written into, and is asked for again
+                cotangents = replace(cotangents, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v)
+            called = self.kind.call(roots, values, cotangents, both)
+            cost: Any = 0
+            for name, label in self.kind.cotangents.items():
+                cost = cost + np.sum(called.outputs[label] * inputs[self.cotangent_of[name]])
+            if not self.kind.cotangents:
+                cost = next(iter(called.outputs.values()))
+            adjoints: dict[str, Any] = {}
+            if both:
+                after = self.world.held(roots, called.live) if any(leaf.held for leaf in self.sources.values()) else {}
+                by_path = {leaf.path: leaf.value for leaf in called.leaves}
+                for name, leaf in self.sources.items():
+                    source = after if leaf.held else by_path
+                    if leaf.path not in source:
+                        raise UsageError(f"no gradient of {name} is given back here, but at other inputs it is")
+                    adjoints[f"d{name}"] = source[leaf.path]
+                adjoints = replace(adjoints, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v)
+                self.changed = differing(given, values)
+        return {self.cost: cost}, adjoints
+
+    def completed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs as given, cotangents, and what the subject holds."""
+        return {**self.inputs, **inputs}
+
+    def run_forward(self, inputs: Mapping[str, Any], forward: Any = None) -> dict[str, Any]:
+        """The cost by its name."""
+        del forward
+        return self._call(inputs, False)[0]
+
+    def run(self, inputs: Mapping[str, Any]) -> Run:
+        """One run of both."""
+        named, adjoints = self._call(inputs, True)
+        return Run(dict(inputs), named, adjoints)
+
+    def again(self, run: Run, wrt: Sequence[str], rounding: Rounding) -> dict[str, Any]:
+        """The gradients by hand on noisy arrays."""
+        del wrt
+        dtypes = [
+            v.dtype for _, v in leaves(run.inputs) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f"
+        ]
+        tape = Tape(max(dtypes, key=lambda dtype: dtype.itemsize), rounding)
+        noisy = replace(
+            run.inputs,
+            lambda _, v: tape.input(v) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" else v,
+        )
+        try:
+            with recording(tape, self.scopes):
+                adjoints = plain(self._call(noisy, True)[1])
+        except UsageError:  # the tape does not know what it does
+            return self._call(rounding.wrap(run.inputs), True)[1]
+        rounding.lowest = max(rounding.lowest, tape.lowest)
+        return dict(adjoints)
+
+    def changes(self, inputs: Mapping[str, Any]) -> list[str]:
+        """What is changed in place; none of it reaches the user's own arrays."""
+        first = self.run(inputs)
+        found = [f"{name} is changed in place" for name in self.changed]
+        second = self.run(inputs)
+        if differing(first.named, second.named):
+            raise UsageError(
+                f"{self.kind.who} gives another cost for the same inputs; draw random numbers outside and pass them in"
+            )
+        if differing(first.adjoints, second.adjoints):
+            raise UsageError(f"{self.kind.who} gives other gradients for the same inputs")
+        return found
+
+
+class _Watched(dict[str, Any]):
+    """Inputs that know which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.taken: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.taken.add(name)
+        return super().__getitem__(name)
+
+    def items(self) -> Any:
+        self.taken.update(self)
+        return super().items()
+
+
+def _in_order(found: dict[str, Leaf], order: list[str]) -> dict[str, Leaf]:
+    """Gradients of arguments that are returned side by side are those of the arguments in their order, whatever names
+    the variables have: who calls the function unpacks them so.
+    """
+    returned = {n: leaf for n, leaf in found.items() if n in order and not leaf.held and len(leaf.path) == 1}
+    if not all(isinstance(leaf.path[0], int) for leaf in returned.values()):
+        return found
+    names = sorted(returned, key=order.index)
+    leaves_ = sorted(returned.values(), key=lambda leaf: leaf.path[0])
+    return found | dict(zip(names, leaves_, strict=True))
+
+
+def _is_gradients(path: str) -> bool:
+    """Whether something is named like a gradient."""
+    return any(CONTAINERS.match(part) or primals(part) for part in parts(path))
+
+
+def _shown(paths: Mapping[str, Any]) -> dict[str, str]:
+    """What a path is called: without the place of its layer, where no other layer has such a name."""
+    layered = [path for path in paths if path.startswith("[") and "]." in path and not parts(path)[-1].isdigit()]
+    short = {path: path[path.index("]") + 2 :] if path in layered else path for path in paths}
+    counts: dict[str, int] = {}
+    for name in short.values():
+        counts[name] = counts.get(name, 0) + 1
+    return {path: name if counts[name] == 1 else path for path, name in short.items()}

@@ -1,0 +1,67 @@
+"""What one shape of code is, and how it is called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from handgrad.errors import UsageError
+from handgrad.proof.matching import Leaf
+from handgrad.proof.problem import Problem
+
+
+class Called(NamedTuple):
+    """What one call gave.
+
+    Attributes:
+        outputs: of forward, by label.
+        leaves: what may be gradients.
+        live: the objects that were made for it, with their paths; gradients may be left in them.
+    """
+
+    outputs: dict[str, Any]
+    leaves: list[Leaf]
+    live: Sequence[tuple[str, Any]] = ()
+
+
+class Kind(Protocol):
+    """One shape.
+
+    Attributes:
+        who: its name, for messages.
+        order: the names of arguments in the order in which gradients of them would be returned.
+        cotangents: by the name of an argument, the label of the output that it is the cotangent of.
+        begins: the code with which going back begins; none where it is the same as that of forward.
+    """
+
+    who: str
+    order: list[str]
+    cotangents: dict[str, str]
+    begins: set[Any]
+
+    def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
+        """Forward, and where asked for backward; on copies of the subject and of what is given."""
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a function that may be given."""
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{error}; expected functions written in Python") from error
+    return dict(signature.parameters)
+
+
+def code_of(function: Any) -> Any:
+    function = inspect.unwrap(getattr(function, "func", function))
+    return getattr(getattr(function, "__func__", function), "__code__", None)
+
+
+def passed(function: Callable[..., Any], role: str, available: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, by name out of what is available.
+
+    Raises:
+        UsageError: an argument is not available.
+    """
+    return Problem.arguments(None, function, role, available)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""A forward and a backward function, or two methods of an object, with a cache or a state between them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.forms.kind import Called, code_of, parameters_of, passed
+from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
+from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names
+from handgrad.proof.problem import quietly
+
+
+@dataclass
+class Pair:
+    """Forward, then backward of what it returned; functions, or methods of an object.
+
+    Attributes:
+        start: turns the subject into the two.
+        values: the keyword ``cost=``: which output is the cost.
+    """
+
+    who: str
+    start: Callable[[Any, Mapping[str, Any]], tuple[Callable[..., Any], Callable[..., Any]]]
+    cost: Any = None
+    cotangents: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.order: list[str] = []
+        self.begins: set[Any] = set()
+        self.outputs: dict[str, Any] | None = None
+        self.filled: dict[str, Any] = {}
+
+    def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
+        """As for every kind."""
+        forward, backward = self.start(subject, given)
+        self.order = [name for name in parameters_of(forward) if name in given]
+        args, kwargs = passed(forward, "forward", given)
+        result = quietly(forward, "forward", args, kwargs)
+        if self.outputs is None:
+            self._understand(forward, backward, given, result)
+        assert self.outputs is not None
+        outputs = {label: at(result, path) for label, path in self.outputs.items()}
+        if not both:
+            return Called(outputs, [])
+        args, kwargs = [], {}
+        for name, parameter in parameters_of(backward).items():
+            if name in self.filled:
+                value = at(result, self.filled[name])
+            elif name in self.cotangents:
+                value = cotangents.get(name)
+                if value is None:
+                    value = np.ones(np.shape(outputs[self.cotangents[name]]))
+            elif name in given:
+                value = given[name]
+            else:
+                continue
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                args.append(value)
+            else:
+                kwargs[name] = value
+        self.begins = {code_of(backward)}
+        returned = quietly(backward, "backward", args, kwargs)
+        owner = getattr(backward, "__self__", None)
+        live = [("", owner)] if owner is not None else []
+        return Called(outputs, list(flattened(returned, returned_names(backward))), live)
+
+    def _understand(
+        self, forward: Callable[..., Any], backward: Callable[..., Any], given: Mapping[str, Any], result: Any
+    ) -> None:
+        names = returned_names(forward)
+        pieces: dict[tuple[Any, ...], Any] = {(): result}
+        labels: dict[tuple[Any, ...], str] = {(): names[0] if len(names) == 1 and isinstance(names[0], str) else "out"}
+        if isinstance(result, tuple) and not hasattr(result, "_fields"):
+            pieces = {(i,): item for i, item in enumerate(result)}
+            labels = {
+                (i,): names[i] if len(names) == len(result) and isinstance(names[i], str) else f"out{i}"
+                for i in range(len(result))
+            }
+        wanted = {
+            name: p
+            for name, p in parameters_of(backward).items()
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and name not in given
+        }
+        required = [name for name, p in wanted.items() if p.default is p.empty]
+        arrays = [path for path, value in pieces.items() if is_float(value)]
+        free = dict(pieces)
+        for name in wanted:  # what is called the same
+            same = [path for path in free if labels[path] == name]
+            if same and not (len(required) == 1 and UPSTREAM.match(name) and len(pieces) == 1):
+                self.filled[name] = same[0]
+                if same[0] not in arrays or CACHES.match(name) or len(arrays) > 1:
+                    del free[same[0]]
+        open_ = [name for name in wanted if name not in self.filled and (name in required or UPSTREAM.match(name))]
+        caches = [path for path in free if not is_float(free[path]) and free[path] is not None]
+        wants = [name for name in open_ if CACHES.match(name)]
+        if not wants and caches and len(open_) > 1:
+            wants = [next((n for n in reversed(open_) if not UPSTREAM.match(n) and not primals(n)), open_[-1])]
+        if not wants and not caches and len(open_) == len(arrays) > 1 and len(pieces) > 1:
+            wants = [open_[-1]] if not UPSTREAM.match(open_[-1]) and not primals(open_[-1]) else []
+        if not wants and caches and len(open_) == 1 and not UPSTREAM.match(open_[0]):
+            wants = open_[:1]
+        for name in wants[:1]:
+            chosen = caches[-1:] or [list(free)[-1]]
+            self.filled[name] = chosen[0]
+            free.pop(chosen[0], None)
+            open_.remove(name)
+        outputs = [path for path in arrays if path in free]
+        if self.cost is not None:
+            leaves_ = [Leaf(labels[path], path, pieces[path]) for path in pieces]
+            outputs = [the_cost(leaves_, self.cost, "forward").path]
+        taken: list[Any] = []
+        for name in open_:
+            bases = primals(name)
+            by_name = [path for path in outputs if path not in taken and labels[path] in bases]
+            rest = [path for path in outputs if path not in taken]
+            chosen = by_name or rest
+            if not chosen:
+                if name in required:
+                    raise UsageError(
+                        f"backward takes {name!r}, which is neither an input nor anything that forward returns; "
+                        f"there are: {', '.join([*given, *labels.values()])}"
+                    )
+                continue
+            if name not in required and all(np.size(pieces[path]) == 1 for path in chosen):
+                continue  # backward(dout=1) of a cost: as people call it
+            taken.append(chosen[0])
+            self.cotangents[name] = labels[chosen[0]]
+        if not taken:
+            single = [path for path in outputs if np.size(pieces[path]) == 1]
+            named = [path for path in single if COSTS.match(labels[path])]
+            taken = named if len(named) == 1 else single
+            if len(taken) != 1:
+                found = listed(Leaf(labels[path], path, pieces[path]) for path in outputs)
+                raise UsageError(
+                    f"backward takes no upstream gradient, and forward returns {found}: which single number is the "
+                    "cost? Name it by cost=, or give a function that returns it"
+                )
+        self.outputs = {labels[path]: path for path in taken}

@@ -1,0 +1,237 @@
+"""Which shape a subject has: found out by what it is, and by calling it once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.forms.adapted import Adapted
+from handgrad.proof.forms.chain import Chain
+from handgrad.proof.forms.kind import Kind, parameters_of, passed
+from handgrad.proof.forms.pair import Pair
+from handgrad.proof.forms.single import OneMethod, ValueAndGradients
+from handgrad.proof.isolation import World
+from handgrad.proof.matching import is_float
+from handgrad.proof.problem import Problem, leaves, quietly
+
+FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__")
+BACKWARD = ("backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
+            "backpropagation")  # fmt: skip
+LOSS = ("loss", "cost", "compute_loss", "compute_cost", "loss_function", "cost_function", "objective", "nll", "energy",
+        "calc_loss", "get_loss", "error", "evaluate_loss")  # fmt: skip
+GRADIENT = ("gradient", "gradients", "grad", "grads", "compute_gradient", "compute_gradients", "calc_gradient", "backprop",
+            "loss_gradient", "get_gradients", "grad_loss", "gradient_loss", *BACKWARD)  # fmt: skip
+BOTH = ("loss_and_grad", "loss_and_grads", "loss_and_gradient", "loss_and_gradients", "value_and_grad", "cost_and_grad",
+        "cost_and_gradient", "loss_grad", "propagate", "lossFun", "loss_fun", "loss")  # fmt: skip
+
+
+def understand(
+    subject: Sequence[Any],
+    inputs: Mapping[str, Any],
+    *,
+    cost: Any = None,
+    gradients: Mapping[str, str] | None = None,
+    wrt: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    make: Callable[..., Any] | None = None,
+    seed: int = 0,
+) -> Problem:
+    """What a subject is, and how it is called.
+
+    Raises:
+        UsageError: it has none of the shapes, or two readings are possible.
+    """
+    how: dict[str, Any] = {"gradients": gradients, "wrt": wrt, "seed": seed}
+    if len(subject) == 2 and all(_is_function(s) for s in subject) and make is None:
+        return _pair_of_functions(subject[0], subject[1], inputs, cost, how)
+    things = list(subject)
+    if len(things) == 1 and isinstance(things[0], list | tuple):
+        things = list(things[0])
+        if len(things) == 2 and all(_is_function(s) for s in things):
+            return _pair_of_functions(things[0], things[1], inputs, cost, how)
+        if not things:
+            raise UsageError("the list of layers is empty")
+        if len(things) > 1 or methods is None:
+            return _layers(things, inputs, methods, make, how)
+    if len(things) > 1:
+        return _layers(things, inputs, methods, make, how)
+    thing = things[0]
+    if _is_function(thing) and make is None and methods is None:
+        name = getattr(thing, "__qualname__", getattr(thing, "__name__", "the function")).split("<locals>.")[-1]
+        return Adapted(ValueAndGradients(name, cost), [("", thing)], inputs, **how)
+    return _object(thing, inputs, cost, methods, make, how)
+
+
+def _is_function(thing: Any) -> bool:
+    if isinstance(thing, type):
+        return False
+    return inspect.isroutine(thing) or hasattr(thing, "func") or (
+        callable(thing) and not any(hasattr(thing, n) for n in (*BACKWARD, *GRADIENT))
+        and not any(hasattr(thing, n) for n in FORWARD[:-1])
+    )  # fmt: skip
+
+
+def _pair_of_functions(
+    forward: Any, backward: Any, inputs: Mapping[str, Any], cost: Any, how: dict[str, Any]
+) -> Problem:
+    parameters = parameters_of(forward)
+    if cost is None and all(
+        name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        for name, p in parameters.items()
+    ):
+        world = World([("", forward), ("", backward)])
+        with world.apart(inputs, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v) as (things, given, _):
+            args, kwargs = passed(things[0], "forward", given)
+            result = quietly(things[0], "forward", args, kwargs)
+        if isinstance(result, Mapping):
+            return Problem(forward, backward)
+    who = getattr(forward, "__qualname__", "forward").split("<locals>.")[-1]
+    kind = Pair(who, lambda subject, _: (subject[0], subject[1]), cost)
+    return Adapted(kind, [("", forward), ("", backward)], inputs, **how)
+
+
+def _method(thing: Any, names: Sequence[str]) -> str | None:
+    return next((name for name in names if callable(getattr(thing, name, None))), None)
+
+
+def _made(
+    kind: type, inputs: Mapping[str, Any], make: Callable[..., Any] | None
+) -> tuple[Callable[..., Any], list[str]]:
+    """How an object of a class is made, and of which inputs."""
+    function: Callable[..., Any] = make or kind
+    wanted = parameters_of(function)
+    return function, [name for name in wanted if name in inputs]
+
+
+def _object(
+    thing: Any,
+    inputs: Mapping[str, Any],
+    cost: Any,
+    methods: Sequence[str] | None,
+    make: Callable[..., Any] | None,
+    how: dict[str, Any],
+) -> Problem:
+    instance = thing
+    names: list[str] = []
+
+    def build(subject: Any, given: Mapping[str, Any]) -> Any:
+        del given
+        return subject[0]
+
+    if isinstance(thing, type) or make is not None:
+        function, names = _made(thing, inputs, make)
+        args, kwargs = passed(function, _name(thing), inputs)
+        if any(is_float(v) for _, v in leaves({n: inputs[n] for n in names})):
+            instance = quietly(function, _name(thing), args, kwargs)
+
+            def build(subject: Any, given: Mapping[str, Any]) -> Any:
+                args, kwargs = passed(subject[0], _name(thing), given)
+                return quietly(subject[0], _name(thing), args, kwargs)
+
+            thing = function
+            if isinstance(instance, list | tuple):
+                return _layers([thing], inputs, methods, make, how, build)
+        else:
+            instance = thing = quietly(function, _name(thing), args, kwargs)
+            for name in names:
+                inputs = {n: v for n, v in inputs.items() if n != name or n in _asked(instance)}
+    who = type(instance).__name__
+    if methods is not None:
+        wrong = [name for name in methods if not callable(getattr(instance, name, None))]
+        if wrong:
+            raise UsageError(f"methods has {wrong[0]!r}, which {who} does not have")
+        if len(methods) == 1:
+            kind: Kind = OneMethod(f"{who}.{methods[0]}", build, methods[0], cost)
+        else:
+            kind = _of_methods(who, build, methods[0], methods[1], cost)
+        return Adapted(kind, [("", thing)], inputs, **how)
+    forward, backward = _method(instance, FORWARD), _method(instance, BACKWARD)
+    loss, gradient = _method(instance, LOSS), _method(instance, [*GRADIENT])
+    both = _method(instance, BOTH)
+    if loss is not None and gradient is not None and loss != gradient and _fits(instance, loss, inputs):
+        return Adapted(_of_methods(who, build, loss, gradient, cost), [("", thing)], inputs, **how)
+    if forward is not None and backward is not None and forward != backward:
+        return Adapted(_of_methods(who, build, forward, backward, cost), [("", thing)], inputs, **how)
+    if both is not None:
+        return Adapted(OneMethod(f"{who}.{both}", build, both, cost), [("", thing)], inputs, **how)
+    there = [n for n in dir(instance) if not n.startswith("_") and callable(getattr(instance, n, None))]
+    raise UsageError(
+        f"{who} has methods {', '.join(there) or 'none'}: which compute the cost and its gradients? "
+        "Say so by methods=('forward', 'backward'), or by one that gives both, methods=('loss',)"
+    )
+
+
+def _asked(instance: Any) -> set[str]:
+    found: set[str] = set()
+    for name in (*FORWARD, *BACKWARD, *LOSS, *GRADIENT):
+        method = getattr(instance, name, None)
+        if inspect.ismethod(method):
+            found.update(parameters_of(method))
+    return found
+
+
+def _fits(instance: Any, method: str, inputs: Mapping[str, Any]) -> bool:
+    return all(
+        name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        for name, p in parameters_of(getattr(instance, method)).items()
+    )
+
+
+def _of_methods(who: str, build: Any, forward: str, backward: str, cost: Any) -> Pair:
+    def start(subject: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
+        instance = build(subject, given)
+        return getattr(instance, forward), getattr(instance, backward)
+
+    return Pair(f"{who}.{forward} and .{backward}", start, cost)
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__name__", type(thing).__name__))
+
+
+def _layers(
+    things: list[Any],
+    inputs: Mapping[str, Any],
+    methods: Sequence[str] | None,
+    make: Callable[..., Any] | None,
+    how: dict[str, Any],
+    build: Any = None,
+) -> Problem:
+    def layers(subject: Any, given: Mapping[str, Any]) -> list[Any]:
+        made = []
+        if build is not None:
+            return list(build(subject, given))
+        for thing in subject:
+            if isinstance(thing, type):
+                args, kwargs = passed(thing, _name(thing), given)
+                thing = quietly(thing, _name(thing), args, kwargs)
+            made.append(thing)
+        return made
+
+    names = tuple(methods or ())
+    if names and len(names) != 2:
+        raise UsageError(f"methods is {names!r}; expected two, as ('forward', 'backward')")
+
+    def start(subject: Any, given: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        found = []
+        for number, layer in enumerate(layers(subject, given)):
+            forward = names[0] if names else _method(layer, FORWARD)
+            backward = names[1] if names else _method(layer, BACKWARD)
+            if forward is None or backward is None or not hasattr(layer, forward) or not hasattr(layer, backward):
+                raise UsageError(
+                    f"layer {number} ({type(layer).__name__}) has no forward and backward; name them by methods="
+                )
+            found.append((getattr(layer, forward), getattr(layer, backward)))
+        return found
+
+    who = (
+        "layers"
+        if build is not None
+        else " then ".join(_name(t) if isinstance(t, type) else type(t).__name__ for t in things)
+    )
+    roots = [(f"[{i}]", thing) for i, thing in enumerate(things)] if build is None else [("", things[0])]
+    return Adapted(Chain(who, start), roots, inputs, **how)
