@@ -9,8 +9,6 @@ by a word that an installed package offers in the entry-point group ``handgrad.b
     mine = "my_package.my_module:Neuron"
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util

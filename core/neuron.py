@@ -18,8 +18,6 @@ A full-batch gradient is a sum over examples. A backend (`handgrad.backend`) wri
 `handgrad.examples` adds, whatever the examples are; `handgrad.objective` makes means of it. The rest is here, once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

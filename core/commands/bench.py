@@ -1,7 +1,5 @@
 """Backends, timed: bench."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

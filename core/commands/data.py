@@ -1,7 +1,5 @@
 """Photographs to a data set: prepare, merge."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

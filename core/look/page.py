@@ -1,7 +1,5 @@
 """An explanation as one page that needs nothing else: no network, no other file; and its figures as files."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io
