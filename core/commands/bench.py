@@ -1,6 +1,6 @@
 """Backends, timed: bench."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +8,12 @@ import click
 
 from handgrad.backend import DTYPES, LOSSES
 from handgrad.benchmarks.settings import Settings
-from handgrad.commands.options import PATH, Command, examples
+from handgrad.commands.options import PATH, examples, setting
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
 from handgrad.table import table
 
-
-def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Command], Command]:
-    """The option for one of the `Settings`, with its default; several values with commas."""
-    default = getattr(Settings, name)
-    said = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return click.option(option or f"--{name}", name, default=said, show_default=True, **more)
+_setting = partial(setting, of=Settings)
 
 
 @click.command(
