@@ -191,6 +191,8 @@ class Neuron(Backend):
         if validation is not None:
             try:
                 if not isinstance(validation, Examples):
+                    if not (isinstance(validation, tuple | list) and len(validation) == 2):
+                        raise UsageError(f"found {type(validation).__name__}; expected a pair X, Y, or examples")
                     validation = self.place(*validation, block)
                 watched, _ = self._objective(parameters, validation)
             except HandgradError as error:

@@ -178,7 +178,9 @@ def _train(
 
 def _lasting(settings: Settings) -> dict[str, Any]:
     """As they are kept, to be found from anywhere."""
-    found = replace(settings, data=str(Path(settings.data).absolute()), backend=backends.lasting(settings.backend))
+    found = replace(
+        settings, data=str(Path(settings.data).expanduser().absolute()), backend=backends.lasting(settings.backend)
+    )
     return asdict(found)
 
 

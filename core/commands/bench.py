@@ -108,7 +108,7 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
 
 
 def _compare_results(old: dict[str, Any], new: dict[str, Any], fail_above: float) -> None:
-    from handgrad.benchmarks.bench import changes
+    from handgrad.benchmarks.bench import changes, refusals
 
     for key in "cpu", "threads":
         if old["environment"][key] != new["environment"][key]:
@@ -128,6 +128,8 @@ def _compare_results(old: dict[str, Any], new: dict[str, Any], fail_above: float
         for row in found
     ]
     click.echo(table(["arm", "n", "m", "new / old", "95 % interval", "verdict"], *rows))
+    for refused in refusals(new):
+        click.echo(f"in the new result: {refused}", err=True)
     if any(row["interval"][0] > fail_above for row in found):
         click.echo(f"slower than {fail_above} times", err=True)
         click.get_current_context().exit(1)

@@ -43,7 +43,17 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
 
 
 RATE = Parsed("float|auto", lambda word: None if word == "auto" else float(word), "neither a number nor auto")
-PATH = click.Path(path_type=Path)
+
+
+class Named(click.Path):
+    """A path, with ~ for the home also where the shell has left it, as after an option's =."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        return Path(str(super().convert(value, param, ctx))).expanduser()
+
+
+PATH = Named()
 
 
 def setting(

@@ -94,8 +94,8 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
         DataError: a folder is no part, was made in another way than the others, or is damaged; a class has no readable
             photograph to train on.
     """
-    tally, data = Tally(), Path(data)
-    ordered = _in_order([_Part(Path(part), read_description(Path(part))) for part in parts])
+    tally, data = Tally(), Path(data).expanduser()
+    ordered = _in_order([_Part(part, read_description(part)) for part in (Path(part).expanduser() for part in parts)])
     for part in ordered:
         if data.resolve().is_relative_to(part.path.resolve()):
             raise UsageError(f"{data}: lies inside {part.path}, which is not changed; expected a folder beside it")

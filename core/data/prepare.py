@@ -111,7 +111,7 @@ def prepare(
             lack), an array is wrong.
         MissingExtraError: source is HDF5 and h5py is not installed, or features are "hog" and scikit-image is not.
     """
-    tally, source, data = Tally(), Path(source), Path(data)
+    tally, source, data = Tally(), Path(source).expanduser(), Path(data).expanduser()
     if validation is None and not holds_arrays(source):
         validation = DEFAULT_VALIDATION
     asked = _Asked(source, size, validation, test, features, seed, positive, limit, share)
