@@ -9,8 +9,6 @@ by a word that an installed package offers in the entry-point group ``handgrad.b
     mine = "my_package.my_module:Neuron"
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util
@@ -79,15 +77,16 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def module_of(file: Path) -> ModuleType:
-    """The module in a file of Python; it is run once in this process, so that its classes stay the same.
+    """The module in a file of Python; run once in this process, until it is edited, so that its classes stay the same.
 
     Raises:
         UsageError: there is no such file, or it raised an error.
     """
     if not file.is_file():
-        raise UsageError(f"{file}: no such file; expected a file of Python with a class in it")
+        found = "is a folder" if file.is_dir() else "no such file"
+        raise UsageError(f"{file}: {found}; expected a file of Python with a class in it")
     path = file.resolve()
-    name = f"{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    name = f"{path.stem}_{hashlib.sha256(bytes(path) + path.read_bytes()).hexdigest()[:8]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None

@@ -4,8 +4,6 @@ On ``device="cuda:all"`` (or "cpu:all") X lies over all devices, of all processe
 initialised: each device adds over its own examples, and one reduction a step adds over the devices.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

@@ -5,8 +5,6 @@ dW = dZ s X^T. Every `BLOCK` examples have a dW of their own, and these are adde
 examples: so the result does not depend on the number of threads, and its error grows with BLOCK, not with m.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os

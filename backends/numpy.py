@@ -1,7 +1,5 @@
 """The neuron in NumPy, derived by hand: `sums` is the forward pass and then, step by step, the backward pass."""
 
-from __future__ import annotations
-
 from typing import Any, final
 
 import numpy as np

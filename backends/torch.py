@@ -1,7 +1,5 @@
 """The neuron in PyTorch: the forward pass is written, the gradients are `torch.autograd`'s."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import warnings

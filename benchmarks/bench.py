@@ -343,15 +343,21 @@ HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s",
 HEADER += ["place s", "compile s", "first ms", "peak MB"]
 
 
+def refusals(result: dict[str, Any]) -> list[str]:
+    """A line for each arm that was refused."""
+    return [
+        f"{row['arm']} at m = {size['examples']:,}: refused: {row['refused']}"
+        for size in result["sizes"]
+        for row in size["arms"]
+        if row["refused"]
+    ]
+
+
 def report(result: dict[str, Any]) -> str:
     """The table, and what stands beside it."""
     rows = [HEADER]
-    refused = []
     for size in result["sizes"]:
         timed = [row for row in size["arms"] if row.get("rounds")]
-        refused += [
-            f"{r['arm']} at m = {size['examples']:,}: refused: {r['refused']}" for r in size["arms"] if r["refused"]
-        ]
         fastest = min(timed, key=lambda row: row["step_seconds"])["arm"] if timed else ""
         for row in timed:
             low, high = row["interval_seconds"]
@@ -382,7 +388,7 @@ def report(result: dict[str, Any]) -> str:
         f"{p['arm']}: time ~ {p['over']}^{p['exponent']:.2f} ({p['interval'][0]:.2f} to {p['interval'][1]:.2f})"
         for p in result["scaling"]
     ]
-    lines += refused
+    lines += refusals(result)
     lines += [f"left out: {row['arm']}: {row['reason']}" for row in result["left_out"]]
     env, s = result["environment"], result["settings"]
     lines.append(

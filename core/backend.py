@@ -133,6 +133,8 @@ class Backend(Configuration, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.device, str):
+            raise UsageError(f"device is {self.device!r}; expected its name, as 'cpu'")
         self.check_device()
 
     # What a backend writes.

@@ -120,7 +120,9 @@ def portable(array: Any, dtype: str) -> Any:
     with 32 bits and the float32 numbers below the smallest normal one as 0.
     """
     if not isinstance(array, np.ndarray):
-        return array
+        if hasattr(array, "__dlpack__") or not hasattr(array, "__array__"):
+            return array
+        array = np.asarray(array)  # of a library that has arrays within its own
     changed = array.dtype != dtype if array.dtype.kind == "f" else array.dtype.itemsize > 4
     if changed or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         return np.array(array, dtype, order="C")

@@ -4,8 +4,6 @@
 the settings of the training, the hash of the data set, what it ran on, and a checksum of all that.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from pathlib import Path

@@ -35,6 +35,8 @@ def count(name: str, value: int, least: int) -> int:
 
 def array(name: str, V: Any, error: type[HandgradError]) -> Any:
     """The value, or an array of it; else an error that names the argument: it is none, or not of numbers."""
+    if hasattr(V, "toarray"):
+        raise error(f"{name} is {type(V).__name__}, which is sparse; expected a dense array; try {name}.toarray()")
     if not (hasattr(V, "shape") and hasattr(V, "dtype")):
         try:
             V = np.asarray(V)

@@ -1,7 +1,5 @@
 """What is chosen before a training: a learning rate that is stable, a penalty."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Train every backend from the same start and say whether they agree."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

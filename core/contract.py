@@ -7,8 +7,6 @@ in the order in which a backend is written; `handgrad.verdicts` judges.
 
 # ruff: noqa: ARG001  # every check takes a seed
 
-from __future__ import annotations
-
 import itertools
 import math
 import tempfile

@@ -13,8 +13,6 @@ lambda(M) is found by power iteration. The products M v come from the neuron's o
 neuron with squared error and labels 0 has dW, db = m M v and loss m v^T M v / 2. That is two reads of X, or one.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The neuron in extended precision, by the textbook's formulas: what backends are held against."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

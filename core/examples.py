@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -114,8 +114,7 @@ class Examples:
         """A (1, k m) of the examples here, view after view, on the host."""
         if self.where is not None:
             raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
-        folded = [view.fold(parameters, backend.input_scale) for view in self.views]
-        A = [[backend.get(backend.forward(P, x)) for P in folded] for x, _, _ in self._blocks()]
+        A = self._on_parts(backend, lambda P, x, _: backend.get(backend.forward(P, x)), parameters)
         return np.concatenate([a for of_view in zip(*A, strict=True) for a in of_view], axis=1)
 
     def labels(self) -> npt.NDArray[Any]:
@@ -137,13 +136,17 @@ class Examples:
         (part,) = self.parts
         return (part.some(which, self.backend.put_inputs(x)) for x, which in Blocks(part.x, self.block))
 
-    def _over_parts(self, backend: Backend, sums: Callable[..., Any], parameters: Parameters) -> list[Any]:
-        """Of each view, sums(P, x, y) added over the parts, of which each is put on the device once for all views."""
+    def _on_parts(self, backend: Backend, call: Callable[..., Any], parameters: Parameters) -> Iterator[list[Any]]:
+        """Of each part, put on the device once for all views, w call(P, x, y) in each view."""
         folded = [view.fold(parameters, backend.input_scale) for view in self.views]
-        total: list[Any] = []
         for x, labels, weights in self._blocks():
-            found = [sums(P, x, y) for P, y in zip(folded, labels, strict=True)]
-            found = [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]  # 1 costs nothing
+            found = [call(P, x, y) for P, y in zip(folded, labels, strict=True)]
+            yield [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]  # 1 costs nothing
+
+    def _over_parts(self, backend: Backend, sums: Callable[..., Any], parameters: Parameters) -> list[Any]:
+        """Of each view, sums(P, x, y) added over the parts."""
+        total: list[Any] = []
+        for found in self._on_parts(backend, sums, parameters):
             total = list(map(operator.add, total, found)) if total else found
             if self.block:
                 backend.get(getattr(total[0], "loss", total[0]))  # waits: blocks in a queue would fill the memory

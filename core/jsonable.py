@@ -1,7 +1,5 @@
 """Results as JSON, which has no nan and no infinity: these are null."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import PurePath

@@ -1,7 +1,5 @@
 """What a training works on: the neuron, the data set, and the examples as it sees them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How good parameters are, on each set of a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -18,8 +18,6 @@ A full-batch gradient is a sum over examples. A backend (`handgrad.backend`) wri
 `handgrad.examples` adds, whatever the examples are; `handgrad.objective` makes means of it. The rest is here, once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -193,6 +191,8 @@ class Neuron(Backend):
         if validation is not None:
             try:
                 if not isinstance(validation, Examples):
+                    if not (isinstance(validation, tuple | list) and len(validation) == 2):
+                        raise UsageError(f"found {type(validation).__name__}; expected a pair X, Y, or examples")
                     validation = self.place(*validation, block)
                 watched, _ = self._objective(parameters, validation)
             except HandgradError as error:

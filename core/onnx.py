@@ -32,8 +32,6 @@ In scikit-learn, whose `LogisticRegression` gives the names of the classes, too:
     probability = classifier.predict_proba(X.T)[:, 1:]  # (m, 1), of class 1
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

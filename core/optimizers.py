@@ -4,8 +4,6 @@
 All are driven by the one loop of `handgrad.descent`, which fetches costs, keeps the state, and stops in time.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from abc import ABC, abstractmethod

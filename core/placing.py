@@ -1,7 +1,5 @@
 """X and Y, checked once, and put where a neuron sums over them, as it is done best."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

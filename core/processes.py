@@ -7,8 +7,6 @@ This is one process, and what any kind of several answers: those that `handgrad.
 backend spreads its device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -18,8 +18,6 @@ whole jump, |A_i| + Y_i. Numbers below the smallest normal one may be flushed to
 and result may so lose as much as that number, times what it is multiplied by, which is added throughout.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable

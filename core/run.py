@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import platform
 import shlex
@@ -19,23 +20,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from handgrad import backends
 from handgrad.backend import Configuration, Parameters
-from handgrad.data.features import Features
-from handgrad.descent import History
+from handgrad.data import Dataset, Features
+from handgrad.descent import DivergedError, History
 from handgrad.errors import DataError, HandgradError, UsageError, reason_of
 from handgrad.jsonable import dumps
 from handgrad.neuron import Neuron
 from handgrad.sealed import sealed, unsealed
+from handgrad.settings import Settings
 from handgrad.store import LOCK, locked, partly, write
 from handgrad.version import __version__
-
-if TYPE_CHECKING:
-    from handgrad.data import Dataset
 
 FORMAT = 1
 MODEL, HISTORY, RUN = "model.safetensors", "history.csv", "run.json"
@@ -90,6 +89,36 @@ class Model(Configuration):
     def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
         """The neuron that the parameters belong to, on any backend."""
         return backend(**vars(self.configuration), device=device)
+
+
+class DivergedBeforeError(HandgradError):
+    """Of a run that ended so before."""
+
+    exit_code = DivergedError.exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        settings: with which it was begun.
+        result: what run.json says; None where it was stopped before its end.
+        epochs: how many were taken.
+        diverged: the error, where it did.
+    """
+
+    settings: Settings
+    result: dict[str, Any] | None
+    epochs: int
+    diverged: HandgradError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command: 0 for a training that came to its end."""
+        if self.result is None:
+            return 130
+        return self.diverged.exit_code if self.diverged else 0
 
 
 def save_run(folder: Path, model: Model, history: History, about: dict[str, Any]) -> None:
@@ -169,6 +198,25 @@ def load_history(run: str | PathLike[str]) -> History:
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {reason_of(error)}; expected what handgrad train wrote") from None
     return History(*(np.array(column, np.float64) for column in columns))
+
+
+def finished(run: Path) -> Outcome:
+    """What a run was, that is over.
+
+    Raises:
+        DataError: run.json is missing or damaged.
+    """
+    path = run / RUN
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        said = result | {"epochs": result["epochs_asked"]}
+        settings = Settings(**{field.name: said[field.name] for field in fields(Settings)})
+        diverged = (
+            DivergedBeforeError(f"{run}: diverged after {result['epochs']} epochs") if result["diverged"] else None
+        )
+        return Outcome(settings, result, int(result["epochs"]), diverged)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {reason_of(error)}; expected what handgrad train wrote") from None
 
 
 def versions(backend: str) -> dict[str, str]:

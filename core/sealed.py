@@ -1,7 +1,5 @@
 """Tensors in a safetensors file that says its version and would show that it was altered."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

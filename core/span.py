@@ -13,8 +13,6 @@ W0, Q^T is L^-1 B (Golub and Van Loan, "Matrix Computations", 2013, section 5.2)
 it would cost digits of W that the neuron's dtype has, B^T = Q R is found by Householder's reflections.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from typing import Any

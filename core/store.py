@@ -1,7 +1,5 @@
 """Files and folders that are whole or absent, whatever stops the program or the machine."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

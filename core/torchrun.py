@@ -4,8 +4,6 @@ torchrun tells each which one it is, and starts them again where one died. They 
 between CPUs, NCCL between GPUs. One that dies is known by name (`handgrad.watch`).
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import socket

@@ -4,8 +4,6 @@ While it lasts, the folder holds `handgrad.checkpoint`'s file; when it is over, 
 run.json comes last.
 """
 
-from __future__ import annotations
-
 import math
 import shlex
 import statistics
@@ -18,7 +16,6 @@ from typing import Any
 
 from handgrad import backends
 from handgrad.backend import Array
-from handgrad.care import Care
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
 from handgrad.choosing import chosen_rate
 from handgrad.data import Dataset
@@ -27,9 +24,8 @@ from handgrad.errors import DataError, UsageError, reason_of
 from handgrad.material import initial, mine, opened, to_learn_from
 from handgrad.measure import measured, scored, sets
 from handgrad.neuron import Neuron
-from handgrad.outcome import Outcome, finished
-from handgrad.run import CHECKPOINT, RUN, Model, new_run, save_run, versions
-from handgrad.settings import Settings, optimizer
+from handgrad.run import CHECKPOINT, RUN, Model, Outcome, finished, new_run, save_run, versions
+from handgrad.settings import Care, Settings, optimizer
 from handgrad.store import locked, partly
 from handgrad.views import Seen, shared
 
@@ -182,7 +178,9 @@ def _train(
 
 def _lasting(settings: Settings) -> dict[str, Any]:
     """As they are kept, to be found from anywhere."""
-    found = replace(settings, data=str(Path(settings.data).absolute()), backend=backends.lasting(settings.backend))
+    found = replace(
+        settings, data=str(Path(settings.data).expanduser().absolute()), backend=backends.lasting(settings.backend)
+    )
     return asdict(found)
 
 

@@ -1,7 +1,5 @@
 """Cross-validation: each example is predicted once, by a neuron that did not learn from it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from handgrad.affine import View
 from handgrad.backend import Array, Parameters
 from handgrad.blocks import VALUES, Blocks, on_host
-from handgrad.checks import examples
+from handgrad.checks import array, examples
 from handgrad.errors import DataError, UsageError
 from handgrad.processes import ALONE, Processes
 
@@ -153,9 +153,9 @@ def weighted(X: Array | Seen, weights: npt.ArrayLike) -> Seen:
 
     Raises:
         DataError: the weights are not that, or not as many as the columns of X; or X is not (n, m).
-        UsageError: X is weighted already.
+        UsageError: X is weighted already, or the weights are no numbers.
     """
-    X, w = seen(X), np.asarray(weights, np.float64)
+    X, w = seen(X), np.asarray(array("weights", weights, UsageError), np.float64)
     if X.weights is not None:
         raise UsageError("X is weighted already; expected it without, and the products of both as weights")
     if w.shape != X.shape[1:]:

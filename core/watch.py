@@ -4,8 +4,6 @@ Each process leaves a beat in torchrun's key-value store twice a second; so one 
 whatever it was that the others waited for.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal

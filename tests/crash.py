@@ -100,10 +100,7 @@ def readable(run):
 
 def finished(backend, data, run, epochs):
     """Whatever was left, it can be gone on with, or begun again where nothing had been kept."""
-    done = subprocess.run(
-        [sys.executable, "-m", "handgrad", *words(backend, data, run, epochs)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    assert command(words(backend, data, run, epochs)) == 0
     assert {path.name for path in run.iterdir()} - {".lock"} == {"model.safetensors", "history.csv", "run.json"}
     return outcome(run)
 

@@ -319,6 +319,13 @@ def test_two_results_are_compared(written, tmp_path, capsys):
     assert run(["bench", "--compare", *paths, "--fail-above", "2"]) == 0
     assert run(["bench", "--compare", *paths[::-1]]) == 0
     assert run(["bench", "--compare", paths[0], str(folder / "b.html")]) == 3
+    refused = new["sizes"][0]["arms"][0]
+    refused["refused"] = "dW is wrong"
+    del refused["rounds"]
+    (tmp_path / "new.json").write_text(json.dumps(new))
+    capsys.readouterr()
+    run(["bench", "--compare", *paths])
+    assert "in the new result: numpy at m = 50: refused: dW is wrong" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("after", [0.3, 3.0, 5.0])

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from handgrad.commands import handgrad, run
+from handgrad.data import Dataset
 
 
 @pytest.fixture(scope="session")
@@ -621,3 +622,14 @@ def test_a_training_that_ends_early_says_why(command, data, pictures, tmp_path):
     assert command("prepare", pictures, tmp_path / "d", "--size", "4", "--validation", "0")[0] == 0
     code, _, err = command("train", tmp_path / "d", "--run", tmp_path / "c", "--early-stopping", "3")
     assert (code, "has no photographs to validate on; make some with: handgrad prepare" in err) == (2, True)
+
+
+def test_a_tilde_is_the_home_where_the_shell_has_left_it(tmp_path, monkeypatch, rng, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for split in "train", "valid":
+        X = rng.integers(0, 256, (20, 4, 4, 3), np.uint8)
+        np.savez(tmp_path / f"{split}.npz", X=X, Y=np.arange(20) % 2)
+    assert run(["prepare", "~", "~/data"]) == 0
+    assert run(["train", "~/data", "--run=~/run", "--epochs", "1"]) == 0
+    assert (tmp_path / "run" / "run.json").exists()
+    assert Dataset.open("~/data").path == tmp_path / "data"

@@ -144,6 +144,21 @@ def test_a_class_is_loaded_once_so_that_examples_stay_its_own(mine):
     assert backends.load(f"{mine}:Neuron") is backends.load(str(mine))
 
 
+def test_a_file_that_was_edited_is_read_again(tmp_path):
+    file, before = tmp_path / "mine.py", "from handgrad.backends.numpy import Neuron\n"
+    file.write_text(before)
+    assert backends.load(str(file)).__module__ == "handgrad.backends.numpy"
+    file.write_text("from handgrad.backends.numba import Neuron  # edited\n")
+    pytest.importorskip("numba")
+    assert backends.load(str(file)).__module__ == "handgrad.backends.numba"
+
+
+def test_a_folder_is_no_file_of_python(tmp_path):
+    (tmp_path / "mine.py").mkdir()
+    with pytest.raises(UsageError, match=r"mine\.py: is a folder; expected a file of Python"):
+        backends.load(str(tmp_path / "mine.py"))
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [

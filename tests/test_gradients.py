@@ -13,8 +13,9 @@ from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.exact import CONFIGURATIONS, exact
 from handgrad.rounding import bounds, gamma
 
-# Few shapes, because XLA compiles for each; the extremes m = 1 and n = 1 among them.
+# Few shapes and scales, because XLA compiles for each; the extremes m = 1 and n = 1 among them.
 SHAPES = [(1, 1), (1, 4), (3, 1), (2, 3), (5, 17), (12, 6)]
+PENALTIES_AND_SCALES = [(0.0, 1.0), (0.01, 1 / 255), (1.0, 1.0)]
 
 
 @st.composite
@@ -42,8 +43,7 @@ def problems(draw, dtype):
             hnp.arrays(np.bool_, (1, m)),
         )
     )
-    l2 = draw(st.sampled_from([0.0, 0.01, 1.0]))
-    input_scale = draw(st.sampled_from([1.0, 1 / 255]))
+    l2, input_scale = draw(st.sampled_from(PENALTIES_AND_SCALES))
     return l2, input_scale, Parameters(W, b), X, Y
 
 

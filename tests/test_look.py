@@ -63,6 +63,12 @@ def written(made, tmp_path_factory):
     return folder / "p.html", folder / "images"
 
 
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """Of those that a page has in each interpolation, where they are not what is looked at: two and not 17."""
+    monkeypatch.setattr("handgrad.look.displays.INTERPOLATIONS", ("nearest", "lanczos"))
+
+
 def test_the_page_has_every_figure_each_with_words_and_asks_nothing_of_anybody(written):
     text = written[0].read_text()
     drawn, images = re.findall(r'<svg role="img" aria-label="([^"]+)"', text), re.findall(r'<img alt="([^"]+)"', text)
@@ -255,11 +261,13 @@ def test_curves_have_the_numbers_of_the_tables(rng):
     assert len(look.scores({"train": (A, Y)}, probabilities=False).axes) == 1
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_the_page_is_the_same_each_time(explanation, made):
     name = str(made[0])
     assert page.page(explanation, name) == page.page(explanation, name)
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
     source = pictures(tmp_path / "pictures", rng, ("<b>", '"&'), m=12)
     assert run(["prepare", str(source), str(tmp_path / "data"), "--size", "4"]) == 0
@@ -272,6 +280,7 @@ def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
     assert f"report: {tmp_path / 'run' / 'report-2.html'}" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("few_pictures")
 @pytest.mark.parametrize(
     ("prepared", "trained", "without"),
     [
@@ -299,6 +308,7 @@ def test_other_features_activations_and_sets_have_what_there_is_of_it(tmp_path, 
     assert explanation.judged == ("train" if "--validation" in prepared else "validation")
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_the_page_says_how_it_was_trained_and_what_is_the_matter_with_it(made, tmp_path, rng, capsys):
     run_folder, data = made
     text = page.page(Explanation.of(*made), "run")
@@ -318,6 +328,7 @@ def test_the_page_says_how_it_was_trained_and_what_is_the_matter_with_it(made, t
         assert "was trained on another data set; it may know photographs of" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_names_are_no_formulas_and_may_have_letters_that_a_font_has_not(tmp_path, rng):
     source = pictures(tmp_path / "pictures", rng, ("$\\frac{a$", "\u72d7"), m=12)
     assert run(["prepare", str(source), str(tmp_path / "data"), "--size", "4"]) == 0
@@ -345,6 +356,7 @@ def test_a_sigmoid_is_drawn_for_a_sigmoid(made):
         look.SigmoidDisplay.from_model(model, np.zeros((75, 1)), np.zeros((1, 1)))
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_a_neuron_that_makes_no_mistake_has_none_to_show(tmp_path, rng):
     folder = tmp_path / "pictures"
     folder.mkdir()

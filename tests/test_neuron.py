@@ -333,3 +333,30 @@ def test_a_gradient_that_is_not_finite_is_no_success_of_lbfgs():
     X, Y = np.full((2, 4), 3e38, np.float32), np.ones((1, 4))
     with pytest.raises(DivergedError, match="epoch 0"):
         ByHand().fit(X, Y, epochs=5, optimizer=LBFGS())
+
+
+class Frame:
+    """As a library's own table: an array within, that NumPy can have."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.ndim, self.dtype = values, values.shape, values.ndim, values.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_arguments_of_another_kind_are_taken_or_named_in_a_line(backend, rng):
+    X, Y = rng.random((3, 8)), rng.integers(0, 2, (1, 8))
+    neuron, options = backend(), dict(epochs=1, learning_rate=0.1)
+    found, expected = (neuron.fit(of, Y, **options)[0] for of in (Frame(X), X))
+    np.testing.assert_array_equal(found.W, expected.W)
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(DataError, match=r"X is csr_matrix, which is sparse; expected a dense array; try X\.toarray"):
+        neuron.fit(sparse.csr_matrix(X), Y, **options)
+    for wrong in True, (X, Y, Y):
+        with pytest.raises(UsageError, match=r"validation: found \w+; expected a pair X, Y, or examples"):
+            neuron.fit(X, Y, validation=wrong, **options)
+    with pytest.raises(UsageError, match="device is None; expected its name, as 'cpu'"):
+        backend(device=None)
+    with pytest.raises(UsageError, match="weights has dtype"):
+        weighted(X, "balanced")

@@ -19,9 +19,11 @@ from pretended import Pretended, together
 
 from handgrad import DataError, UsageError, backends
 from handgrad.commands import run as command
+from handgrad.material import opened
 from handgrad.processes import ALONE
 from handgrad.rounding import descent_bounds
 from handgrad.run import load_model
+from handgrad.settings import Settings
 from handgrad.views import mirrored, shared
 
 pytest.importorskip("torch", reason="torchrun is PyTorch's")
@@ -87,9 +89,9 @@ def said(err):
 
 @pytest.fixture(scope="module", params=SHARED, ids=lambda shared: f"{shared[0]} processes")
 def shares(request, tmp_path_factory):
-    """What each process of two starts got, by rank; and the examples that they shared."""
+    """What each process got, by rank, in one start of two processes and in two of three; and the examples shared."""
     processes, m = request.param
-    folders = [tmp_path_factory.mktemp("shares") for _ in range(2)]
+    folders = [tmp_path_factory.mktemp("shares") for _ in range(processes - 1)]  # two numbers have one sum
     script = ("--", str(Path(sharing.__file__)))
     for process in [torchrun(processes, folder, m, script=script) for folder in folders]:
         code, _, err = ended(process)
@@ -99,9 +101,9 @@ def shares(request, tmp_path_factory):
 
 
 def test_every_process_has_the_same_bits_and_so_has_every_start(shares):
-    (first, *others), again = shares[0]
+    (first, *others), *again = shares[0]
     assert len(first) == 3 * (len(sharing.DESCENTS) + len(sharing.OTHERS)) + 3
-    for other in (*others, *again):
+    for other in (*others, *(other for start in again for other in start)):
         assert first.keys() == other.keys()
         for name, V in first.items():
             np.testing.assert_array_equal(V, other[name], name)
@@ -255,6 +257,9 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
+EPOCHS = 300
+"""Of a training that is killed or stopped within the first of them, while `odd` lets it sleep."""
+
 OPTIONS = ["--validation-every", 2, "--l2", 0.01, "--checkpoint-every", 0]
 
 
@@ -288,7 +293,7 @@ def training(data):
     kept = {}
 
     def of(backend):
-        arguments = ["train", data, "--epochs", 1200, *OPTIONS, "--no-span", "--backend", backend, "--run"]
+        arguments = ["train", data, "--epochs", EPOCHS, *OPTIONS, "--no-span", "--backend", backend, "--run"]
         whole = data.parent / f"whole {backend}"
         if backend not in kept:
             code, _, err = ended(torchrun(2, *arguments, whole))
@@ -326,9 +331,10 @@ def test_when_a_process_is_killed_all_end_with_its_name_and_a_restart_comes_to_t
         code, _, err = ended(torchrun(2, *arguments, run))
         assert (code, said(err)) == (0, [])
     assert_same(whole, run)
-    code, out, err = ended(torchrun(2, *arguments, run))
-    assert (code, said(err)) == (0, []), "what is finished is said again"
-    assert "1200 epochs" in out
+    if not restarts:
+        code, out, err = ended(torchrun(2, *arguments, run))
+        assert (code, said(err)) == (0, []), "what is finished is said again"
+        assert f"{EPOCHS} epochs" in out
 
 
 def assert_same(one, other):
@@ -354,7 +360,7 @@ def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data
     assert ended(hanging)[0] != 0
 
     slowly = {"script": ODD, "SLOW": "yes"}
-    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", 3000, **slowly)
+    interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", EPOCHS, **slowly)
     wait_for(tmp_path / "interrupted" / "checkpoint.safetensors", interrupted)
     for process in (interrupted.pid, *children(interrupted).values()):  # as Slurm does, before torchrun does so too
         os.kill(process, signal.SIGTERM)
@@ -364,7 +370,7 @@ def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data
     assert "go on with: handgrad train --resume" in said(err)[0]
     code, _, err = ended(torchrun(3, "train", "--resume", tmp_path / "interrupted"))
     assert code == 0, err
-    assert len(history_of(tmp_path / "interrupted")) == 1 + 3000
+    assert len(history_of(tmp_path / "interrupted")) == 1 + EPOCHS
     assert said(err) == ["warning: processes was 2, and is 3; the last bits may differ"]
 
 
@@ -375,13 +381,9 @@ def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data
         ([], {"OTHER": "1"}, 3, "error: .*: is another data set for rank 1 than for rank 0; .*"),
         (["--l2", -1], {}, 2, r"error: l2 is -1.0; expected .*"),
         (["--epoch", 1], {}, 2, "Usage: handgrad train"),
-        (["--device", "cuda"], {}, 2, "error: device is 'cuda', and this machine has 0 GPUs for 2 processes; .*"),
-        (["--device", "cuda:0"], {}, 2, "error: device is 'cuda:0' for 2 processes; expected 'cuda'.*"),
     ],
 )
 def test_a_mistake_is_told_once_and_leaves_nothing(data, tmp_path, arguments, odd, code, message):
-    if "--device" in arguments and Path("/proc/driver/nvidia").exists():
-        pytest.skip("there is a GPU")
     words = ["train", data, "--run", tmp_path / "run", "--backend", "torch", *arguments]
     found, out, err = ended(torchrun(2, *words, script=ODD, **odd))
     assert found != 0
@@ -391,6 +393,23 @@ def test_a_mistake_is_told_once_and_leaves_nothing(data, tmp_path, arguments, od
     assert len(lines) == 2 if lines[0].startswith("Usage") else len(lines) == 1
     assert re.fullmatch(message + ".*", lines[0])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "device is 'cuda', and this machine has 0 GPUs for 2 processes; start one"),
+        ("cuda:0", "device is 'cuda:0' for 2 processes; expected 'cuda', of which each has its own"),
+    ],
+)
+def test_a_device_that_each_process_cannot_have_is_named(data, device, message):
+    if device == "cuda" and Path("/proc/driver/nvidia").exists():
+        pytest.skip("there is a GPU")
+    for rank in range(2):
+        processes = Pretended(rank, 2)
+        processes.rank_here, processes.count_here = rank, 2
+        with pytest.raises(UsageError, match=message):
+            opened(Settings(str(data), "torch", device=device), processes)
 
 
 def test_what_one_process_began_in_the_span_is_not_gone_on_with_by_several(data, tmp_path):

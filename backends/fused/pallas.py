@@ -1,7 +1,5 @@
 """The fused step for JAX, as a Pallas kernel, which Triton compiles; `handgrad.backends.fused` says how it goes."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The commands: thin, over the rooms of the house. What is heavy is imported inside each."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,8 +1,6 @@
 """Backends, timed: bench."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +8,12 @@ import click
 
 from handgrad.backend import DTYPES, LOSSES
 from handgrad.benchmarks.settings import Settings
-from handgrad.commands.options import PATH, Command, examples
+from handgrad.commands.options import PATH, examples, setting
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
 from handgrad.table import table
 
-
-def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Command], Command]:
-    """The option for one of the `Settings`, with its default; several values with commas."""
-    default = getattr(Settings, name)
-    said = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return click.option(option or f"--{name}", name, default=said, show_default=True, **more)
+_setting = partial(setting, of=Settings)
 
 
 @click.command(
@@ -115,7 +108,7 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
 
 
 def _compare_results(old: dict[str, Any], new: dict[str, Any], fail_above: float) -> None:
-    from handgrad.benchmarks.bench import changes
+    from handgrad.benchmarks.bench import changes, refusals
 
     for key in "cpu", "threads":
         if old["environment"][key] != new["environment"][key]:
@@ -135,6 +128,8 @@ def _compare_results(old: dict[str, Any], new: dict[str, Any], fail_above: float
         for row in found
     ]
     click.echo(table(["arm", "n", "m", "new / old", "95 % interval", "verdict"], *rows))
+    for refused in refusals(new):
+        click.echo(f"in the new result: {refused}", err=True)
     if any(row["interval"][0] > fail_above for row in found):
         click.echo(f"slower than {fail_above} times", err=True)
         click.get_current_context().exit(1)

@@ -1,7 +1,5 @@
 """What is chosen before a training: cross-validate, rate."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any

@@ -1,28 +1,20 @@
 """Photographs to a data set: prepare, merge."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import click
 
-from handgrad.commands.options import PATH, as_json, examples, of_data
+from handgrad.commands.options import PATH, Parsed, as_json, examples, of_data
 from handgrad.commands.output import print_json, word
 
 
-class Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
-    """K and N."""
+def _share(word: str) -> tuple[int, int]:
+    k, n = map(int, word.split("/"))
+    return k, n
 
-    name = "K/N"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """The two numbers."""
-        try:
-            k, n = map(int, value.split("/"))
-        except ValueError:
-            self.fail(f"{value!r} is no share; expected K/N, as 2/8", param, ctx)
-        return k, n
+SHARE = Parsed("K/N", _share, "no share; expected K/N, as 2/8")
 
 
 @click.command(
@@ -46,7 +38,7 @@ class Share(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order and split.")
 @click.option("--positive", metavar="CLASS", help="The name of class 1.  [default: the second in alphabetical order]")
 @click.option("--limit", type=int, metavar="N", help="Take only N photographs, of both classes alike.")
-@click.option("--share", type=Share(), help="Make only part K of N, to be joined with: handgrad merge.")
+@click.option("--share", type=SHARE, help="Make only part K of N, to be joined with: handgrad merge.")
 @click.option("--strict", is_flag=True, help="A file that cannot be read is an error, not skipped.")
 @click.option("--npz", is_flag=True, help="Also write train.npz and valid.npz, with arrays X and Y.")
 @as_json

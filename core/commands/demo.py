@@ -1,7 +1,5 @@
 """All of it: demo."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

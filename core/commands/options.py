@@ -1,7 +1,5 @@
 """What options and arguments commands share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,27 +28,41 @@ def _add(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
     return decorate
 
 
-class Rate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
-    """A number, or "auto", which is None."""
+class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
+    """What a function makes of a word that it takes; of one that it does not, `fault` says what it is."""
 
-    name = "float|auto"
+    def __init__(self, name: str, parse: Callable[[str], Any], fault: str) -> None:
+        self.name, self.parse, self.fault = name, parse, fault
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """The number."""
-        if value == "auto":
-            return None
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Of the word, or of a default, which is parsed already."""
         try:
-            return float(value)
+            return self.parse(value) if isinstance(value, str) else value
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor auto", param, ctx)
+            self.fail(f"{value!r} is {self.fault}", param, ctx)
 
 
-PATH = click.Path(path_type=Path)
+RATE = Parsed("float|auto", lambda word: None if word == "auto" else float(word), "neither a number nor auto")
 
 
-def setting(name: str, **more: Any) -> Callable[[Command], Command]:
-    """The option for one of the `Settings`, with its default."""
-    return click.option(option_of(name), name, default=getattr(Settings, name), show_default=True, **more)
+class Named(click.Path):
+    """A path, with ~ for the home also where the shell has left it, as after an option's =."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        return Path(str(super().convert(value, param, ctx))).expanduser()
+
+
+PATH = Named()
+
+
+def setting(
+    name: str, option: str | None = None, of: type[Any] = Settings, **more: Any
+) -> Callable[[Command], Command]:
+    """The option for one of the `Settings`, with its default; several values with commas."""
+    default = getattr(of, name)
+    said = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return click.option(option or option_of(name), name, default=said, show_default=True, **more)
 
 
 of_data = click.argument("data", type=PATH)
@@ -85,7 +97,7 @@ of_the_optimizer = _add(
 )
 
 of_the_descent = _add(
-    setting("learning_rate", type=Rate(), help="alpha in W := W - alpha dW; auto: half of what is stable."),
+    setting("learning_rate", type=RATE, help="alpha in W := W - alpha dW; auto: half of what is stable."),
     setting("epochs", type=click.IntRange(min=0), help="How many, at most."),
     setting("initial", type=click.Choice(["zeros", "random"]), help="What W starts from; b starts from 0."),
     setting("seed", type=click.IntRange(min=0), help="Of --initial random, and of sgd."),

@@ -1,7 +1,5 @@
 """What commands say, and where they write it."""
 
-from __future__ import annotations
-
 import shlex
 from itertools import chain, count
 from pathlib import Path

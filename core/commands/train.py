@@ -1,7 +1,5 @@
 """A data set to a run: train."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +9,6 @@ from typing import Any
 import click
 
 from handgrad import tables
-from handgrad.care import Care
 from handgrad.commands.options import (
     PATH,
     as_json,
@@ -25,7 +22,7 @@ from handgrad.commands.options import (
 )
 from handgrad.commands.output import print_json, word
 from handgrad.errors import UsageError
-from handgrad.settings import Settings, option_of
+from handgrad.settings import Care, Settings, option_of
 from handgrad.torchrun import launched
 
 

@@ -77,7 +77,7 @@ class Dataset:
         Raises:
             DataError: a file is missing, damaged or contradicts dataset.json, or a later format; or it is only a part.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         about = read_description(path)
         if "part" in about:
             k, n = about["part"]["share"]

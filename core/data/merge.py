@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,11 +22,10 @@ from handgrad.data.dataset import (
     shown_by,
     write_description,
 )
-from handgrad.data.duplicates import Duplicates
-from handgrad.data.example import Skipped, Split
+from handgrad.data.example import Split
 from handgrad.data.npy import row_digests
 from handgrad.data.prepare import must_be_trainable
-from handgrad.data.summary import Sizes, Summary
+from handgrad.data.summary import Summary, Tally
 from handgrad.errors import DataError, UsageError, reason_of
 from handgrad.store import new_folder
 
@@ -96,9 +94,8 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
         DataError: a folder is no part, was made in another way than the others, or is damaged; a class has no readable
             photograph to train on.
     """
-    started = time.perf_counter()
-    data = Path(data)
-    ordered = _in_order([_Part(Path(part), read_description(Path(part))) for part in parts])
+    tally, data = Tally(), Path(data).expanduser()
+    ordered = _in_order([_Part(part, read_description(part)) for part in (Path(part).expanduser() for part in parts)])
     for part in ordered:
         if data.resolve().is_relative_to(part.path.resolve()):
             raise UsageError(f"{data}: lies inside {part.path}, which is not changed; expected a folder beside it")
@@ -109,16 +106,13 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
     names = [f"{split}/{name}.npy" for split in splits for name in ("pixels", "labels")]
     content = {name: hashlib.sha256() for name in names}
     labels: dict[Split, list[NDArray[np.uint8]]] = {split: [] for split in splits}
-    skipped: list[Skipped] = []
-    sizes: list[tuple[int, int]] = []
-    duplicates = Duplicates()
     bar = tqdm(total=sum(map(sum, rows.values())), unit=" examples", disable=None if progress else True)
     with new_folder(data) as folder, bar:
         for split in splits:
             (folder / split).mkdir()
         for k, part in enumerate(ordered):
             used, unread = read_manifest(part.path, {split: rows[split][k] for split in splits})
-            skipped += unread
+            tally.skipped += unread
             for split in splits:
                 X, Y = read_examples(part.path, split, part.about)
                 labels[split].append(Y[0])
@@ -126,15 +120,14 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
                 digests = part.undamaged(f"{split}/pixels.npy", np.asarray(X).T, bar)
                 content[f"{split}/pixels.npy"].update(b"".join(digests))
                 for digest, example in zip(digests, used[split], strict=True):
-                    duplicates.add(split, digest, example.name)
-                    sizes.append(example.size)
+                    tally.add(split, digest, *example)
                 _link(data, part.path / split / "pixels.npy", folder / split / f"pixels-{k + 1}.npy")
         counts: dict[Split, tuple[int, int]] = {}
         for split in splits:
             joined = np.concatenate(labels[split])
             np.save(folder / split / "labels.npy", joined)
             counts[split] = int((joined == 0).sum()), int(joined.sum())
-        must_be_trainable(data, classes, counts, skipped, first.about.get("limit"))
+        must_be_trainable(data, classes, counts, tally.skipped, first.about.get("limit"))
         with (folder / "manifest.jsonl").open("wb") as manifest:
             for part in ordered:
                 part.copy_manifest(manifest)
@@ -142,22 +135,10 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
         about = first.about | {"counts": counts, "hash": whole, "rows": rows}
         del about["part"]
         write_description(folder, about)
-    height, width = features.photograph
     zeros, ones = first.about["part"]["found"]
-    return Summary(
-        path=data,
-        source=str(first.about.get("source")),
-        classes=classes,
-        found=(zeros, ones),
-        counts=counts,
-        size=size,
-        features=features,
-        sizes=Sizes.of(sizes, (width, height)),
-        skipped=tuple(skipped),
-        duplicates=duplicates.pairs(),
-        hash=whole,
-        bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
-        seconds=time.perf_counter() - started,
+    source = str(first.about.get("source"))
+    return tally.summary(
+        data, features, source=source, classes=classes, found=(zeros, ones), counts=counts, size=size, hash=whole
     )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import os
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,20 +15,33 @@ from tqdm import tqdm
 
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
-from handgrad.data.duplicates import Duplicates
 from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.features import Features
 from handgrad.data.parallel import ordered_map
 from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
 from handgrad.data.source import File, Found, open_source
 from handgrad.data.split import split_of, stratified_order
-from handgrad.data.summary import Sizes, Summary
+from handgrad.data.summary import Summary, Tally
 from handgrad.errors import DataError, UsageError, reason_of
 from handgrad.store import new_folder
 from handgrad.version import __version__
 
 DEFAULT_SIZE = 64
 DEFAULT_VALIDATION = 0.2
+
+
+class _Asked(NamedTuple):
+    """What was asked for: the arguments of `prepare`."""
+
+    source: Path
+    size: int | None
+    validation: float | None
+    test: float | None
+    features: str | None
+    seed: int
+    positive: str | None
+    limit: int | None
+    share: tuple[int, int] | None
 
 
 class _Plan(NamedTuple):
@@ -99,11 +111,11 @@ def prepare(
             lack), an array is wrong.
         MissingExtraError: source is HDF5 and h5py is not installed, or features are "hog" and scikit-image is not.
     """
-    started = time.perf_counter()
-    source, data = Path(source), Path(data)
+    tally, source, data = Tally(), Path(source).expanduser(), Path(data).expanduser()
     if validation is None and not holds_arrays(source):
         validation = DEFAULT_VALIDATION
-    _check(source, size, validation, test, seed, limit, share)
+    asked = _Asked(source, size, validation, test, features, seed, positive, limit, share)
+    _check(asked)
     if npz and (test or features not in (None, "pixels")):
         raise UsageError(
             "npz: found it beside test or features; article 1's files have pixels to train and to validate on"
@@ -112,49 +124,28 @@ def prepare(
         raise UsageError("npz: found it beside share; a part is no data set yet; leave it out")
     if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
-    skipped: list[Skipped] = []
-    sizes: list[tuple[int, int]] = []
-    duplicates = Duplicates()
-    with (
-        _planned(source, size, validation, test, features, seed, positive, limit, share) as plan,
-        new_folder(data) as folder,
-    ):
+    with _planned(asked) as plan, new_folder(data) as folder:
         bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
-        with quiet_pillow(), _writer(folder, plan) as writer, closing(plan.items), bar:
+        made = DatasetWriter(folder, plan.classes, plan.features, plan.size, test=plan.test)
+        with quiet_pillow(), made as writer, closing(plan.items), bar:
             for item in plan.items:
                 if isinstance(item, Example):
-                    duplicates.add(item.split, writer.add(item), item.name)
-                    sizes.append((item.width, item.height))
+                    tally.add(item.split, writer.add(item), item.name, (item.width, item.height))
                     bar.update()
                     continue
                 if strict:
                     raise DataError(f"{source}: {item.name}: {item.reason}; remove it, or prepare without strict")
                 writer.skip(item)
-                skipped.append(item)
+                tally.skipped.append(item)
             counts = {split: (zeros, ones) for split, (zeros, ones) in writer.counts.items()}
             if share is None:
-                must_be_trainable(source, plan.classes, counts, skipped, limit)
+                must_be_trainable(source, plan.classes, counts, tally.skipped, limit)
             content = writer.finish(plan.part, **plan.origin)
         if npz:
             for split in SPLITS:
                 write_npz(folder / split / "pixels.npy", folder / split / "labels.npy", folder / f"{split}.npz")
-    height, width = plan.features.photograph
-    return Summary(
-        path=data,
-        source=plan.source,
-        classes=plan.classes,
-        found=plan.found,
-        counts=counts,
-        size=plan.size,
-        features=plan.features,
-        sizes=Sizes.of(sizes, (width, height)),
-        skipped=tuple(skipped),
-        duplicates=duplicates.pairs(),
-        hash=content,
-        bytes=sum(path.stat().st_size for path in data.rglob("*") if path.is_file()),
-        seconds=time.perf_counter() - started,
-        share=share,
-    )
+    found = {name: getattr(plan, name) for name in ("source", "classes", "found", "size")}
+    return tally.summary(data, plan.features, **found, counts=counts, hash=content, share=share)
 
 
 def must_be_trainable(
@@ -172,19 +163,8 @@ def must_be_trainable(
             raise DataError(f"{source}: found no {name} to train on{few}{unread}; expected both classes")
 
 
-def _writer(folder: Path, plan: _Plan) -> DatasetWriter:
-    return DatasetWriter(folder, plan.classes, plan.features, plan.size, test=plan.test)
-
-
-def _check(
-    source: Path,
-    size: int | None,
-    validation: float | None,
-    test: float | None,
-    seed: int,
-    limit: int | None,
-    share: tuple[int, int] | None,
-) -> None:
+def _check(asked: _Asked) -> None:
+    source, size, validation, test, _, seed, _, limit, share = asked
     if not source.exists():
         raise UsageError(f"{source}: not found; expected a folder or a zip of photographs, or a folder of arrays")
     if size is not None and not (size >= 1 and size * size <= MAX_PIXELS):
@@ -203,45 +183,21 @@ def _check(
 
 
 @contextmanager
-def _planned(
-    source: Path,
-    size: int | None,
-    validation: float | None,
-    test: float | None,
-    features: str | None,
-    seed: int,
-    positive: str | None,
-    limit: int | None,
-    share: tuple[int, int] | None,
-) -> Iterator[_Plan]:
+def _planned(asked: _Asked) -> Iterator[_Plan]:
+    source, share = asked.source, asked.share
     if holds_arrays(source):
-        for name, value in {
-            "size": size,
-            "validation": validation,
-            "test": test,
-            "features": features,
-            "limit": limit,
-            "share": share and f"{share[0]}/{share[1]}",
-        }.items():
-            if value is not None:
+        of_photographs = asked._asdict() | {"share": share and f"{share[0]}/{share[1]}"}
+        for name in "size", "validation", "test", "features", "limit", "share":
+            if (value := of_photographs[name]) is not None:
                 raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")
         with open_arrays(source) as arrays:
-            yield _plan_arrays(arrays, _ordered(arrays.classes, positive))
+            yield _plan_arrays(arrays, _ordered(arrays.classes, asked.positive))
         return
-    side = DEFAULT_SIZE if size is None else size
-    shown = Features(features or "pixels", (side, side))
+    side = DEFAULT_SIZE if asked.size is None else asked.size
+    shown = Features(asked.features or "pixels", (side, side))
     shown.check()
     with open_source(source) as photographs:
-        yield _plan_photographs(
-            photographs,
-            _ordered(photographs.classes, positive),
-            shown,
-            validation or 0.0,
-            test or 0.0,
-            seed,
-            limit,
-            share,
-        )
+        yield _plan_photographs(photographs, _ordered(photographs.classes, asked.positive), shown, asked)
 
 
 def _ordered(classes: tuple[str, str], positive: str | None) -> tuple[str, str]:
@@ -250,20 +206,12 @@ def _ordered(classes: tuple[str, str], positive: str | None) -> tuple[str, str]:
     return (classes[1], classes[0]) if positive == classes[0] else classes
 
 
-def _plan_photographs(
-    found: Found,
-    classes: tuple[str, str],
-    features: Features,
-    validation: float,
-    test: float,
-    seed: int,
-    limit: int | None,
-    share: tuple[int, int] | None,
-) -> _Plan:
+def _plan_photographs(found: Found, classes: tuple[str, str], features: Features, asked: _Asked) -> _Plan:
+    validation, test, share = asked.validation or 0.0, asked.test or 0.0, asked.share
     # Grouped by name, not by label: positive changes labels and leaves the split as it is.
     groups = [[file for file in found.files if file.class_name == name] for name in found.classes]
     kept_apart = Fraction(str(validation)), Fraction(str(test))
-    order = stratified_order(groups, seed)[:limit]
+    order = stratified_order(groups, asked.seed)[: asked.limit]
     k, n = share or (1, 1)
     first, last = (len(order) * i // n for i in (k - 1, k))  # a stretch: the parts in order are the whole in order
     before = Counter(file.class_name for file in order[:first])
@@ -281,10 +229,11 @@ def _plan_photographs(
             yield Example(file.name, photograph.pixels, label, split, photograph.width, photograph.height)
 
     counts = {name: len(group) for name, group in zip(found.classes, groups, strict=True)}
+    of_each = counts[classes[0]], counts[classes[1]]
     return _Plan(
         found.kind,
         classes,
-        (counts[classes[0]], counts[classes[1]]),
+        of_each,
         features,
         features.size,
         test > 0,
@@ -293,17 +242,17 @@ def _plan_photographs(
         {
             "source": found.kind,
             "resampling": RESAMPLING.name.lower(),
-            "seed": seed,
+            "seed": asked.seed,
             "validation": validation,
             "test": test,
-            "limit": limit,
+            "limit": asked.limit,
             "handgrad": __version__,
             "pillow": PIL.__version__,
         },
         share
         and {
             "share": share,
-            "found": (counts[classes[0]], counts[classes[1]]),
+            "found": of_each,
             "names": hashlib.sha256("\n".join(file.name for file in found.files).encode()).hexdigest(),
         },
     )

@@ -1,12 +1,16 @@
 """What ``prepare`` found and made, for a person and for a program."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-from handgrad.data.example import Skipped, Split
+from handgrad.data.example import SPLITS, Skipped, Split
 from handgrad.data.features import Features
+from handgrad.jsonable import jsonable
 
 _NAMES_SHOWN = 10
 
@@ -79,30 +83,11 @@ class Summary:
         """How many files were skipped for each kind of reason, the most frequent first."""
         return dict(Counter(skipped.reason.split(": ")[0] for skipped in self.skipped).most_common())
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """The same as values that ``json.dumps`` takes."""
-        return {
-            "path": str(self.path),
-            "source": self.source,
-            "classes": list(self.classes),
-            "found": list(self.found),
-            "counts": {split: list(counts) for split, counts in self.counts.items()},
-            "size": list(self.size),
-            "features": self.features.kind,
-            "sizes": self.sizes
-            and {
-                "smallest": list(self.sizes.smallest),
-                "median": list(self.sizes.median),
-                "largest": list(self.sizes.largest),
-                "larger": self.sizes.larger,
-            },
-            "skipped": [{"path": skipped.name, "reason": skipped.reason} for skipped in self.skipped],
-            "duplicates": [list(pair) for pair in self.duplicates],
-            "hash": self.hash,
-            "bytes": self.bytes,
-            "seconds": self.seconds,
-            "share": self.share and list(self.share),
-        }
+        skipped = [{"path": skipped.name, "reason": skipped.reason} for skipped in self.skipped]
+        values: dict[str, Any] = jsonable(asdict(self))
+        return values | {"features": self.features.kind, "skipped": skipped}
 
     def report(self) -> str:
         """The same as a few lines for a person; at most ten skipped files are named."""
@@ -135,6 +120,47 @@ class Summary:
 
     def _by_class(self, counts: tuple[int, int]) -> str:
         return ", ".join(f"{count:,} of {name}" for count, name in zip(counts, self.classes, strict=True))
+
+
+class Tally:
+    """What is known of the examples only while they pass: what was skipped, sizes, duplicates, and since when.
+
+    Attributes:
+        skipped: files that gave no example.
+    """
+
+    def __init__(self) -> None:
+        self.skipped: list[Skipped] = []
+        self._started = time.perf_counter()
+        self._sizes: list[tuple[int, int]] = []
+        self._seen: dict[Split, dict[bytes, str]] = {split: {} for split in (*SPLITS, "test")}
+
+    def add(self, split: Split, digest: bytes, name: str, size: tuple[int, int]) -> None:
+        """Notes an example: the sha256 of its pixels, and its (width, height) before it was resized."""
+        self._seen[split].setdefault(digest, name)
+        self._sizes.append(size)
+
+    def duplicates(self) -> tuple[tuple[str, str], ...]:
+        """The names of an example of one split and of one of another that are the same; of several, the first."""
+        return tuple(
+            (name, self._seen[other][same])
+            for split, other in combinations(self._seen, 2)
+            for same, name in self._seen[split].items()
+            if same in self._seen[other]
+        )
+
+    def summary(self, path: Path, features: Features, **found: Any) -> Summary:
+        """Of the data set in that folder, with what else was found."""
+        return Summary(
+            path=path,
+            features=features,
+            sizes=Sizes.of(self._sizes, features.photograph[::-1]),
+            skipped=tuple(self.skipped),
+            duplicates=self.duplicates(),
+            bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            seconds=time.perf_counter() - self._started,
+            **found,
+        )
 
 
 def _times(size: tuple[int, int]) -> str:

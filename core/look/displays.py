@@ -4,13 +4,11 @@ They follow scikit-learn's displays: ``plot`` returns the display, whose `figure
 several, can be changed at will. Without `ax` a new figure of pyplot is made, which a notebook shows by itself.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +17,7 @@ from handgrad.descent import History
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.run import Model, load_history
 from handgrad.scores import reliability, roc_area, roc_curve
+from handgrad.validation import Row
 
 try:
     import matplotlib as mpl
@@ -26,9 +25,6 @@ try:
     from matplotlib.image import interpolations_names
 except ModuleNotFoundError as error:
     raise MissingExtraError("Matplotlib", "plot") from error
-
-if TYPE_CHECKING:
-    from handgrad.validation import Row
 
 Array = npt.NDArray[Any]
 

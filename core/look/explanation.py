@@ -18,8 +18,7 @@ from handgrad.data.example import Split
 from handgrad.descent import History
 from handgrad.look.displays import logits
 from handgrad.measure import scored, sets
-from handgrad.outcome import Outcome, finished
-from handgrad.run import Model, load_history, load_model
+from handgrad.run import Model, Outcome, finished, load_history, load_model
 from handgrad.scores import Score
 
 Array = npt.NDArray[Any]

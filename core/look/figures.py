@@ -1,7 +1,5 @@
 """Figures as files: of one display, or of several beside each other."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Mapping, Sequence

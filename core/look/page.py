@@ -1,7 +1,5 @@
 """An explanation as one page that needs nothing else: no network, no other file; and its figures as files."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -14,18 +12,7 @@ import matplotlib.figure
 from PIL import Image
 
 from handgrad import store
-from handgrad.look.displays import (
-    INTERPOLATIONS,
-    ContributionsDisplay,
-    Display,
-    HistoryDisplay,
-    MistakesDisplay,
-    ProbabilitiesDisplay,
-    ReliabilityDisplay,
-    RocDisplay,
-    SigmoidDisplay,
-    WeightsDisplay,
-)
+from handgrad.look import displays
 from handgrad.look.explanation import Explanation
 from handgrad.look.figures import drawn, figure_of
 from handgrad.tables import area, interval
@@ -83,7 +70,7 @@ class Figure(NamedTuple):
 
     name: str
     alt: str
-    display: Display
+    display: displays.Display
 
 
 def page(explanation: Explanation, name: str) -> str:
@@ -132,14 +119,16 @@ def figures_of(explanation: Explanation) -> Iterator[Figure]:
     (X, Y), A, classes = e.examples(judged), e.activations[judged], e.model.classes
     if len(e.history):
         alt = "The cost over the epochs, on the training and the validation set"
-        yield Figure("history", alt, HistoryDisplay.from_history(e.history))
+        yield Figure("history", alt, displays.HistoryDisplay.from_history(e.history))
     if e.probabilities:
         shown = X[:, :EXAMPLES], Y[:, :EXAMPLES]
-        yield Figure("sigmoid", "The sigmoid, and where examples lie on it", SigmoidDisplay.from_model(e.model, *shown))
+        yield Figure(
+            "sigmoid", "The sigmoid, and where examples lie on it", displays.SigmoidDisplay.from_model(e.model, *shown)
+        )
     yield Figure(
         "weights",
         f"W as a picture, and its parts for {classes[1]} and {classes[0]}",
-        WeightsDisplay.from_model(e.model),
+        displays.WeightsDisplay.from_model(e.model),
     )
     if e.shows_pixels:
         yield Figure("one", "A photograph, and below it what its pixels add to Z", contributions(e, e.chosen(1)))
@@ -147,26 +136,28 @@ def figures_of(explanation: Explanation) -> Iterator[Figure]:
     yield Figure(
         "probabilities",
         f"How many examples of {classes[0]} and {classes[1]} got which activation",
-        ProbabilitiesDisplay(A, Y, classes),
+        displays.ProbabilitiesDisplay(A, Y, classes),
     )
     if e.probabilities:
         alt = "Predicted probabilities and observed shares, with intervals"
-        yield Figure("reliability", alt, ReliabilityDisplay.from_predictions(A, Y))
+        yield Figure("reliability", alt, displays.ReliabilityDisplay.from_predictions(A, Y))
     if e.scores[judged].roc_area is not None:
-        yield Figure("roc", f"The ROC curve, area {e.scores[judged].roc_area:.3f}", RocDisplay.from_predictions(A, Y))
+        yield Figure(
+            "roc", f"The ROC curve, area {e.scores[judged].roc_area:.3f}", displays.RocDisplay.from_predictions(A, Y)
+        )
     worst = e.mistakes(judged)[:WORST]
     if e.shows_pixels and worst:
         titles = [f"{mistake.file[-22:]}\n{mistake.true}, A = {mistake.A:.2f}" for mistake in worst]
         pictures = e.pictures(judged, [mistake.column for mistake in worst])
         alt = "The most wrongly classified photographs: " + ", ".join(mistake.file for mistake in worst)
-        yield Figure("mistakes", alt, MistakesDisplay(pictures, titles))
+        yield Figure("mistakes", alt, displays.MistakesDisplay(pictures, titles))
 
 
-def contributions(e: Explanation, columns: list[int]) -> ContributionsDisplay:
+def contributions(e: Explanation, columns: list[int]) -> displays.ContributionsDisplay:
     """W * x of some photographs of the judged set, below them."""
     A, Y = e.activations[e.judged][0], e.examples(e.judged)[1][0]
     titles = [f"{e.model.classes[int(Y[i])]}, A = {A[i]:.2f}" for i in columns]
-    return ContributionsDisplay.from_model(e.model, e.examples(e.judged)[0][:, columns], titles)
+    return displays.ContributionsDisplay.from_model(e.model, e.examples(e.judged)[0][:, columns], titles)
 
 
 def write_images(explanation: Explanation, folder: Path) -> None:
@@ -283,10 +274,10 @@ def _looking(e: Explanation) -> str:
 
 
 def _switch(e: Explanation) -> list[str]:
-    options = "".join(f"<option{' selected' * (name == 'nearest')}>{name}</option>" for name in INTERPOLATIONS)
+    options = "".join(f"<option{' selected' * (name == 'nearest')}>{name}</option>" for name in displays.INTERPOLATIONS)
     figure = figure_of(contributions(e, e.chosen()))
     images = ""
-    for name in INTERPOLATIONS:
+    for name in displays.INTERPOLATIONS:
         for image in (image for ax in figure.axes for image in ax.images):
             image.set_interpolation(name)
         more = f' data-interpolation="{name}"{" hidden" * (name != "nearest")}'
