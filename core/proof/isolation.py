@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.tape import is_users
+from handgrad.proof.tape import FOLLOWED, is_users
 
 Change = Callable[[str, Any], Any]
 """From the path and the value of an array or a number to what stands in its place in the copy."""
@@ -280,6 +280,9 @@ class World:
 
     def __init__(self, roots: list[tuple[str, Any]]) -> None:
         self.roots = roots
+        for _, thing in roots:
+            kind = thing if isinstance(thing, type) or hasattr(thing, "__qualname__") else type(thing)
+            FOLLOWED.add(str(getattr(kind, "__module__", "")).split(".")[0])
         self.around = Surroundings()
         self.around.visit([thing for _, thing in roots])
         self.printed = 0

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -491,11 +493,24 @@ NOT_GIVEN = inspect.signature(np.sum).parameters["keepdims"].default
 """What NumPy's own functions pass on for an argument that was left out."""
 
 _LIBRARIES = {"numpy", "scipy", "jax", "jaxlib", "torch", *sys.stdlib_module_names} - {"__main__"}
+_INSTALLED = tuple({sysconfig.get_paths()[kind] for kind in ("purelib", "platlib")})
+
+FOLLOWED: set[str] = set()
+"""Installed packages whose own code is checked."""
 
 
 def is_users(module: str, file: str) -> bool:
-    """Whether code is neither a library's nor the checker's own."""
-    return module.split(".")[0] not in _LIBRARIES and not module.startswith("handgrad.") and not file.startswith("<__")
+    """Whether code is the user's: not Python's, not an installed package's that is not itself checked, not ours."""
+    package = module.split(".")[0]
+    if package in _LIBRARIES or module.startswith("handgrad.") or file.startswith("<__"):
+        return False
+    return package in FOLLOWED or not _installed(package)
+
+
+@cache
+def _installed(package: str) -> bool:
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return file.startswith(_INSTALLED)
 
 
 # how operations are written down
