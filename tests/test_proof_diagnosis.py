@@ -7,6 +7,7 @@ import pytest
 from cases import CASES
 from handgrad.proof import check
 from handgrad.proof.checker import Checker
+from handgrad.proof.problem import Problem
 
 
 @pytest.mark.parametrize("part", range(3))

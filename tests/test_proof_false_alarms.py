@@ -1,13 +1,19 @@
 """No false alarm; 20,000 of these were run once, with the command in false_alarms.py."""
 
 from conftest import SEED
-from false_alarms import alarms
+from false_alarms import alarms, alarms_of_shapes
 
 
 def test_500_right_gradients_raise_no_alarm():
     counts, found = alarms(500, SEED)
     assert found == []
     assert counts["right"] > 100 * counts["unresolved"]
+
+
+def test_300_right_programs_in_all_shapes_raise_no_alarm():
+    counts, found = alarms_of_shapes(300, SEED)
+    assert found == []
+    assert counts["right"] > 50 * counts["unresolved"]
 
 
 def test_an_underflow_of_the_complex_step_is_no_fault():

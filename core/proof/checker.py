@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace as replace_field
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,17 @@ from handgrad.proof.locating import locate
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
-from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Report
+from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Place, Report
 from handgrad.proof.shapes import axes
 from handgrad.proof.shrink import counterexample
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.taped import FromTape
 from handgrad.proof.votes import outvoted, said, votes
-from handgrad.proof.wide import WIDE
+from handgrad.proof.wide import WIDE, Array
 
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
+BLIND = 0.1
+"""A line is not right if a fault of so much of an entry would not have been seen in it."""
 LARGE = 300_000
 """Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
 
@@ -138,6 +141,9 @@ class Checker:
         widest = self._widest(inputs, wrt)
         rng = np.random.default_rng(seed)
         run = self.problem.run(cast(inputs, widest, set(wrt)))
+        if self.problem.world.printed:
+            notes.append("what it prints is held back")
+        notes += self.problem.remarks
         oracle = self._oracle(run, wrt, widest, notes)
         size = sum(np.size(value) for _, value in leaves(inputs) if is_array(value))
         dtypes = [v.dtype for _, v in leaves(inputs) if isinstance(v, np.ndarray | np.generic) and v.dtype.kind == "f"]
@@ -165,23 +171,31 @@ class Checker:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
-        places = locate(context, wrong, self.seconds) if wrong and explain else ()
+        places: tuple[Place, ...] = locate(context, wrong, self.seconds) if wrong and explain and self.seconds > 0 else ()
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:
-                share = np.max(np.abs(line.hand - line.local)) / np.max(np.abs(line.local))
+                share = _share(line, line.local)
                 notes.append(
                     f"d{name} is right but for the {line.but_for} that forward adds, which its derivative leaves out: "
                     f"{share:.0e} of its largest entry"
                 )
         context.until = time.perf_counter() + self.seconds / 2
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
+        if len(places) == 1 and places[0].diagnosis:  # the line says more than its effect on each gradient
+            line = places[0]
+            findings = tuple(
+                replace_field(f, kind=line.kind, diagnosis=f"line {line.line}: {line.diagnosis}")
+                if f.verdict == WRONG and f.kind in ("", "unknown")
+                else f
+                for f in findings
+            )
         return Report(
             findings=findings,
-            first_wrong=self._first(run, wrong),
+            first_wrong=self._first(run, wrong, {f.name[1:]: f.size for f in findings}),
             oracle=oracle.name,
             votes=tuple(said(cast_votes)),
-            problems=(),
+            problems=tuple(self._not_supplied(run, wrt)),
             understood=self.problem.said,
             lines=places,
             notes=tuple(notes),
@@ -222,6 +236,14 @@ class Checker:
         if missing:
             raise UsageError(f"backward returns {missing[0]}, which holds no numbers")
         return wrt
+
+    def _not_supplied(self, run: Run, wrt: list[str]) -> list[str]:
+        """What makes a report say nothing of what people want to know: there is no gradient of any input."""
+        inputs = dict(leaves(run.inputs))
+        if any(name in inputs for name in wrt):
+            return []
+        floats = [n for n, v in inputs.items() if is_array(v) and np.asarray(v).dtype.kind == "f"]
+        return [f"no gradient of an input is given back; there are: {', '.join(floats) or ', '.join(inputs)}"]
 
     def _widest(self, inputs: Mapping[str, Any], wrt: list[str]) -> Any:
         """The dtype of most digits in which both functions run."""
@@ -319,6 +341,13 @@ class Checker:
         if tolerated is not None:
             reason = "off by far more than its digits show, and rounding could explain it: no proof"
             return UNRESOLVED, reason, tolerated
+        if not any(line.misshapen for _, line in lines):
+            seen = np.min([line.detectable for _, line in lines], axis=0)
+            if np.any(seen[np.isfinite(seen)] > BLIND):
+                reason = (
+                    f"a fault of {np.max(seen[np.isfinite(seen)]):.0e} of itself in an entry would not have been seen"
+                )
+                return UNRESOLVED, reason, first
         if self._undecided(lines):
             return UNRESOLVED, "rounding leaves no digit of it: the code is too ill conditioned here to decide", first
         return RIGHT, "", first
@@ -347,9 +376,10 @@ class Checker:
         count = int(np.sum(line.undefined))
         return f"the derivative is not a finite number in {count} of {line.local.size} entries at the inputs given"
 
-    def _first(self, run: Run, wrong: list[str]) -> str | None:
+    def _first(self, run: Run, wrong: list[str], sizes: Mapping[str, float]) -> str | None:
+        """The faulty line nearest the cost; of inputs, the one that is furthest off."""
         order = [name for name, _ in leaves(run.named)][::-1]
-        nearest = sorted(wrong, key=lambda name: order.index(name) if name in order else len(order) + wrong.index(name))
+        nearest = sorted(wrong, key=lambda n: (order.index(n) if n in order else len(order), -sizes[n]))
         return f"d{nearest[0]}" if nearest else None
 
     def _finding(
@@ -381,4 +411,14 @@ class Checker:
             seen_at="given" if sample.label == "given" else "own",
             detectable=float(np.max(best)) if best.size else float("inf"),
             shape=tuple(line.hand.shape),
+            size=_share(line, expected) if verdict in (WRONG, INHERITED) else 0.0,
         )
+
+
+def _share(line: Judged, expected: Array) -> float:
+    """How far a gradient is off, as a part of its largest entry."""
+    if line.misshapen:
+        return float("inf")
+    with np.errstate(all="ignore"):
+        gap, size = np.max(np.abs(line.hand - expected), initial=0), np.max(np.abs(expected), initial=0)
+        return float(gap / size) if size > 0 and np.isfinite(gap) else float("inf")

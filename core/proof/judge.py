@@ -23,7 +23,7 @@ SLACK = 64
 """Scales of rounding that a gap may have. Tests with 20,000 right gradients stay below 1; see `tests/`."""
 UNIT = 2.0**-53
 ALMOST = 1e-3
-"""Gaps of so much of the largest entry may come from a small number that forward adds."""
+"""Gaps of so much of the largest entry, at the inputs given, may come from a small number that forward adds."""
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Judge:
                     tolerance = line.tolerance + SLACK * total.errors[name]
                     line.off_total = _differs(line.hand, line.total, tolerance)
         if off:
-            self._approximate(run, cotangents, judged)
+            self._approximate(run, cotangents, judged, ALMOST if always_look_for_kinks else np.inf)
         if off or always_look_for_kinks:
             for name, kinks in self.kinks(run, cotangents, local).items():
                 line = judged[name]
@@ -172,14 +172,16 @@ class Judge:
                     line.off = line.off.astype(bool) & ~kinks
         return judged
 
-    def _approximate(self, run: Run, cotangents: Mapping[str, Array], judged: dict[str, Judged]) -> None:
+    def _approximate(
+        self, run: Run, cotangents: Mapping[str, Array], judged: dict[str, Judged], almost: float
+    ) -> None:
         """Lines that are right but for a small number that forward adds, as an epsilon in a logarithm."""
         lines = {n: line for n, line in judged.items() if not line.misshapen and np.any(line.off)}
         with np.errstate(all="ignore"):
             near = {
                 n: line
                 for n, line in lines.items()
-                if np.max(np.abs(line.hand - line.local), initial=0) <= ALMOST * np.max(np.abs(line.local), initial=0)
+                if np.max(np.abs(line.hand - line.local), initial=0) <= almost * np.max(np.abs(line.local), initial=0)
             }
         if not near:
             return

@@ -103,7 +103,12 @@ def _where(leaf: Leaf) -> str:
 
 
 def matched(
-    leaves: list[Leaf], targets: Mapping[str, Any], given: Mapping[str, str] | None, order: list[str], who: str
+    leaves: list[Leaf],
+    targets: Mapping[str, Any],
+    given: Mapping[str, str] | None,
+    order: list[str],
+    who: str,
+    asked: bool = False,
 ) -> dict[str, Leaf]:
     """From the name of an input to its gradient.
 
@@ -113,6 +118,7 @@ def matched(
         given: the keyword ``gradients=``, which decides.
         order: the names of arguments, as they are passed.
         who: for messages.
+        asked: whether `order` is what was asked for, so that as many gradients without names are those.
 
     Raises:
         UsageError: a name of `given` is not there, or two readings are possible.
@@ -138,7 +144,7 @@ def matched(
     _by_name(returned, targets, found, take)
     _by_siblings(returned, targets, found, take)
     if not found:  # what has names says the others have none
-        _by_order(returned, targets, found, take, order)
+        _by_order(returned, targets, found, take, order, asked)
         _by_shape(returned, targets, found, take, who)
     _by_neighbours(returned, targets, found, take, order)
     known = {id(targets[name]) for name in found}  # an array that an object holds under two names is one
@@ -206,7 +212,7 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
             score = max(score, 4 - 0.2 * rank)
         elif folded(base) == folded(target) or SYNONYMS.get(folded(base), base) == SYNONYMS.get(target, target):
             score = max(score, 3 - 0.2 * rank)
-    if last == target and (inside or not leaf.held):
+    if last == target and (inside or (not leaf.held and leaf.label.endswith("]"))):
         score = max(score, 3.5)
     if inside and CONTAINERS.match(last) and index:
         score = max(score, 1.5 if same else 0)
@@ -277,14 +283,14 @@ def _by_neighbours(
 
 
 def _by_order(
-    free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str]
+    free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str], asked: bool
 ) -> None:
     """Gradients without names, in the order of the arguments."""
     anonymous = [leaf for leaf in free if leaf not in found.values() and not leaf.label.strip("[]0123456789")]
     names = [name for name in order if name in targets and name not in found]
-    if anonymous and len(anonymous) <= len(names):
-        first = names[: len(anonymous)]
-        if all(np.shape(targets[n]) == np.shape(leaf.value) for n, leaf in zip(first, anonymous, strict=True)):
+    if anonymous and len(anonymous) == len(names):
+        first = names
+        if asked or all(np.shape(targets[n]) == np.shape(leaf.value) for n, leaf in zip(first, anonymous, strict=True)):
             for name, leaf in zip(first, anonymous, strict=True):
                 take(name, leaf)
 

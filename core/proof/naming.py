@@ -134,7 +134,7 @@ def _name(node: ast.expr) -> Any:
         case ast.Tuple(elements) | ast.List(elements):
             return [_name(item) for item in elements]
         case ast.Call(ast.Name("float"), [inner]) | ast.Call(
-            ast.Attribute(_, "squeeze" | "item" | "mean" | "sum"), [inner]
+            ast.Attribute(_, "squeeze" | "item"), [inner]
         ):
             return _name(inner)
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):

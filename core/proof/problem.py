@@ -113,6 +113,10 @@ class Problem:
         self.remembers = any(map(_remembers, (forward, backward)))
         """Whether forward may leave something behind that backward reads."""
 
+    upstream: tuple[str, ...] = ()
+    """The inputs that are cotangents."""
+    remarks: tuple[str, ...] = ()
+    """What a reader should know of how it was understood."""
     said = ""
     """How the subject was understood, in a sentence."""
 
@@ -190,6 +194,7 @@ class Problem:
                 f"the last value of forward, {list(named)[-1]}, is {_kind(cost)}; "
                 "expected the scalar cost, a single number"
             )
+        named = {name: _as_numpy(value) for name, value in named.items()}
         clash = [name for name in named if name in inputs and named[name] is not inputs[name]]
         if clash:
             raise UsageError(
@@ -233,6 +238,12 @@ class Problem:
         if differing(first.adjoints, again.adjoints):
             raise UsageError("backward gives other adjoints for the same arguments; draw random numbers outside")
         return found
+
+
+def _as_numpy(value: Any) -> Any:
+    """Another library's array as NumPy's."""
+    foreign = hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic)
+    return np.asarray(value)[()] if foreign else value
 
 
 def _copy(_: str, value: Any) -> Any:

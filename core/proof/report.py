@@ -32,6 +32,7 @@ class Finding:
         seen_at: the inputs on which this was seen: "given" or "own".
         detectable: the smallest relative error of a single entry that would have been found, in the worst entry.
         shape: of the adjoint as returned.
+        size: of the fault: the furthest that an entry is off, as a part of the largest entry expected.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Finding:
     seen_at: str = "given"
     detectable: float = float("inf")
     shape: tuple[int, ...] = ()
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,11 @@ class Report:
 
     def __str__(self) -> str:
         precisions = list(dict.fromkeys(key for finding in self.findings for key in finding.gaps))
-        rows = [("name", "verdict", "hand", "expected", "at", *(f"gap {p}" for p in precisions))]
+        rows = [("name", "verdict", "off by", "hand", "expected", "at", *(f"gap {p}" for p in precisions))]
         for f in self.findings:
             numbers = [f"{f.gaps[p]:.0e}" if p in f.gaps else "" for p in precisions]
             index = "[" + ", ".join(map(str, f.where)) + "]" if f.where else ""
-            rows.append((f.name, f.verdict, _number(f.hand), _number(f.expected), index, *numbers))
+            rows.append((f.name, f.verdict, _percent(f.size), _number(f.hand), _number(f.expected), index, *numbers))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [self.understood, ""] if self.understood else []
         for i, row in enumerate(rows):
@@ -178,6 +180,12 @@ class Report:
             )
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    if not share or not np.isfinite(share):
+        return ""
+    return f"{100 * share:.2g} %" if 1e-3 <= share < 10 else f"{share:.0e}"
 
 
 def _number(value: float | None) -> str:

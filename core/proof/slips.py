@@ -14,7 +14,7 @@ import numpy as np
 from handgrad.proof.context import Sample
 from handgrad.proof.line import Formula, Line
 from handgrad.proof.oracle import ADDITIVE, Terms, Use
-from handgrad.proof.problem import is_array, leaves
+from handgrad.proof.problem import Run, is_array, leaves
 from handgrad.proof.wide import Array
 
 Slip = tuple[str, str, Formula]
@@ -34,7 +34,10 @@ OUTPUT_FORMS: dict[str, tuple[str, Callable[[Array], Array]]] = {
 def slips(line: Line) -> Iterator[Slip]:
     """From the most to the least common slip, cheap ones first."""
     yield "sign", "the sign is wrong: it is minus what it should be", lambda s: -line.local(s)
+    yield from _exchanged(line)
     yield from _factor(line)
+    yield from _upstream(line)
+    yield from _clipped(line)
     yield from _uses(line)
     yield from _activations(line)
     yield from _penalty(line)
@@ -69,6 +72,35 @@ def _factor(line: Line) -> Iterator[Slip]:
         yield "dropped_term", "it is 0: nothing of the gradient is there", lambda s: np.zeros_like(line.local(s))
     elif abs(abs(by) - 1) > 1e-12:
         yield "factor", f"it is {_times(line, by)} what it should be", lambda s: by * line.local(s)
+
+
+def _exchanged(line: Line) -> Iterator[Slip]:
+    """What is due elsewhere."""
+    sample = line.samples[0]
+    for other, judged in sample.judged.items():
+        if other != line.name and not judged.misshapen and judged.local.shape == line.local(sample).shape:
+            said = f"it is the gradient of {other}: two of them are exchanged"
+            yield "exchanged", said, lambda s, other=other: np.asarray(s.judged[other].local)  # type: ignore[misc]
+
+
+def _upstream(line: Line) -> Iterator[Slip]:
+    """The upstream gradient taken as one."""
+    names = line.context.problem.upstream
+    for name in names:
+
+        def formula(s: Sample, name: str = name) -> Array:
+            ones = s.run.inputs | {name: np.ones_like(s.run.inputs[name])}
+            run = Run(ones, line.context.problem.run_forward(ones))
+            return line.context.oracle.total(run).values[line.name]
+
+        yield "upstream", f"the upstream gradient {name} is forgotten: it is taken as one", formula
+
+
+def _clipped(line: Line) -> Iterator[Slip]:
+    """Entries cut off at a number."""
+    most = max((float(np.max(np.abs(line.hand(s)), initial=0)) for s in line.samples), default=0.0)
+    if 0 < most < max(float(np.max(np.abs(line.local(s)), initial=0)) for s in line.samples):
+        yield "clipped", f"it is clipped to {most:.4g}", lambda s: np.clip(line.local(s), -most, most)
 
 
 def _times(line: Line, by: float) -> str:

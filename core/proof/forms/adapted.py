@@ -59,7 +59,7 @@ class Adapted(Problem):
 
     def _understand(self, gradients: Mapping[str, str] | None, wrt: Sequence[str] | None, seed: int) -> None:
         called, after, before, aliases = self._probe(self.given)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, 0xC07A])  # not those with which people draw their inputs
         self.inputs = dict(self.given)
         spare = [n for n, v in self.given.items() if n not in self._taken and is_float(v)]
         for name, label in self.kind.cotangents.items():
@@ -100,7 +100,10 @@ class Adapted(Problem):
             unknown = [name for name in wrt if name not in everything]
             if unknown:
                 raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
-        found = matched([*candidates, *attributes], everything, gradients, self.kind.order, self.kind.who)
+        order = self.kind.order if wrt is None else list(wrt)
+        found = matched(
+            [*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None
+        )
         if gradients is None:
             found = _in_order(found, self.kind.order)
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
@@ -118,13 +121,16 @@ class Adapted(Problem):
                 f"{', '.join(everything)}. Say so by gradients={{'w': 'dw'}}"
             )
         self.sources = found
+        self.upstream = tuple(self.cotangent_of.values())
         self.held = {name: path for name, path in self.held.items() if name in found}
         for name, path in list(self.held.items()):
             if path in list(self.held.values())[: list(self.held).index(name)]:
                 del self.held[name], self.sources[name]  # a second name of the same array
             else:
                 self.inputs[name] = before[path]
-        self.unsupplied = [name for name in targets if name not in found]
+        missing = [name for name, value in targets.items() if name not in found and isinstance(value, np.ndarray)]
+        if missing:
+            self.remarks = (f"not judged, since no gradient of them is given back: {', '.join(missing)}",)
         outputs = list(called.outputs)
         clash = set(self.inputs)
         self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)

@@ -64,4 +64,5 @@ def passed(function: Callable[..., Any], role: str, available: Mapping[str, Any]
     Raises:
         UsageError: an argument is not available.
     """
+    parameters_of(function)
     return Problem.arguments(None, function, role, available)  # type: ignore[arg-type]

@@ -1,0 +1,370 @@
+"""Code in the shapes in which people write it: understood without an adapter, judged, and left as it was."""
+
+import contextlib
+import io
+import sys
+
+import numpy as np
+import pytest
+
+import planted
+from handgrad import UsageError
+from handgrad.proof import check
+from handgrad.testing import assert_gradients
+
+PROGRAMS = {program.name: program for program in planted.programs()}
+
+
+def wrongs(report):
+    return {finding.name[1:] for finding in report.findings if finding.verdict != "right"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_is_understood_and_right(name):
+    module = PROGRAMS[name].module
+    subject, inputs = planted.made(module, 0)
+    _, truth = planted.called(module, *planted.made(module, 0), 0)
+    report = check(*subject, inputs, **module.OPTIONS)
+    assert report.ok, f"\n{report}"
+    assert set(truth) <= {finding.name[1:] for finding in report.findings}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_planted_fault_is_found_in_the_gradients_that_it_spoils(name):
+    chosen = [fault for fault in planted.faults(PROGRAMS[name]) if fault.kind != "order"][::5]
+    for fault in chosen:
+        module = fault.load()
+        subject, inputs = planted.made(module, 0)
+        report = check(*subject, inputs, seconds=0.0, **module.OPTIONS)
+        assert not report.ok, f"{fault}\n{report}"
+        assert wrongs(report) == set(fault.wrong), f"{fault}\n{report}"
+
+
+# how a subject is read
+
+
+def test_a_cost_among_several_numbers_is_asked_for():
+    def evaluate(w, X):
+        return np.sum(w**2), np.sum(X), 2 * w
+
+    with pytest.raises(UsageError, match=r"may be the cost: .*name it by cost="):
+        check(evaluate, dict(w=np.ones(3), X=np.ones(2)))
+    assert check(evaluate, dict(w=np.ones(3), X=np.ones(2)), cost=0).ok
+
+
+def test_a_gradient_that_may_be_of_two_inputs_is_asked_for():
+    def evaluate(u, v):
+        return np.sum(u**2 * v), 2 * u * v
+
+    with pytest.raises(UsageError, match=r"may be the gradient of any of u, v; say which by gradients="):
+        check(evaluate, dict(u=np.arange(1.0, 4), v=np.ones(3)), cost=0)
+    report = check(evaluate, dict(u=np.arange(1.0, 4), v=np.ones(3)), cost=0, gradients={"u": 1})
+    assert report.ok, f"\n{report}"
+
+
+def test_gradients_side_by_side_are_those_of_the_arguments_in_their_order(rng):
+    def forward(x, g, b):
+        return x * g + b, (x, g)
+
+    def backward(dout, cache):
+        x, g = cache
+        dx, dg, db = dout * g, (dout * x).sum(axis=0), dout.sum(axis=0)
+        return dx, db, dg
+
+    report = check(forward, backward, dict(x=rng.normal(size=(3, 4)), g=rng.normal(size=4), b=rng.normal(size=4)))
+    assert wrongs(report) == {"g", "b"}
+    assert {finding.kind for finding in report.findings} == {"", "exchanged"}
+
+
+def test_what_must_be_there_is_asked_for_by_name():
+    def evaluate(w, b):
+        return np.sum(w**2) + b**2, {"dw": 2 * w}
+
+    report = check(evaluate, dict(w=np.ones(3), b=np.ones(1)), cost=0)
+    assert report.ok
+    assert "not judged, since no gradient of them is given back: b" in report.notes
+    with pytest.raises(UsageError, match="no gradient of b is given back"):
+        check(evaluate, dict(w=np.ones(3), b=np.ones(1)), cost=0, wrt=("w", "b"))
+
+
+def test_what_nobody_takes_is_said():
+    with pytest.raises(UsageError, match=r"inputs has 'typo', which .* does not take"):
+        check(lambda w: (np.sum(w), np.ones_like(w)), dict(w=np.ones(2), typo=np.ones(5)))
+
+
+def test_an_object_without_the_usual_methods_says_which_it_has():
+    class Odd:
+        def ahead(self, x):
+            self.x = x
+            return x**2
+
+        def behind(self, dout):
+            return 2 * self.x * dout
+
+    with pytest.raises(UsageError, match=r"ahead, behind: which compute the cost .* methods="):
+        check(Odd(), dict(x=np.ones(3)))
+    assert check(Odd(), dict(x=np.arange(3.0)), methods=("ahead", "behind")).ok
+
+
+def test_the_report_says_how_the_code_was_read(rng):
+    report = check(
+        lambda w, X: (np.sum((X @ w) ** 2), {"dw": 2 * X.T @ (X @ w)}), dict(w=np.ones(2), X=np.ones((3, 2)))
+    )
+    assert report.understood.endswith("['dw'] the gradient of w")
+    assert str(report).startswith(report.understood)
+
+
+def test_for_pytest_the_same_is_an_assertion(rng):
+    def forward(x):
+        return np.tanh(x), x
+
+    assert_gradients(forward, lambda dout, x: dout * (1 - np.tanh(x) ** 2), dict(x=rng.normal(size=3)))
+    with pytest.raises(AssertionError, match="dx"):
+        assert_gradients(forward, lambda dout, x: dout * (1 - np.tanh(x)), dict(x=rng.normal(size=3)))
+
+
+def test_the_upstream_gradient_forgotten_has_a_name(rng):
+    report = check(lambda x: (x**2, x), lambda dout, cache: 2 * cache + 0 * dout, dict(x=rng.normal(size=4)))
+    assert [finding.kind for finding in report.findings] == ["upstream"]
+    assert "the upstream gradient dout is forgotten" in str(report)
+
+
+def test_clipping_has_a_name(rng):
+    def evaluate(w):
+        return np.sum(w**3), np.clip(3 * w**2, -1, 1)
+
+    assert check(evaluate, dict(w=np.linspace(-2, 2, 7)), cost=0).findings[0].kind == "clipped"
+
+
+# what is right, and looks wrong
+
+
+def test_an_epsilon_in_the_loss_is_said_and_not_blamed(rng):
+    def evaluate(w, X, Y):
+        A = 1 / (1 + np.exp(-(w @ X)))
+        loss = -np.mean(Y * np.log(A + 1e-7) + (1 - Y) * np.log(1 - A + 1e-7))
+        return loss, {"w": (A - Y) @ X.T / Y.size}
+
+    inputs = dict(w=rng.normal(size=(1, 3)), X=rng.normal(size=(3, 8)), Y=rng.integers(0, 2, (1, 8)).astype(float))
+    report = check(evaluate, inputs)
+    assert report.ok, f"\n{report}"
+    assert "dw is right but for the 1e-07 that forward adds" in report.notes[-1]
+    twice = check(lambda w, X, Y: (evaluate(w, X, Y)[0], {"w": 2 * evaluate(w, X, Y)[1]["w"]}), inputs)
+    assert wrongs(twice) == {"w"}
+
+
+def test_a_gradient_that_cancels_to_nothing_is_right_and_one_that_does_not_is_wrong(rng):
+    def forward(x, b):
+        z = x + b
+        return (z - z.mean(axis=0)) / z.std(axis=0), (z - z.mean(axis=0), z.std(axis=0))
+
+    def backward(dout, cache, spoilt=False):
+        away, std = cache
+        h = away / std
+        dz = (dout - dout.mean(axis=0) - h * (dout * h).mean(axis=0)) / std
+        return dz, dout.sum(axis=0) if spoilt else dz.sum(axis=0)
+
+    inputs = dict(x=rng.normal(size=(6, 3)), b=rng.normal(size=3))
+    report = check(forward, backward, inputs)
+    assert report.ok, f"\n{report}"
+    assert wrongs(check(forward, lambda dout, cache: backward(dout, cache, True), inputs)) == {"b"}
+
+
+def test_a_forward_that_returns_a_variable_keeps_its_right_lines(rng):
+    def forward(x, W, R):
+        z = x @ W
+        a = np.zeros_like(z)
+        a[:] = np.tanh(z)
+        out = dict(z=z, a=a, J=np.sum(a * R))
+        return out  # noqa: RET504
+
+    def backward(x, W, R, a):
+        dz = R * (1 - a**2)
+        return dict(da=R, dz=dz, dW=x.T @ dz, dx=dz @ W.T)
+
+    inputs = dict(x=rng.normal(size=(3, 2)), W=rng.normal(size=(2, 2)), R=rng.normal(size=(3, 2)))
+    report = check(forward, backward, inputs)
+    assert report.ok, f"\n{report}"
+
+
+def test_a_step_taken_inside_backward_before_a_use_is_a_fault(rng):
+    def forward(W1, W2, X, y):
+        h = np.tanh(X @ W1)
+        p = h @ W2
+        J = ((p - y) ** 2).mean()
+        return dict(h=h, p=p, J=J)
+
+    def backward(W1, W2, X, y, h, p):
+        dp = 2 * (p - y) / y.size
+        dW2 = h.T @ dp
+        W2 -= 1.0 * dW2
+        dh = dp @ W2.T
+        return dict(dp=dp, dW2=dW2, dh=dh, dW1=X.T @ (dh * (1 - h**2)))
+
+    inputs = dict(
+        W1=rng.normal(size=(3, 4)), W2=rng.normal(size=(4, 2)), X=rng.normal(size=(5, 3)), y=rng.normal(size=(5, 2))
+    )
+    report = check(forward, backward, inputs)
+    assert {f.name: f.verdict for f in report.findings} == dict(dp="right", dW2="right", dh="wrong", dW1="inherited")
+    assert "backward changes W2 in place; on a copy" in report.notes
+
+
+def test_a_cost_that_does_not_depend_on_an_input_has_the_gradient_zero(rng):
+    class Ones:
+        def f(self, z):
+            return np.ones_like(z)
+
+    ones = Ones()
+    inputs = dict(z=rng.normal(size=3), R=rng.normal(size=3))
+    right = check(lambda z, R: dict(J=np.sum(ones.f(z) * R)), lambda z: dict(dz=np.zeros_like(z)), inputs)
+    assert right.ok, f"\n{right}"
+    assert not check(lambda z, R: dict(J=np.sum(ones.f(z) * R)), lambda z: dict(dz=np.ones_like(z)), inputs).ok
+
+
+def test_a_rule_of_jax_inside_forward_is_not_its_own_oracle():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    @jax.custom_vjp
+    def f(x, y):
+        return jnp.exp(-x * x) * jnp.tanh(y)
+
+    f.defvjp(lambda x, y: (f(x, y), (x, y)), lambda saved, g: (g * saved[0], g * saved[1]))
+
+    def backward(x, y):
+        dx, dy = jax.grad(lambda x, y: f(x, y).sum(), (0, 1))(x, y)
+        return dict(dx=np.asarray(dx), dy=np.asarray(dy))
+
+    with jax.enable_x64(True):
+        report = check(lambda x, y: dict(J=f(x, y).sum()), backward, dict(x=np.array([0.3]), y=np.array([2.0])))
+    assert wrongs(report) == {"x", "y"}, f"\n{report}"
+
+
+class Affine:
+    def __init__(self, n_in, n_out, rng):
+        self.W, self.b = rng.normal(size=(n_in, n_out)) / np.sqrt(n_in), np.zeros(n_out)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+class Relu:
+    def forward(self, x):
+        self.mask = x <= 0
+        out = x.copy()
+        out[self.mask] = 0
+        return out
+
+    def backward(self, dout):
+        dout[self.mask] = 0
+        return dout
+
+
+class TwoLayers:
+    def __init__(self, sizes, rng):
+        self.layers = [Affine(sizes[0], sizes[1], rng), Relu(), Affine(sizes[1], sizes[2], rng)]
+
+    def loss(self, x, t):
+        for layer in self.layers:
+            x = layer.forward(x)
+        x = x - x.max(axis=1, keepdims=True)
+        self.p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+        self.t = t
+        return -np.log(self.p[np.arange(len(t)), t]).mean()
+
+    def backward(self):
+        dout = self.p.copy()
+        dout[np.arange(len(self.t)), self.t] -= 1
+        dout /= len(self.t)
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+
+
+def test_a_class_based_network_of_digits_is_checked_in_seconds(rng):
+    net = TwoLayers([784, 100, 10], rng)
+    report = check(net, dict(x=rng.random((64, 784)), t=rng.integers(0, 10, 64)))
+    assert report.ok, f"\n{report}"
+    assert {finding.name for finding in report.findings} == {f"dlayers[{i}].{n}" for i in (0, 2) for n in "Wb"}
+    assert report.seconds < 20
+
+
+# the user's things are left as they are
+
+
+class Layer:
+    def __init__(self, rng):
+        self.W = rng.normal(size=(3, 2))
+        self.mean = np.zeros(2)
+        self.calls = []
+
+    def forward(self, x):
+        self.calls.append(len(x))
+        z = x @ self.W
+        self.mean = 0.9 * self.mean + 0.1 * z.mean(axis=0)
+        self.x, self.mask = x, np.random.random(z.shape) < 0.7  # noqa: NPY002
+        print("forward")  # noqa: T201
+        return z * self.mask
+
+    def backward(self, dout):
+        dout *= self.mask
+        self.dW = self.x.T @ dout
+        return dout @ self.W.T
+
+
+params = {"W": np.arange(6.0).reshape(3, 2)}
+draws = np.random.default_rng(3)
+
+
+def with_globals(x, y):
+    noise = draws.normal(size=y.shape)
+    params["seen"] = params.get("seen", 0) + 1
+    out = x @ params["W"] - y + noise
+    params["W"] -= 0.0
+    return np.sum(out**2), {"W": 2 * x.T @ out}
+
+
+def test_objects_arrays_generators_modules_and_output_are_as_before(rng):
+    layer, x = Layer(rng), rng.normal(size=(4, 3))
+    before = {"W": layer.W.copy(), "x": x.copy()}
+    np.random.seed(1)  # noqa: NPY002
+    state, drawn = np.random.get_state(), draws.bit_generator.state  # noqa: NPY002
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        report = check(layer, dict(x=x))
+        of_module = check(with_globals, dict(x=x, y=rng.normal(size=(4, 2))))
+    assert report.ok, f"\n{report}"
+    assert of_module.ok, f"\n{of_module}"
+    assert {f.name for f in of_module.findings} == {"dparams['W']"}
+    assert "what it prints is held back" in report.notes
+    assert out.getvalue() == ""
+    assert np.array_equal(layer.W, before["W"])
+    assert np.array_equal(x, before["x"])
+    assert set(vars(layer)) == {"W", "mean", "calls"}
+    assert not layer.calls
+    assert np.array_equal(layer.mean, np.zeros(2))
+    assert all(np.array_equal(a, b) for a, b in zip(state, np.random.get_state(), strict=True))  # noqa: NPY002
+    assert draws.bit_generator.state == drawn
+    assert set(params) == {"W"}
+    assert type(params["W"]) is np.ndarray
+    assert sys.gettrace() is None or "handgrad" not in str(sys.gettrace())
+
+
+def test_a_wrong_layer_too_leaves_all_as_it_was(rng):
+    class Wrong(Layer):
+        def backward(self, dout):
+            dout *= self.mask
+            self.dW = self.x.T @ dout / len(self.x)
+            return dout @ self.W.T
+
+    code = Wrong.backward.__code__
+    layer = Wrong(rng)
+    report = check(layer, dict(x=rng.normal(size=(4, 3))))
+    assert wrongs(report) == {"W"}
+    assert [line.source for line in report.lines] == ["self.dW = self.x.T @ dout / len(self.x)"], f"\n{report}"
+    assert Wrong.backward.__code__ is code
+    assert set(vars(layer)) == {"W", "mean", "calls"}
