@@ -94,9 +94,8 @@ def main(shapes, checks, seed):
         counts, found = (alarms_of_shapes if shapes else alarms)(checks, seed, progress=True)
     for alarm in found[:20]:
         click.echo(f"ALARM {alarm}")
-    click.echo(
-        f"{checks} checks (seed {seed}) of right {'programs in shapes' if shapes else 'backward passes'}: {len(found)} false alarms"
-    )
+    what = "programs in shapes" if shapes else "backward passes"
+    click.echo(f"{checks} checks (seed {seed}) of {what} that are right: {len(found)} false alarms")
     click.echo(f"lines: {dict(counts)}")
     sys.exit(bool(found))
 

@@ -171,7 +171,9 @@ class Checker:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
-        places: tuple[Place, ...] = locate(context, wrong, self.seconds) if wrong and explain and self.seconds > 0 else ()
+        places: tuple[Place, ...] = (
+            locate(context, wrong, self.seconds) if wrong and explain and self.seconds > 0 else ()
+        )
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:

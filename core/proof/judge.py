@@ -172,9 +172,7 @@ class Judge:
                     line.off = line.off.astype(bool) & ~kinks
         return judged
 
-    def _approximate(
-        self, run: Run, cotangents: Mapping[str, Array], judged: dict[str, Judged], almost: float
-    ) -> None:
+    def _approximate(self, run: Run, cotangents: Mapping[str, Array], judged: dict[str, Judged], almost: float) -> None:
         """Lines that are right but for a small number that forward adds, as an epsilon in a logarithm."""
         lines = {n: line for n, line in judged.items() if not line.misshapen and np.any(line.off)}
         with np.errstate(all="ignore"):

@@ -133,9 +133,7 @@ def _name(node: ast.expr) -> Any:
             return key
         case ast.Tuple(elements) | ast.List(elements):
             return [_name(item) for item in elements]
-        case ast.Call(ast.Name("float"), [inner]) | ast.Call(
-            ast.Attribute(_, "squeeze" | "item"), [inner]
-        ):
+        case ast.Call(ast.Name("float"), [inner]) | ast.Call(ast.Attribute(_, "squeeze" | "item"), [inner]):
             return _name(inner)
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from handgrad.proof.context import Sample
-from handgrad.proof.line import Formula, Line
+from handgrad.proof.line import CLOSE, Formula, Line
 from handgrad.proof.oracle import ADDITIVE, Terms, Use
 from handgrad.proof.problem import Run, is_array, leaves
 from handgrad.proof.wide import Array
@@ -75,10 +75,12 @@ def _factor(line: Line) -> Iterator[Slip]:
 
 
 def _exchanged(line: Line) -> Iterator[Slip]:
-    """What is due elsewhere."""
+    """Each of two is what is due as the other."""
     sample = line.samples[0]
     for other, judged in sample.judged.items():
-        if other != line.name and not judged.misshapen and judged.local.shape == line.local(sample).shape:
+        if other == line.name or judged.misshapen or judged.local.shape != line.local(sample).shape:
+            continue
+        if np.all(np.abs(judged.hand - line.local(sample)) <= judged.tolerance + CLOSE * np.abs(judged.hand)):
             said = f"it is the gradient of {other}: two of them are exchanged"
             yield "exchanged", said, lambda s, other=other: np.asarray(s.judged[other].local)  # type: ignore[misc]
 

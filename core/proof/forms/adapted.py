@@ -101,9 +101,7 @@ class Adapted(Problem):
             if unknown:
                 raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
         order = self.kind.order if wrt is None else list(wrt)
-        found = matched(
-            [*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None
-        )
+        found = matched([*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None)
         if gradients is None:
             found = _in_order(found, self.kind.order)
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}

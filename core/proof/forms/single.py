@@ -28,6 +28,7 @@ class ValueAndGradients:
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """As for every kind."""
+        del cotangents
         function = subject[0]
         self.order = list(parameters_of(function))
         args, kwargs = passed(function, self.who, given)

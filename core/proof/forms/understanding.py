@@ -18,15 +18,26 @@ from handgrad.proof.isolation import World
 from handgrad.proof.matching import is_float
 from handgrad.proof.problem import Problem, leaves, quietly
 
-FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__")
-BACKWARD = ("backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
-            "backpropagation")  # fmt: skip
-LOSS = ("loss", "cost", "compute_loss", "compute_cost", "loss_function", "cost_function", "objective", "nll", "energy",
-        "calc_loss", "get_loss", "error", "evaluate_loss")  # fmt: skip
-GRADIENT = ("gradient", "gradients", "grad", "grads", "compute_gradient", "compute_gradients", "calc_gradient", "backprop",
-            "loss_gradient", "get_gradients", "grad_loss", "gradient_loss", *BACKWARD)  # fmt: skip
-BOTH = ("loss_and_grad", "loss_and_grads", "loss_and_gradient", "loss_and_gradients", "value_and_grad", "cost_and_grad",
-        "cost_and_gradient", "loss_grad", "propagate", "lossFun", "loss_fun", "loss")  # fmt: skip
+FORWARD = (
+    "forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__",
+)  # fmt: skip
+BACKWARD = (
+    "backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
+    "backpropagation",
+)  # fmt: skip
+LOSS = (
+    "loss", "cost", "compute_loss", "compute_cost", "loss_function", "cost_function", "objective", "nll", "energy",
+    "calc_loss", "get_loss", "error", "evaluate_loss",
+)  # fmt: skip
+GRADIENT = (
+    "gradient", "gradients", "grad", "grads", "compute_gradient", "compute_gradients", "calc_gradient", "backprop",
+    "loss_gradient", "get_gradients", "grad_loss", "gradient_loss", *BACKWARD,
+)  # fmt: skip
+BOTH = (
+    "loss_and_grad", "loss_and_grads", "loss_and_gradient", "loss_and_gradients", "value_and_grad", "cost_and_grad",
+    "cost_and_gradient", "loss_grad", "propagate", "lossFun", "loss_fun", "loss",
+)  # fmt: skip
+"""What people call their methods, the likeliest first."""
 
 
 def understand(
@@ -56,9 +67,9 @@ def understand(
         if not things:
             raise UsageError("the list of layers is empty")
         if len(things) > 1 or methods is None:
-            return _layers(things, inputs, methods, make, how)
+            return _layers(things, inputs, methods, how)
     if len(things) > 1:
-        return _layers(things, inputs, methods, make, how)
+        return _layers(things, inputs, methods, how)
     thing = things[0]
     if _is_function(thing) and make is None and methods is None:
         name = getattr(thing, "__qualname__", getattr(thing, "__name__", "the function")).split("<locals>.")[-1]
@@ -134,7 +145,7 @@ def _object(
 
             thing = function
             if isinstance(instance, list | tuple):
-                return _layers([thing], inputs, methods, make, how, build)
+                return _layers([thing], inputs, methods, how, build)
         else:
             instance = thing = quietly(function, _name(thing), args, kwargs)
             for name in names:
@@ -197,7 +208,6 @@ def _layers(
     things: list[Any],
     inputs: Mapping[str, Any],
     methods: Sequence[str] | None,
-    make: Callable[..., Any] | None,
     how: dict[str, Any],
     build: Any = None,
 ) -> Problem:
