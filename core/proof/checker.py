@@ -94,6 +94,7 @@ def check(
     problem = understand(
         subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
     )
+    problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
     return Checker(problem, shapes=shapes, seconds=seconds).check(problem.completed(inputs), seed=seed, trials=trials)
 
 
