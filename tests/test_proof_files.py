@@ -184,6 +184,24 @@ def test_inputs_that_are_missing_are_asked_for_with_an_example_that_runs(mine, n
     assert run(["check", f"mine.py:{name}"]) == 0
 
 
+def test_a_file_in_a_package_imports_as_the_package_does(tmp_path):
+    folder = tmp_path / "mine_as_a_package"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "other.py").write_text("factor = 2")
+    source = PAIR.format(factor="factor").replace(
+        "import numpy", "from mine_as_a_package.other import factor\nimport numpy"
+    )
+    (folder / "pair.py").write_text(source)
+    assert check_file(folder / "pair.py").ok
+
+
+@pytest.mark.parametrize("other", ["affine_backward", "affine_bwd"])
+def test_a_function_and_its_backward_are_a_pair(mine, other):
+    mine(PAIR.format(factor=2).replace("affine_forward", "affine").replace("affine_backward", other))
+    assert check_file("mine.py").ok
+
+
 def test_several_things_are_listed(mine, capsys):
     mine("def f(x): cost, dx = (x**2).sum(), 2 * x; return cost, dx\n"
          "def g(x): cost, dx = (x**3).sum(), 3 * x**2; return cost, dx\n"

@@ -88,9 +88,9 @@ def opened(
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python module; expected a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
+    folders = _folders(path)
     sys.modules[spec.name] = module  # where dataclasses and pickle look
-    sys.path.insert(0, folder)  # as Python does for a script, for the imports of its neighbours
+    sys.path[:0] = folders  # as Python does for a script, for the imports of its neighbours
     try:
         spec.loader.exec_module(module)
         yield _subject(path, module, name, seed, {k: v for k, v in (options or {}).items() if v is not None})
@@ -99,7 +99,18 @@ def opened(
     except (Exception, SystemExit) as error:
         raise UsageError(f"{path}: raised {type(error).__name__}: {reason_of(error)}") from error
     finally:
-        sys.path.remove(folder)
+        for folder in folders:
+            sys.path.remove(folder)
+
+
+def _folders(path: Path) -> list[str]:
+    """The folder of a file; and of a module in a package, those up to the one that the package is in."""
+    found: list[str] = []
+    for folder in path.resolve().parents:
+        found.append(str(folder))
+        if not (folder / "__init__.py").is_file():
+            break
+    return found
 
 
 def _subject(path: Path, module: ModuleType, name: str | None, seed: int, options: dict[str, Any]) -> Subject:
@@ -177,7 +188,11 @@ def _only(
     if all(callable(getattr(module, name, None)) for name in ("forward", "backward")):
         return "forward,backward", (module.forward, module.backward)
     own = _own(module)
-    found = _subjects(own)
+    methods = options.get("methods")
+    if methods is not None:
+        found = {n: (v,) for n, v in own.items() if all(callable(getattr(v, m, None)) for m in methods)}
+    else:
+        found = _subjects(own)
     if not found:
         backends = [
             v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Neuron) and v is not Neuron
@@ -209,7 +224,8 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     for name in functions:
         for first, second in (("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("fw", "bw")):
             other = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
-            if other != name and other in functions:
+            other = other if other != name else f"{name}_{second}"
+            if other in functions:
                 found[f"{name},{other}"] = (functions[name], functions[other])
                 paired |= {name, other}
                 break
