@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,21 @@ from handgrad.verdicts import BrokenLawError
 __all__ = ["assert_gradients", "backend_checks", "check_backend"]
 
 
-def assert_gradients(
-    forward: Callable[..., Any], backward: Callable[..., Any], inputs: Mapping[str, Any], **options: Any
-) -> Report:
-    """Assert that every line of `backward` is right; arguments and errors as for `handgrad.proof.check`.
+def assert_gradients(*subject: Any, inputs: Mapping[str, Any] | None = None, **options: Any) -> Report:
+    """Assert that a hand-derived gradient is right: ``assert_gradients(subject, inputs)``, all as for `handgrad.check`.
+
+    Args:
+        subject: a function of value and gradients; forward and backward; a class, an object, or a list of layers. The
+            last positional argument is `inputs`.
+        inputs: by the names of arguments.
+        options: the keywords of `handgrad.check`.
 
     Raises:
-        AssertionError: a line is wrong, inherits a wrong one, or cannot be decided; the message is the report.
+        AssertionError: a gradient is wrong, inherits a wrong one, or cannot be decided; the message is the report.
+        UsageError: as for `handgrad.check`.
     """
     __tracebackhide__ = True
-    report = check(forward, backward, inputs, **options)
+    report = check(*subject, inputs=inputs, **options)
     if not report.ok:  # an assert would be gone under python -O
         raise AssertionError(f"\n{report}")
     return report

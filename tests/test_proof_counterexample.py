@@ -1,5 +1,6 @@
 """The smallest counterexample: its size, and that its printed test fails until the line is right."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -90,3 +91,103 @@ def test_shrinking_is_not_disturbed_by_the_noise_of_the_checker(tmp_path):
     inputs = dict(E=rng.normal(size=(5, 3)), index=np.array([0, 2, 2, 4]), Q=rng.normal(size=(3, 2)))
     found = check(forward, backward, inputs).counterexample()
     assert run(str(found), tmp_path, "twice") == 1
+
+
+PROGRAM = """
+import numpy as np
+
+def quadratic(w, x):
+    z = x @ w
+    cost = np.sum(z**2)
+    return cost, dict(dw=3 * x.T @ z)
+
+def affine_forward(x, w):
+    return x @ w, (x, w)
+
+def affine_backward(dout, cache):
+    x, w = cache
+    return dout @ w.T, 3 * x.T @ dout / 2
+
+class Dense:
+    def __init__(self, W):
+        self.W = W
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dout):
+        self.dW = 3 * self.x.T @ dout / 2
+        return dout @ self.W.T
+
+def ready():
+    return Dense(np.ones((3, 2)))
+
+layer = Dense(np.arange(6.0).reshape(3, 2))
+net = [Dense(np.ones((3, 2))), layer.__class__(np.ones((2, 2)))]
+"""
+X, W = np.arange(15.0).reshape(5, 3) / 7, np.arange(6.0).reshape(3, 2) - 2
+
+
+@pytest.fixture
+def program(tmp_path):
+    """The program as a module of a file; its path."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    spec = importlib.util.spec_from_file_location("program_of_a_test", path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.mark.parametrize(
+    ("things", "inputs", "options", "size"),
+    [
+        (["quadratic"], dict(w=W[:, 0], x=X), {}, 2),
+        (["affine_forward", "affine_backward"], dict(x=X, w=W), {}, 2),
+        (["Dense"], dict(W=W, x=X), {}, 2),
+        (["Dense"], dict(W=W, x=X), dict(methods=("forward", "backward")), 2),
+        (["layer"], dict(x=X), {}, 3),
+        (["net"], dict(x=X), {}, 3),
+    ],
+)
+def test_every_shape_has_a_test_that_fails_until_the_file_is_right(program, things, inputs, options, size, tmp_path):
+    found = check(*(getattr(program, name) for name in things), inputs, **options).counterexample()
+    assert set(found.inputs) == set(inputs)
+    assert sum(map(np.size, found.inputs.values())) == size
+    assert run(str(found), tmp_path, "wrong") == 1
+    (tmp_path / "program.py").write_text(PROGRAM.replace("3 *", "2 *"))
+    assert run(str(found), tmp_path, "right") == 0
+
+
+def test_functions_that_no_file_holds_are_written_out(tmp_path):
+    scale = 3
+
+    def quadratic(w, x):
+        z = x @ w
+        cost = np.sum(z**2)
+        return cost, {"dw": scale * x.T @ z}
+
+    found = check(quadratic, dict(w=W[:, 0], x=X)).counterexample()
+    assert "def quadratic" in str(found)
+    assert run(str(found), tmp_path, "wrong") == 1
+    assert run(str(found).replace("scale = 3", "scale = 2"), tmp_path, "right") == 0
+
+
+def test_lists_and_dictionaries_of_arrays_shrink_too(tmp_path):
+    def loss(params, x, y):
+        h = x @ params["W"]
+        d = h - y
+        return np.sum(d**2) / 2, {"W": 2 * x.T @ d, "b": 0 * params["b"]}
+
+    inputs = dict(params=dict(W=W, b=np.zeros(2)), x=X, y=np.ones((5, 2)))
+    found = check(loss, inputs).counterexample()
+    assert np.size(found.inputs["params"]["W"]) == 1
+    assert run(str(found), tmp_path, "wrong") == 1
+
+
+def test_an_object_that_no_file_holds_cannot_be_written_down(program):
+    report = check(program.Dense(W.copy()), dict(x=X))
+    with pytest.raises(UsageError, match="an object, Dense, cannot be written down"):
+        report.counterexample()

@@ -97,6 +97,7 @@ def check(
     problem = understand(
         subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
     )
+    problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
     return Checker(problem, shapes=shapes, seconds=seconds).check(problem.completed(inputs), seed=seed, trials=trials)
 
 
@@ -185,9 +186,9 @@ class Checker:
         context.until = time.perf_counter() + self.seconds / 2
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
         if len(places) == 1 and places[0].diagnosis:  # the line says more than its effect on each gradient
-            line = places[0]
+            place = places[0]
             findings = tuple(
-                replace_field(f, kind=line.kind, diagnosis=f"line {line.line}: {line.diagnosis}")
+                replace_field(f, kind=place.kind, diagnosis=f"line {place.line}: {place.diagnosis}")
                 if f.verdict == WRONG and f.kind in ("", "unknown")
                 else f
                 for f in findings

@@ -223,7 +223,12 @@ LOGDET: Any = type(np.linalg.slogdet(np.eye(1)))
 
 
 def _linear(rule: str) -> Callable[..., Any]:
-    function = {"inv": np.linalg.inv, "solve": np.linalg.solve, "det": np.linalg.det, "cholesky": np.linalg.cholesky}
+    function: dict[str, Any] = {
+        "inv": np.linalg.inv,
+        "solve": np.linalg.solve,
+        "det": np.linalg.det,
+        "cholesky": np.linalg.cholesky,
+    }
 
     def run(*operands: Any) -> Any:
         arrays = [array_of(x) for x in operands]

@@ -1,45 +1,347 @@
-"""A module that defines forward, backward and inputs(), checked."""
+"""A file that holds a hand-derived gradient, and the inputs to check it on."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib.util
+import inspect
+import re
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from handgrad.errors import UsageError, reason_of
+import numpy as np
+
+from handgrad.errors import HandgradError, UsageError, reason_of
+from handgrad.neuron import Neuron
 from handgrad.proof.checker import check
+from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
+from handgrad.proof.instrument import NoSourceError, parse
+from handgrad.proof.isolation import attributes, codes
+from handgrad.proof.naming import CONTAINERS, primals, returned_names
 from handgrad.proof.report import Report
+from handgrad.proof.suggestion import example
+
+WORD = re.compile(r"(?P<file>.*\.py)(?::(?P<name>[^:]*))?")
 
 
-def check_file(path: str | PathLike[str], *, seed: int = 0, trials: int = 3) -> Report:
-    """Check the module at `path`: its ``forward``, ``backward`` and ``inputs()``, and ``SHAPES`` where it has that.
+@dataclass(frozen=True)
+class Subject:
+    """What a file holds.
+
+    Attributes:
+        name: of the thing, or of the two, with a comma.
+        things: what `check` takes before the inputs.
+        inputs: of the file.
+        options: keywords for `check`: those of the file, which are ``SHAPES`` and ``OPTIONS``.
+    """
+
+    name: str
+    things: tuple[Any, ...]
+    inputs: Mapping[str, Any]
+    options: dict[str, Any]
+
+
+def split(word: str) -> tuple[Path, str | None]:
+    """FILE.py and NAME of ``FILE.py:NAME``."""
+    found = WORD.fullmatch(word)
+    return (Path(found["file"]), found["name"]) if found and not Path(word).exists() else (Path(word), None)
+
+
+def check_file(path: str | PathLike[str], name: str | None = None, *, seed: int = 0, **options: Any) -> Report:
+    """Check what the module at `path` defines, with its ``inputs``.
+
+    Args:
+        path: of a Python module, which is run. It has ``inputs``: a dictionary, or a function ``inputs()`` or
+            ``inputs(rng)`` that returns one; and where wanted ``SHAPES``, and ``OPTIONS``, keywords for `check`.
+        name: of a function, a class, an object or a list of layers in it; or two names, ``forward,backward``. By
+            default ``forward,backward`` where there are such, else the only thing that has one of these shapes.
+        seed: as for `check`, and of ``inputs(rng)``.
+        options: as for `check`; they go before those of the file.
 
     Raises:
-        UsageError: no such file, a file that does not run, or a name that it does not define; and as for `check`.
+        UsageError: no such file, one that does not run, or nothing in it to check; and as for `check`.
+    """
+    with opened(path, name, seed=seed, options=options) as subject:
+        return check(*subject.things, inputs=subject.inputs, seed=seed, **subject.options)
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | PathLike[str], name: str | None = None, *, seed: int = 0, options: Mapping[str, Any] | None = None
+) -> Iterator[Subject]:
+    """What `check_file` checks; as long as it lasts, the file can import its neighbours.
+
+    Raises:
+        UsageError: as for `check_file`.
     """
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-        raise UsageError(f"{path}: {found}; expected a Python module with forward, backward and inputs()")
+        raise UsageError(f"{path}: {found}; expected a Python module with a gradient and inputs()")
     spec = importlib.util.spec_from_file_location(f"_checked_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python module; expected a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
+    folders = _folders(path)
     sys.modules[spec.name] = module  # where dataclasses and pickle look
-    sys.path.insert(0, folder)  # as Python does for a script, for the imports of its neighbours
+    sys.path[:0] = folders  # as Python does for a script, for the imports of its neighbours
     try:
         spec.loader.exec_module(module)
-        missing = [name for name in ("forward", "backward", "inputs") if not callable(getattr(module, name, None))]
-        if missing:
-            raise UsageError(f"{path}: does not define {', '.join(missing)}; expected forward, backward and inputs()")
-        given = module.inputs()
-        shapes = getattr(module, "SHAPES", None)
-        return check(module.forward, module.backward, given, shapes=shapes, seed=seed, trials=trials)
-    except UsageError:
+        yield _subject(path, module, name, seed, {k: v for k, v in (options or {}).items() if v is not None})
+    except HandgradError:
         raise
     except (Exception, SystemExit) as error:
         raise UsageError(f"{path}: raised {type(error).__name__}: {reason_of(error)}") from error
     finally:
-        sys.path.remove(folder)
+        for folder in folders:
+            sys.path.remove(folder)
+
+
+def _folders(path: Path) -> list[str]:
+    """The folder of a file; and of a module in a package, those up to the one that the package is in."""
+    found: list[str] = []
+    for folder in path.resolve().parents:
+        found.append(str(folder))
+        if not (folder / "__init__.py").is_file():
+            break
+    return found
+
+
+def _subject(path: Path, module: ModuleType, name: str | None, seed: int, options: dict[str, Any]) -> Subject:
+    stated = getattr(module, "OPTIONS", {})
+    if not isinstance(stated, Mapping):
+        raise UsageError(f"{path}: OPTIONS is {stated!r}; expected keywords for handgrad.check, as a dictionary")
+    options = {"shapes": getattr(module, "SHAPES", None), **stated, **options}
+    has_inputs = hasattr(module, "inputs")
+    given = _inputs(path, module, seed) if has_inputs else {}
+    if name is not None:
+        things = _named(path, module, name)
+        _no_backend(path, things, name)
+    else:
+        name, things = _only(path, module, given, options)
+    if not has_inputs:
+        wanted = example(things, {k: options.get(k) for k in ("cost", "gradients", "methods", "make")})
+        raise UsageError(f"{path}: has no inputs() to check {name} on; add them to the file, for example: {wanted}")
+    return Subject(name, things, given, options)
+
+
+def _inputs(path: Path, module: ModuleType, seed: int) -> Mapping[str, Any]:
+    """The inputs of a file."""
+    given = module.inputs
+    if callable(given):
+        wanted = [p for p in inspect.signature(given).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        required = [p.name for p in wanted if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+        if len(required) > 1:
+            raise UsageError(f"{path}: inputs takes {', '.join(required)}; expected inputs() or inputs(rng)")
+        takes = required or [p.name for p in wanted if p.name == "rng"]
+        given = given(**{takes[0]: np.random.default_rng(seed)}) if takes else given()
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"{path}: inputs is {given!r}; expected a dictionary of arrays by argument")
+    return given
+
+
+def _named(path: Path, module: ModuleType, names: str) -> tuple[Any, ...]:
+    """The things of these names."""
+    found = []
+    for name in names.split(","):
+        thing: Any = module
+        for part in name.strip().split("."):
+            if not hasattr(thing, part):
+                there = [n for n, v in _own(module).items() if callable(v) or _is_list(v) or _has_methods(v)]
+                raise UsageError(f"{path}: has no {name.strip()!r}; there are: {', '.join(there) or 'none'}")
+            thing = getattr(thing, part)
+        found.append(thing)
+    return tuple(found)
+
+
+def _no_backend(path: Path, things: tuple[Any, ...], name: str) -> None:
+    for thing in things:
+        kind = thing if isinstance(thing, type) else type(thing)
+        if issubclass(kind, Neuron):
+            raise UsageError(
+                f"{path}: {name} is a backend; its gradients are checked by: "
+                f"handgrad check --backend {path}:{kind.__name__}"
+            )
+
+
+def _own(module: ModuleType) -> dict[str, Any]:
+    """What a module defines itself, without what tells how to check it."""
+    found = {}
+    for name, value in vars(module).items():
+        whose = value if isinstance(value, type) or inspect.isroutine(value) else type(value)
+        own = getattr(whose, "__module__", None) == module.__name__ or isinstance(value, list | tuple)
+        if own and not name.startswith("_") and name not in ("inputs", "OPTIONS", "SHAPES"):
+            found[name] = value
+    return found
+
+
+def _only(
+    path: Path, module: ModuleType, given: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[str, tuple[Any, ...]]:
+    """The name and the things of the only subject in a file."""
+    if all(callable(getattr(module, name, None)) for name in ("forward", "backward")):
+        return "forward,backward", (module.forward, module.backward)
+    own = _own(module)
+    methods = options.get("methods")
+    if methods is not None:
+        found = {n: (v,) for n, v in own.items() if all(callable(getattr(v, m, None)) for m in methods)}
+    else:
+        found = _subjects(own)
+    if not found:
+        backends = [
+            v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Neuron) and v is not Neuron
+        ]
+        _no_backend(path, tuple(backends), backends[0].__name__ if backends else "")
+    if not found:  # functions whose returns have no telling names
+        found = {n: (v,) for n, v in own.items() if inspect.isfunction(v) and _takes(v, given)}
+    if len(found) > 1 and given:
+        fitting = {name: things for name, things in found.items() if _fits(things, given, options)}
+        found = fitting or found
+    found = _whole(found)
+    if len(found) == 1:
+        return next(iter(found.items()))
+    if found:
+        listed = ", ".join(f"{path}:{name}" for name in found)
+        raise UsageError(f"{path}: holds several things to check; say which: {listed}")
+    there = [name for name, value in own.items() if callable(value)]
+    raise UsageError(
+        f"{path}: found nothing to check among {', '.join(there) or 'nothing'}; expected a function that returns a "
+        f"cost and its gradients, or forward and backward, or a class that has them; name it, as {path}:NAME"
+    )
+
+
+def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What looks like a gradient, by its name: pairs, functions whose returns are named so, classes, objects, lists."""
+    found: dict[str, tuple[Any, ...]] = {}
+    functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
+    paired: set[str] = set()
+    for name in functions:
+        for first, second in (("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("fw", "bw")):
+            other = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
+            other = other if other != name else f"{name}_{second}"
+            if other in functions:
+                found[f"{name},{other}"] = (functions[name], functions[other])
+                paired |= {name, other}
+                break
+    for name, value in own.items():
+        if inspect.isfunction(value):
+            if name not in paired and _returns_gradients(value):
+                found[name] = (value,)
+        elif _is_list(value) or (_has_methods(value) and not _is_backend(value)):
+            found[name] = (value,)
+    return found
+
+
+def _returns_gradients(function: Any) -> bool:
+    """Whether what a function returns is named so: variables, or the keys of dictionaries that it writes."""
+    if any(_is_gradient(name) for name in _flat(returned_names(function))):
+        return True
+    try:
+        definition = parse(function)
+    except NoSourceError:
+        return False
+    returned = [node.value for node in ast.walk(definition) if isinstance(node, ast.Return) and node.value]
+    keys: list[Any] = []
+    for node in (inner for value in returned for inner in ast.walk(value)):
+        if isinstance(node, ast.Dict):
+            keys += [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+            keys += [keyword.arg for keyword in node.keywords]
+    return any(map(_is_gradient, keys))
+
+
+def _is_gradient(name: Any) -> bool:
+    return isinstance(name, str) and bool(primals(name) or CONTAINERS.match(name))
+
+
+def _flat(names: list[Any]) -> Iterator[Any]:
+    for name in names:
+        if isinstance(name, list):
+            yield from _flat(name)
+        else:
+            yield name
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(_has_methods(v) or _is_layer(v) for v in value)
+
+
+def _is_layer(value: Any) -> bool:
+    return all(any(callable(getattr(value, name, None)) for name in names) for names in (FORWARD[:-1], BACKWARD))
+
+
+def _has_methods(value: Any) -> bool:
+    """Whether a class or an object has methods that give a cost and gradients."""
+    if inspect.isroutine(value) or isinstance(value, ModuleType | np.ndarray | list | tuple | Mapping):
+        return False
+    has = {name for name in (*FORWARD[:-1], *BACKWARD, *LOSS, *GRADIENT, *BOTH) if callable(getattr(value, name, None))}
+    pair = has & {*FORWARD, *LOSS} and has & {*BACKWARD, *GRADIENT}
+    return bool(pair or has & {*BOTH} - {*LOSS} or ("loss" in has and not isinstance(value, ModuleType)))
+
+
+def _is_backend(value: Any) -> bool:
+    return issubclass(value if isinstance(value, type) else type(value), Neuron)
+
+
+def _takes(function: Any, given: Mapping[str, Any]) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return bool(required) and all(name in given for name in required)
+
+
+def _whole(found: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Without what is only a part of another: a layer of a list, the class of an object, a function that is called."""
+    parts: dict[str, set[int]] = {}
+    words: dict[str, set[str]] = {}
+    for name, things in found.items():
+        parts[name] = set().union(*(_parts(thing) for thing in things)) - {id(thing) for thing in things}
+        words[name] = set().union(*(_words(thing) for thing in things))
+    return {
+        name: things
+        for name, things in found.items()
+        if not any(
+            other != name
+            and (any(id(t) in parts[other] for t in things) or set(name.split(",")) & words[other])
+            and not set(other.split(",")) & words[name]
+            for other in found
+        )
+    }
+
+
+def _parts(thing: Any, depth: int = 3) -> set[int]:
+    """The identities of what an object or a list is made of, and of their classes."""
+    if depth == 0 or inspect.isroutine(thing) or isinstance(thing, type | np.ndarray | str | int | float | None):
+        return set()
+    found = {id(type(thing))}
+    inside: Iterable[Any] = thing if isinstance(thing, list | tuple) else attributes(thing).values()
+    if isinstance(thing, Mapping):
+        inside = thing.values()
+    for value in inside:
+        found |= {id(value)} | _parts(value, depth - 1)
+    return found
+
+
+def _words(thing: Any) -> set[str]:
+    """The names that the code of a function, or of the methods of a class, refers to."""
+    if inspect.isfunction(thing):
+        return {name for code in codes(thing.__code__) for name in code.co_names}
+    if isinstance(thing, type):
+        named = set().union(*(_words(v) for v in vars(thing).values() if inspect.isfunction(v)))
+        return named | {base.__name__ for base in thing.__bases__}
+    return _words(type(thing)) - {type(thing).__name__} if not isinstance(thing, list | tuple) else set()
+
+
+def _fits(things: tuple[Any, ...], given: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Whether a subject takes these inputs and gives gradients of them."""
+    how: dict[str, Any] = {key: options.get(key) for key in ("cost", "gradients", "wrt", "methods", "make")}
+    try:
+        understand(things, given, **how)
+    except UsageError:
+        return False
+    return True

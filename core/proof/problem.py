@@ -120,6 +120,9 @@ class Problem:
     said = ""
     """How the subject was understood, in a sentence."""
 
+    asked: tuple[Any, dict[str, Any]] = ((), {})
+    """The subject and the keywords as `check` was given them."""
+
     def completed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs, with those that were not passed."""
         return dict(inputs)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
+import linecache
 import random
 import re
+import sys
 import textwrap
+import time
 import types
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,16 +21,20 @@ import numpy as np
 
 from handgrad.errors import MissingExtraError, UsageError, reason_of
 from handgrad.proof.context import Context
+from handgrad.proof.forms import Adapted
 from handgrad.proof.inputs import is_discrete
 from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
 from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
+from handgrad.proof.spelling import Spelling, keywords, loading
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.wide import Array
 
 SHAPES_TRIED = 80
 VALUES_TRIED = 200
+SECONDS = 30
+"""After which inputs are not made smaller or simpler any further."""
 FEW = 200
 """Inputs of more numbers than this are only rounded, not simplified one by one."""
 
@@ -37,7 +45,7 @@ class Counterexample:
 
     Attributes:
         name: of the line, "dZ".
-        inputs: by argument of forward.
+        inputs: by argument, as `check` takes them.
         hand: what backward returns there.
         expected: what it should be, given the later adjoints as backward computes them there.
         sizes: of what varies together, by its name in the shapes.
@@ -59,7 +67,8 @@ def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -
     """Shrink the inputs on which `name` was seen to be wrong.
 
     Raises:
-        UsageError: the source of a function is not to be had, or `shapes` does not fit the inputs.
+        UsageError: the source of a function is not to be had, an object is checked that no file holds, or `shapes` does
+            not fit the inputs.
         MissingExtraError: Hypothesis is not installed.
     """
     try:
@@ -67,6 +76,8 @@ def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -
         from hypothesis import strategies
     except ImportError as error:
         raise MissingExtraError("Hypothesis", "counterexample") from error
+    if isinstance(context.problem, Adapted):
+        _written(context.problem)  # or all that follows is for nothing
     shrinking = _Shrinking(context, name[1:])
     settings = hypothesis.settings(
         max_examples=SHAPES_TRIED,
@@ -87,8 +98,8 @@ def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -
                 random=random.Random(0),
             )
             sizes = dict(zip(symbols, found, strict=True))
-    inputs = shrinking.failing.get(tuple(sizes.values())) or shrinking.given
-    if sum(np.size(v) for _, v in leaves(inputs) if is_array(v)) <= FEW:
+    small = inputs = shrinking.failing.get(tuple(sizes.values())) or shrinking.given
+    if sum(np.size(v) for n, v in leaves(inputs) if is_array(v) and n not in shrinking.kept) <= FEW:
         with contextlib.suppress(hypothesis.errors.NoSuchExample):
             inputs = hypothesis.find(
                 shrinking.strategy(inputs, strategies),
@@ -97,8 +108,14 @@ def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -
                 random=random.Random(0),
             )
     judged = shrinking.wrong(inputs) or shrinking.seen
-    source = _test(context, name, inputs, judged, findings)
-    _stands_alone(source)
+    if isinstance(context.problem, Adapted):
+        tried = [inputs, small, shrinking.given]
+        inputs, source = _checked(context, context.problem, name, tried, findings)
+        judged = shrinking.wrong(inputs) or shrinking.seen
+        inputs = _given(context.problem, inputs)
+    else:
+        source = _test(context, name, inputs, judged, findings)
+        _stands_alone(source)
     return Counterexample(
         name=name,
         inputs=inputs,
@@ -117,7 +134,19 @@ class _Shrinking:
         self.name = name
         seen = next(s for s in context.samples if s.judged[name].wrong)
         self.given = cast(seen.run.inputs, np.float64, set(context.wrt))
-        self.axes = axes(context.shapes, self.given)
+        self.kept: set[str] = set()
+        """The leaves that nobody passes: what an object holds, and cotangents."""
+        held: set[str] = set()
+        if isinstance(context.problem, Adapted):
+            own = _given(context.problem, self.given)
+            self.kept = {leaf for leaf, _ in leaves({n: v for n, v in self.given.items() if n not in own})}
+            held = {leaf for leaf, _ in leaves({n: self.given[n] for n in context.problem.held})}
+        fixed = {str(size) for leaf in held for size in np.shape(dict(leaves(self.given))[leaf])}
+        self.axes = {
+            leaf: [symbol[1:] if symbol[1:] in fixed and symbol[:1] == "s" else symbol for symbol in symbols]
+            for leaf, symbols in axes(context.shapes, self.given).items()
+        }
+        self.until = time.perf_counter() + SECONDS
         self.sizes: dict[str, int] = {}
         for leaf, value in leaves(self.given):
             for symbol, size in zip(self.axes.get(leaf, ()), np.shape(value), strict=leaf in self.axes):
@@ -155,14 +184,14 @@ class _Shrinking:
         """The line as judged on these inputs if it is wrong there, else None."""
         key = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for _, value in leaves(candidate))
         if key not in self.judged:
-            self.judged[key] = self._wrong(candidate)
+            self.judged[key] = self._wrong(candidate) if time.perf_counter() < self.until else None
         return self.judged[key]
 
     def _wrong(self, candidate: Mapping[str, Any]) -> Judged | None:
         try:
             run = self.context.problem.run(cast(candidate, self.context.widest, set(self.context.wrt)))
             line = self.context.judge.judge(run)[self.name]
-        except (UsageError, UntapeableError):
+        except (UsageError, UntapeableError, ValueError, KeyError, IndexError, TypeError):  # no inputs of this code
             return None
         if not line.wrong or not np.all(np.isfinite(line.local)) or line.misshapen != self.seen.misshapen:
             return None
@@ -177,7 +206,7 @@ class _Shrinking:
         """Inputs of the same shapes and domain with simple numbers: whole, half, and tenths for probabilities."""
 
         def numbers(name: str, value: Any) -> Any:
-            if not is_array(value) or not isinstance(value, np.ndarray):
+            if not is_array(value) or not isinstance(value, np.ndarray) or name in self.kept:
                 return strategies.just(value)
             original = np.asarray(dict(leaves(self.given))[name])
             if value.dtype.kind in "iub" or is_discrete(original):
@@ -196,6 +225,63 @@ class _Shrinking:
 
         parts = {name: numbers(name, value) for name, value in leaves(inputs)}
         return strategies.fixed_dictionaries(parts).map(lambda found: replace(inputs, lambda name, _: found[name]))
+
+
+def _given(problem: Adapted, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the inputs that the user passed."""
+    return {name: inputs[name] for name in problem.given}
+
+
+def _written(problem: Adapted) -> tuple[str, Spelling]:
+    """The call of `check` up to its inputs, and what it needs; the subject is put before the inputs.
+
+    Raises:
+        UsageError: the subject cannot be written down.
+    """
+    things, options = problem.asked
+    spelling = Spelling()
+    subject = ", ".join(spelling.of(thing) for thing in things)
+    return f"check({subject}, inputs{keywords(options, spelling)}", spelling
+
+
+def _checked(
+    context: Context, problem: Adapted, name: str, tried: list[dict[str, Any]], findings: tuple[Finding, ...]
+) -> tuple[dict[str, Any], str]:
+    """The first of the inputs on which a test by `check` fails as it should, and the test."""
+    call, spelling = _written(problem)
+    seed = f", seed={context.seed}" if context.seed else ""
+    inline = [source.strip("\n") for source in _sources(spelling.inline)] if spelling.inline else []
+    head = inline[0].splitlines() if inline else ["import numpy as np", "from numpy import inf, nan"]
+    imports = [line for line in head if line.startswith(("import ", "from "))]
+    constants = "\n".join(line for line in head if line not in imports).strip()
+    if spelling.files:
+        imports += ["import importlib.util", "import sys", "from pathlib import Path"]
+    imports = sorted({*imports, "from handgrad import check"}, key=lambda line: (line.startswith("from"), line))
+    said = next((f.diagnosis for f in findings if f.name == name), "")
+    comment = textwrap.indent(textwrap.fill(f"{name}: {said}", 110), "    # ") + "\n" if said else ""
+    reason: UsageError | None = None
+    for trials in (", trials=0", ""):
+        for inputs in tried:
+            values = _given(problem, inputs)
+            lines = ",\n        ".join(f"{key!r}: {_literal(value)}" for key, value in values.items())
+            test = (
+                f"def test_{re.sub(r'[^0-9a-zA-Z]+', '_', name).strip('_')}_is_right():\n"
+                f"{comment}"
+                f"    inputs = {{\n        {lines},\n    }}\n"
+                f"    report = {call}{seed}{trials})\n"
+                f"    verdicts = {{finding.name: finding.verdict for finding in report.findings}}\n"
+                f'    assert verdicts[{name!r}] != "wrong", f"\\n{{report}}"\n'
+            )
+            before = "\n".join(imports) + (f"\n\n{constants}" if constants else "") + loading(spelling)
+            source = "\n\n\n".join([before, *inline[1:], test])
+            try:
+                _stands_alone(source)
+            except UsageError as error:
+                reason = error
+                continue
+            return inputs, source
+    assert reason is not None
+    raise reason
 
 
 def _passed(function: Callable[..., Any], where: str, known: Mapping[str, Any]) -> str:
@@ -237,9 +323,12 @@ def _test(context: Context, name: str, inputs: Mapping[str, Any], judged: Judged
 def _stands_alone(source: str) -> None:
     """Raise a UsageError unless the test runs, and fails as it should: by its assertion."""
     scope: dict[str, Any] = {"__name__": "counterexample"}
+    path = list(sys.path)
+    said = io.StringIO()
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
+        with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(said):
             warnings.simplefilter("ignore")
+            linecache.cache["counterexample"] = len(source), None, source.splitlines(keepends=True), "counterexample"
             exec(compile(source, "counterexample", "exec"), scope)
             next(value for key, value in scope.items() if key.startswith("test_"))()
     except AssertionError:
@@ -248,6 +337,9 @@ def _stands_alone(source: str) -> None:
         reason = f"{type(error).__name__}: {reason_of(error)}"
     else:
         reason = "it passes"
+    finally:
+        sys.path[:] = path
+        linecache.cache.pop("counterexample", None)
     raise UsageError(
         f"no counterexample: as a test of its own the code does not run as it does here ({reason}); expected functions "
         "with def, at the top of a module, which need no class, decorator or enclosing function"

@@ -6,6 +6,6 @@ dictionaries of named values, is `handgrad.proof.problem`.
 """
 
 from handgrad.proof.forms.adapted import Adapted
-from handgrad.proof.forms.understanding import understand
+from handgrad.proof.forms.understanding import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
 
-__all__ = ["Adapted", "understand"]
+__all__ = ["BACKWARD", "BOTH", "FORWARD", "GRADIENT", "LOSS", "Adapted", "understand"]
