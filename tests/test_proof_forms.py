@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import sys
 
 import numpy as np
@@ -90,6 +91,59 @@ def test_what_must_be_there_is_asked_for_by_name():
 def test_what_nobody_takes_is_said():
     with pytest.raises(UsageError, match=r"inputs has 'typo', which .* does not take"):
         check(lambda w: (np.sum(w), np.ones_like(w)), dict(w=np.ones(2), typo=np.ones(5)))
+
+
+@pytest.mark.parametrize(
+    ("subject", "inputs", "said"),
+    [
+        (lambda w: np.sum(w**2), dict(w=np.ones(3)), "gives back no gradient, neither as a value nor in an attribute"),
+        (lambda w: (np.sum(w**2), 2 * w), dict(w=np.arange(3)), "is of type int64; expected floating point"),
+        (3, dict(w=np.ones(3)), "3 is int; expected a function"),
+        ([], dict(w=np.ones(3)), "the list of layers is empty"),
+        (lambda w: (np.sum(w), w), [1.0], "expected a dictionary of arrays by argument"),
+        (lambda w, v: (np.sum(w * v), w), dict(w=np.ones(3)), "takes an argument 'v'"),
+        (lambda w: w @ {}, dict(w=np.ones(3)), "raised TypeError"),
+    ],
+)
+def test_what_cannot_be_read_is_said(subject, inputs, said):
+    with pytest.raises(UsageError, match=said):
+        check(subject, inputs)
+
+
+@pytest.mark.parametrize("form", ["loop", "math", "numbers", "recursion", "fft"])
+def test_arithmetic_of_any_kind_is_followed_or_run(form, rng):
+    """A Python loop over numbers, `math`, NumPy imported within, recursion: by the tape; the rest by differences."""
+
+    def power(n, w):
+        return w if n == 0 else power(n - 1, w) * w
+
+    def loop(w):
+        return sum(v**2 for v in w), np.array([2 * v for v in w])
+
+    def by_math(w):
+        total, gradient = 0.0, [0.0] * len(w)
+        for i, v in enumerate(w):
+            total += math.exp(v) * v
+            gradient[i] = math.exp(v) * (1 + v)
+        return float(total), np.array(gradient)
+
+    def numbers(w):
+        import numpy as within
+
+        out = within.zeros(len(w))
+        out[:] = within.sin(w)
+        return out.sum(), np.cos(w)
+
+    def fft(w):
+        return np.sum(np.abs(np.fft.fft(w)) ** 2), 2 * len(w) * w
+
+    subject = dict(loop=loop, math=by_math, numbers=numbers, fft=fft, recursion=lambda w: (power(3, w).sum(), 4 * w**3))
+    report = check(subject[form], dict(w=rng.normal(size=3)), cost=0)
+    assert report.ok, f"\n{report}"
+    twice = check(
+        lambda w: (subject[form](w)[0], 2 * np.asarray(subject[form](w)[1])), dict(w=rng.normal(size=3)), cost=0
+    )
+    assert wrongs(twice) == {"w"}
 
 
 def test_an_object_without_the_usual_methods_says_which_it_has():

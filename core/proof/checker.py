@@ -12,6 +12,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
+from handgrad.proof.deadline import deadline
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.forms import understand
 from handgrad.proof.inputs import Manner, others
@@ -172,9 +173,10 @@ class Checker:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
-        places: tuple[Place, ...] = (
-            locate(context, wrong, self.seconds) if wrong and explain and self.seconds > 0 else ()
-        )
+        places: tuple[Place, ...] = ()
+        if wrong and explain and self.seconds > 0:
+            with deadline(self.seconds + 1):
+                places = locate(context, wrong, self.seconds)
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:

@@ -84,6 +84,12 @@ def the_cost(leaves: list[Leaf], wanted: str | int | None, who: str) -> Leaf:
     alone = named or alone or single
     if len(alone) == 1:
         return alone[0]
+    whole = [leaf for leaf in leaves if np.size(leaf.value) == 1 and np.asarray(leaf.value).dtype.kind in "iu"]
+    if not alone and whole:
+        raise UsageError(
+            f"{whole[0].label or who} is of type {np.asarray(whole[0].value).dtype}; expected floating point: "
+            "give inputs such as np.array(..., float)"
+        )
     if not alone:
         raise UsageError(
             f"{who} returns no single number that could be the cost; there are: {listed(leaves)}. "

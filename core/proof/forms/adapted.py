@@ -114,6 +114,17 @@ class Adapted(Problem):
                 )
             found = {name: found[name] for name in wrt}
         if not found:
+            whole = [n for n, v in leaves(self.given) if isinstance(v, np.ndarray) and v.dtype.kind in "iu"]
+            if not everything and whole:
+                kind = np.asarray(dict(leaves(self.given))[whole[0]]).dtype
+                raise UsageError(
+                    f"{whole[0]} is of type {kind}; expected floating point: give inputs such as np.array(..., float)"
+                )
+            if not candidates:
+                raise UsageError(
+                    f"{self.kind.who} gives back no gradient, neither as a value nor in an attribute; "
+                    "give also the function that computes it: check(forward, backward, inputs)"
+                )
             raise UsageError(
                 f"{self.kind.who} gives back {listed(candidates)}: the gradients of which inputs? There are: "
                 f"{', '.join(everything)}. Say so by gradients={{'w': 'dw'}}"

@@ -169,6 +169,8 @@ def _object(
         return Adapted(_of_methods(who, build, forward, backward, cost), [("", thing)], inputs, **how)
     if both is not None:
         return Adapted(OneMethod(f"{who}.{both}", build, both, cost), [("", thing)], inputs, **how)
+    if isinstance(instance, int | float | str | np.ndarray):
+        raise UsageError(f"{instance!r} is {who}; expected a function, an object with methods, a class, or layers")
     there = [n for n in dir(instance) if not n.startswith("_") and callable(getattr(instance, n, None))]
     raise UsageError(
         f"{who} has methods {', '.join(there) or 'none'}: which compute the cost and its gradients? "
