@@ -11,6 +11,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,12 +108,12 @@ class Guess:
 
     Attributes:
         weight: how far-fetched it is.
-        edit: kind, before, after, and where.
+        make: gives the change.
         right: whether what the statement computes is then the true adjoint of something; None if it is not known.
     """
 
     weight: float
-    edit: Edit
+    make: Callable[[], Edit]
     right: bool | None
 
 
@@ -159,12 +160,6 @@ class Spot:
     def seen_through(self) -> bool:
         """Whether what it computes is known."""
         return bool(self.base)
-
-    def sees(self, edit: Edit) -> bool:
-        """Whether a change is inside what is computed."""
-        parent, name, place, _ = edit[3]
-        old = getattr(parent, name)
-        return id(old if place is None else old[place]) in self.nodes
 
     def values(self, name: str) -> list[Any]:
         """What a name stood for, each time; nothing where that is no number."""
@@ -222,13 +217,13 @@ class Spot:
             old = getattr(parent, name) if place is None else getattr(parent, name)[place]
             whole = new if old is self.statement else None
             if not self.seen_through or (id(old) not in self.nodes and whole is None) or new is None:
-                yield Guess(weight, edit, None)
+                yield Guess(weight, partial(_it, edit), None)
                 continue
             if whole is not None:
                 expression, at = _value_of(whole)
                 code = None if expression is None or at != self.at else _compiled(expression)
                 if code is None or isinstance(whole, ast.AugAssign) or self.operator is not None:
-                    yield Guess(weight, edit, None)
+                    yield Guess(weight, partial(_it, edit), None)
                     continue
             elif old is self.expression:
                 code = _compiled(new)
@@ -238,7 +233,7 @@ class Spot:
                 continue
             try_, right = self.judged(lambda i, code=code: _flat(eval(code, self.scopes[i])))  # type: ignore[misc]
             if try_:
-                yield Guess(weight, edit, right)
+                yield Guess(weight, partial(_it, edit), right)
 
     def _with(self, parent: Any, name: str, place: int | None, new: Any) -> Any:
         old = getattr(parent, name)
@@ -290,25 +285,30 @@ class Spot:
                 worth, right = self.judged(results)
                 if not worth:
                     return None
-                new = _filled(form, node, [o[0] for o in others])
-                after = ast.unparse(new)
-                return Guess(weight + 0.01 * len(after), (kind, before, after, (*key, new)), right)
+                length = len(form) + sum(len(o[0]) for o in others)
+
+                def make() -> Edit:
+                    new = _filled(form, node, [o[0] for o in others])
+                    return kind, before, ast.unparse(new), (*key, new)
+
+                return Guess(weight + 0.01 * length, make, right)
 
             constant = isinstance(node, ast.Constant)
-            if not index:
-                for kind, weight, form, function in ALONE:
-                    if constant:
+            if not pairs:
+                if not index:
+                    for kind, weight, form, function in ALONE:
+                        if constant:
+                            continue
+                        if (found := guess(kind, weight, form, [], function)) is not None:
+                            yield found
+                for kind, weight, form, function2 in BOTH:
+                    if (index and form not in IN_INDEX) or (constant and "_v" in form):
                         continue
-                    if (found := guess(kind, weight, form, [], function)) is not None:
-                        yield found
-            for kind, weight, form, function2 in BOTH:
-                if (index and form not in IN_INDEX) or (constant and "_v" in form):
-                    continue
-                for other in arrays:
-                    if other[0] == before or (index and not isinstance(other[1][0], int | np.integer)):
-                        continue
-                    if (found := guess(kind, weight, form, [other], function2)) is not None:
-                        yield found
+                    for other in arrays:
+                        if other[0] == before or (index and not isinstance(other[1][0], int | np.integer)):
+                            continue
+                        if (found := guess(kind, weight, form, [other], function2)) is not None:
+                            yield found
             outer = node is self.expression or isinstance(parent, ast.BinOp)
             if pairs and outer and not index and not constant and isinstance(values[0], np.ndarray):
                 floats = [a for a in arrays if np.asarray(a[1][0]).dtype.kind == "f" and np.size(a[1][0])]
@@ -321,6 +321,10 @@ class Spot:
                         found = guess(kind, weight, form, [a, b], function3)
                         if found is not None and found.right:
                             yield found
+
+
+def _it(edit: Edit) -> Edit:
+    return edit
 
 
 def _value_of(statement: Any) -> tuple[ast.expr | None, tuple[str, int | None]]:

@@ -29,7 +29,7 @@ from handgrad.proof.naming import folded, parts, primals
 from handgrad.proof.problem import cast, leaves, replace
 from handgrad.proof.recording import recording
 from handgrad.proof.report import Place
-from handgrad.proof.rewriting import Edit, Rewriter
+from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
 from handgrad.proof.watching import Moments, Store, Watch, statements, tree_of
@@ -39,8 +39,8 @@ MOST_LINES = 16
 TALK = False
 MOST_RIGHT = 400
 """So many changes by which a line gives true adjoints are tried."""
-GUESSING = 0.4
-"""Seconds to look for changes of one line."""
+MOST_PAIRS = 6
+"""On so many lines, two variables at once are tried."""
 """Changes are tried on so many lines."""
 WEIGHT = 4.0
 """How much more a change may have to write on a line that is more suspect by 1."""
@@ -451,33 +451,18 @@ def _repaired(
     moments = Moments(set(wanted.values()))
     with moments.watching(), contextlib.suppress(Exception):
         problem.run(samples[0][0])
-    tried: list[tuple[bool, float, float, int, tuple[str, int], Rewriter, Edit]] = []
-    start = time.perf_counter()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        for number, (place, score) in enumerate(lines[:MOST_LINES]):
-            code, statement = codes.get(place), statements(place[0]).get(place[1])
-            rewriter = None if code is None else Rewriter(code)
-            if rewriter is None or code is None or rewriter.definition is None or statement is None:
-                continue
-            own = time.perf_counter() + GUESSING
-            names = _names(code, place[1], run.watch.stores, rewriter.definition)
-            spot = Spot(statement, moments.found.get(wanted[place], []), known, names)
-            guesses = list(spot.of_edits(rewriter.edits(place[1], [] if spot.seen_through else names)))
-            if spot.seen_through:
-                inside = [e for e in rewriter.edits(place[1], names) if not spot.sees(e[1])]
-                guesses += [Guess(weight, edit, None) for weight, edit in inside]
-                guesses += spot.of_names(number < 8, lambda own=own: time.perf_counter() > min(own, until))  # type: ignore[misc]
-            for guess in guesses:
-                key = guess.weight - WEIGHT * score
-                tried.append((not guess.right, guess.weight, key, len(tried), place, rewriter, guess.edit))
+    tried: list[tuple[bool, float, float, int, tuple[str, int], Rewriter, Guess]] = []
     found: dict[tuple[str, int], tuple[float, float, Place]] = {}
+    start = time.perf_counter()
     seen = 0
 
-    def attempt(place: tuple[str, int], rewriter: Rewriter, weight: float, edit: Edit) -> bool:
+    def attempt(one: Any) -> bool:
         nonlocal seen
+        _, weight, _, _, place, rewriter, guess = one
+        if place in found:
+            return False
         seen += 1
-        kind, before, after, change = edit
+        kind, before, after, change = guess.make()
         with rewriter.changed(*change) as made:
             if made and all(_fits(problem, sample) for sample in samples):
                 left = _left(problem, context, samples[0][0])
@@ -485,24 +470,51 @@ def _repaired(
                 return True
         return False
 
-    first = sorted((one for one in tried if not one[0]), key=lambda one: (one[2], one[3]))
-    for _, weight, _, _, place, rewriter, edit in first[:MOST_RIGHT]:
-        if time.perf_counter() > until:
-            break
-        if place not in found:
-            attempt(place, rewriter, weight, edit)
+    def enter(place: tuple[str, int], rewriter: Rewriter, guesses: Iterable[Guess]) -> None:
+        for guess in guesses:
+            key = guess.weight - WEIGHT * scores[place]
+            tried.append((not guess.right, guess.weight, key, len(tried), place, rewriter, guess))
+
+    def attempt_right(after: int) -> None:
+        for one in sorted((one for one in tried[after:] if not one[0]), key=lambda one: (one[2], one[3]))[:MOST_RIGHT]:
+            if time.perf_counter() > until:
+                break
+            attempt(one)
+
+    def enough() -> bool:
+        return time.perf_counter() > until
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for place, _ in lines[:MOST_LINES]:
+            code, statement = codes.get(place), statements(place[0]).get(place[1])
+            rewriter = None if code is None else Rewriter(code)
+            if rewriter is None or code is None or rewriter.definition is None or statement is None:
+                continue
+            names = _names(code, place[1], run.watch.stores, rewriter.definition)
+            spot = Spot(statement, moments.found.get(wanted[place], []), known, names)
+            spots.append((place, rewriter, spot))
+            enter(place, rewriter, spot.of_edits(rewriter.edits(place[1], names, spot.nodes if spot.base else set())))
+            enter(place, rewriter, spot.of_names(False, enough))
+        guessed = time.perf_counter() - start
+        attempt_right(0)
+        if not found:
+            before = len(tried)
+            for place, rewriter, spot in spots[:MOST_PAIRS]:
+                enter(place, rewriter, spot.of_names(True, enough))
+            attempt_right(before)
     others = sorted((one for one in tried if one[0]), key=lambda one: (int(one[1]), one[2], one[3]))
-    end, least = until, min((value[1] for value in found.values()), default=np.inf)
+    end = until
     if found:
         clean = min(left for left, _, _ in found.values()) == 0
         end = min(until, time.perf_counter() + (0 if clean else REST))
-    for _, weight, _, _, place, rewriter, edit in others:
+    for one in others:
         if time.perf_counter() > end:
             break
-        if place not in found and attempt(place, rewriter, weight, edit):
+        if attempt(one):
             end = min(end, time.perf_counter() + REST)
     if TALK:
-        print("tried", seen, "of", len(tried), "first", len(first), {k[1]: (v[:2], v[2].diagnosis) for k, v in found.items()}, time.perf_counter() - start)
+        print("guessed", guessed, "tried", seen, "of", len(tried), "first", sum(not t[0] for t in tried), {k[1]: (v[:2], v[2].diagnosis) for k, v in found.items()}, time.perf_counter() - start)
     if not found:
         return None
     order = _order(run)

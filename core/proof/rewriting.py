@@ -78,8 +78,14 @@ class Rewriter:
             for function in self.functions:
                 function.__code__ = self.code
 
-    def edits(self, line: int, names: list[str]) -> list[tuple[float, Edit]]:
-        """The changes of the statement on a line, and how far-fetched each is."""
+    def edits(self, line: int, names: list[str], seen: set[int] = frozenset()) -> list[tuple[float, Edit]]:  # type: ignore[assignment]
+        """The changes of the statement on a line, and how far-fetched each is.
+
+        Args:
+            line: its number.
+            names: of what could stand in it.
+            seen: the ids of nodes into which none of these is put here.
+        """
         statement = statements(self.code.co_filename).get(line)
         if statement is None or self.definition is None:
             return []
@@ -106,17 +112,18 @@ class Rewriter:
             if isinstance(getattr(node, "ctx", None), ast.Store):
                 continue
             before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
-            seen: set[str] = set()
-            for kind, new in [*changes_of(node, parent, names, True), *_more(node, parent, names)]:
+            done: set[str] = set()
+            others = [] if id(node) in seen or (seen and node is statement) else names
+            for kind, new in [*changes_of(node, parent, others, True), *_more(node, parent, others)]:
                 if new is None and place is None:
                     continue
                 try:
                     after = "" if new is None else ast.unparse(ast.fix_missing_locations(new))
                 except Exception:
                     continue
-                if after == before or after in seen or cancels(new):
+                if after == before or after in done or cancels(new):
                     continue
-                seen.add(after)
+                done.add(after)
                 weight = _weight(kind, before, after)
                 found.append((weight, (kind, before, after, (parent, name, place, new))))
         return sorted(found, key=lambda edit: edit[0])
