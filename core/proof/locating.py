@@ -11,8 +11,10 @@ says how. A local value is there to find a fault, never to raise one.
 from __future__ import annotations
 
 import ast
+import contextlib
 import time
 import types
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,7 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.forms import Adapted
+from handgrad.proof.guessing import Guess, Known, Spot
 from handgrad.proof.naming import folded, parts, primals
 from handgrad.proof.problem import cast, leaves, replace
 from handgrad.proof.recording import recording
@@ -29,10 +32,15 @@ from handgrad.proof.report import Place
 from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
-from handgrad.proof.watching import Store, Watch, statements, tree_of
+from handgrad.proof.watching import Moments, Store, Watch, statements, tree_of
 from handgrad.proof.wide import WIDE, Array
 
 MOST_LINES = 16
+TALK = False
+MOST_RIGHT = 400
+"""So many changes by which a line gives true adjoints are tried."""
+MOST_PAIRS = 6
+"""On so many lines, two variables at once are tried."""
 """Changes are tried on so many lines."""
 WEIGHT = 4.0
 """How much more a change may have to write on a line that is more suspect by 1."""
@@ -127,9 +135,15 @@ class Suspects:
                 self.right[i] = self.given[i] = False
         slices = {name: self._slice(name, where) for name, where in wrong.items()}
         self.good = set().union(*(self._slice(name, None) for name in right)) if right else set()
-        common = set.intersection(*(self._lines(s) for s in slices.values()))
+        common = set.intersection(*(self._lines(s) for s in slices.values())) if slices else set()
         self.every = set().union(*slices.values())
         self.common = common or self._lines(self.every)
+
+    def unclear(self) -> float:
+        """How many lines give what is no true adjoint, and how many names mislead."""
+        places = self._lines(self.good)
+        wrong = self._lines(i for i in self.good if i in self.right and not self.right[i] and not self.given[i])
+        return len(wrong) + 2 * sum(self.roles.get(place) == "off" for place in places)
 
     def _ancestors(self, numbers: Array) -> Array:
         found = np.zeros(self.count, bool)
@@ -357,7 +371,7 @@ def locate(context: Context, wrong: list[str], seconds: float) -> tuple[Place, .
     lines += _besides(lines, run)
     lines.sort(key=lambda line: -line[1])
     samples = _small(context, sample)
-    fixed = _repaired(problem, context, lines, codes, samples, run, until)
+    fixed = _repaired(problem, context, lines, codes, samples, run, Known(suspects.known), until)
     if fixed is not None:
         return (fixed,)
     if lines and lines[0][1] >= 0.9 and all(score <= lines[0][1] - 0.6 for _, score in lines[1:]):
@@ -420,35 +434,100 @@ def _small(context: Context, first: Sample) -> list[tuple[dict[str, Any], dict[s
 
 
 def _repaired(
-    problem: Adapted, context: Context, lines: list[Any], codes: Any, samples: Any, run: Traced, until: float
+    problem: Adapted, context: Context, lines: list[Any], codes: Any, samples: Any, run: Traced, known: Known, until: float
 ) -> Place | None:
-    tried: list[tuple[int, float, int, tuple[str, int], Rewriter, Any]] = []
+    """The line on which a change makes everything right.
+
+    Changes by which a line gives true adjoints are tried first, then the others, the plainest on the most suspect
+    lines before those that are more far-fetched.
+    """
     scores = dict(lines)
-    for place, score in lines[:MOST_LINES]:
-        code = codes.get(place)
-        rewriter = None if code is None else Rewriter(code)
-        if code is None or rewriter is None or rewriter.definition is None:
-            continue
-        names = _names(code, place[1], run.watch.stores, rewriter.definition)
-        for edit in rewriter.edits(place[1], names):
-            tried.append((int(edit[0]), edit[0] - WEIGHT * score, len(tried), place, rewriter, edit))
-    found: dict[tuple[str, int], tuple[float, Place]] = {}
-    rank, end = -1, until
-    for farfetched, _, _, place, rewriter, (_, kind, before, after, change) in sorted(tried, key=lambda one: one[:3]):
-        if time.perf_counter() > end or (found and farfetched > rank + 2):
-            break
-        if place in found or (found and farfetched > rank and scores[place] < max(scores[p] for p in found) + 0.5):
-            continue
+    spots: list[tuple[tuple[str, int], Rewriter, Spot]] = []
+    wanted = {}
+    for place, _ in lines[:MOST_LINES]:
+        code, statement = codes.get(place), statements(place[0]).get(place[1])
+        if code is not None and statement is not None:
+            wanted[place] = (place[0], statement.lineno)
+    moments = Moments(set(wanted.values()))
+    with moments.watching(), contextlib.suppress(Exception):
+        problem.run(samples[0][0])
+    tried: list[tuple[bool, float, float, int, tuple[str, int], Rewriter, Guess]] = []
+    found: dict[tuple[str, int], tuple[float, float, Place]] = {}
+    start = time.perf_counter()
+    seen = 0
+
+    def attempt(one: Any) -> bool:
+        nonlocal seen
+        _, weight, _, _, place, rewriter, guess = one
+        if place in found:
+            return False
+        seen += 1
+        kind, before, after, change = guess.make()
         with rewriter.changed(*change) as made:
             if made and all(_fits(problem, sample) for sample in samples):
-                found[place] = scores[place] - 0.3 * farfetched, _place(place, codes, kind, said(before, after))
-                rank, end = max(rank, farfetched), min(end, time.perf_counter() + REST)
+                left = _left(problem, context, samples[0][0])
+                found[place] = left, weight - 0.5 * scores[place], _place(place, codes, kind, said(before, after))
+                return True
+        return False
+
+    def enter(place: tuple[str, int], rewriter: Rewriter, guesses: Iterable[Guess]) -> None:
+        for guess in guesses:
+            key = guess.weight - WEIGHT * scores[place]
+            tried.append((not guess.right, guess.weight, key, len(tried), place, rewriter, guess))
+
+    def attempt_right(after: int) -> None:
+        for one in sorted((one for one in tried[after:] if not one[0]), key=lambda one: (one[2], one[3]))[:MOST_RIGHT]:
+            if time.perf_counter() > until:
+                break
+            attempt(one)
+
+    def enough() -> bool:
+        return time.perf_counter() > until
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for place, _ in lines[:MOST_LINES]:
+            code, statement = codes.get(place), statements(place[0]).get(place[1])
+            rewriter = None if code is None else Rewriter(code)
+            if rewriter is None or code is None or rewriter.definition is None or statement is None:
+                continue
+            names = _names(code, place[1], run.watch.stores, rewriter.definition)
+            spot = Spot(statement, moments.found.get(wanted[place], []), known, names)
+            spots.append((place, rewriter, spot))
+            enter(place, rewriter, spot.of_edits(rewriter.edits(place[1], names, spot.nodes if spot.base else set())))
+            enter(place, rewriter, spot.of_names(False, enough))
+        guessed = time.perf_counter() - start
+        attempt_right(0)
+        if not found:
+            before = len(tried)
+            for place, rewriter, spot in spots[:MOST_PAIRS]:
+                enter(place, rewriter, spot.of_names(True, enough))
+            attempt_right(before)
+    others = sorted((one for one in tried if one[0]), key=lambda one: (int(one[1]), one[2], one[3]))
+    end = until
+    if found:
+        clean = min(left for left, _, _ in found.values()) == 0
+        end = min(until, time.perf_counter() + (0 if clean else REST))
+    for one in others:
+        if time.perf_counter() > end:
+            break
+        if attempt(one):
+            end = min(end, time.perf_counter() + REST)
+    if TALK:
+        print("guessed", guessed, "tried", seen, "of", len(tried), "first", sum(not t[0] for t in tried), {k[1]: (v[:2], v[2].diagnosis) for k, v in found.items()}, time.perf_counter() - start)
     if not found:
         return None
-    best = max(value for value, _ in found.values())
     order = _order(run)
-    likely = [place for place, (value, _) in found.items() if value > best - 0.3]
-    return found[min(likely, key=lambda place: order.get(place, len(order)))][1]
+    return min(found.items(), key=lambda item: (item[1][0], round(item[1][1]), order.get(item[0], len(order))))[1][2]
+
+
+def _left(problem: Adapted, context: Context, inputs: dict[str, Any]) -> float:
+    """How many lines still give what is no true adjoint, once what is returned is right."""
+    try:
+        run = traced(problem, inputs, context.widest)
+        return Suspects(run, {}, list(context.wrt)).unclear()
+    except (UntapeableError, UsageError, ValueError):
+        return np.inf
 
 
 def _order(run: Traced) -> dict[tuple[str, int], int]:

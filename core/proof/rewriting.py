@@ -12,6 +12,9 @@ from typing import Any
 from handgrad.proof.edits import cancels, changes_of
 from handgrad.proof.watching import statements, tree_of
 
+Edit = tuple[str, str, str, tuple[Any, str, int | None, Any]]
+"""A change: kind, source before and after, and the node, its field and place in it that get something new."""
+
 
 class Rewriter:
     """The source of a function, to be changed in one place at a time.
@@ -75,12 +78,18 @@ class Rewriter:
             for function in self.functions:
                 function.__code__ = self.code
 
-    def edits(self, line: int, names: list[str]) -> list[tuple[float, str, str, str, tuple[Any, ...]]]:
-        """The changes of the statement on a line: how much is written, kind, source before and after, and where."""
+    def edits(self, line: int, names: list[str], seen: set[int] = frozenset()) -> list[tuple[float, Edit]]:  # type: ignore[assignment]
+        """The changes of the statement on a line, and how far-fetched each is.
+
+        Args:
+            line: its number.
+            names: of what could stand in it.
+            seen: the ids of nodes into which none of these is put here.
+        """
         statement = statements(self.code.co_filename).get(line)
         if statement is None or self.definition is None:
             return []
-        found: list[tuple[float, str, str, str, tuple[Any, ...]]] = []
+        found: list[tuple[float, Edit]] = []
         holder = _holder(self.definition, statement)
         nodes: list[tuple[ast.AST, ast.AST | None, str, int | None]] = []
         if holder is not None:
@@ -92,13 +101,8 @@ class Rewriter:
         if header:
             name = "iter" if hasattr(statement, "iter") else "test"
             nodes += [(stack[0], statement, name, None)] if stack else []
-        while stack:
-            above = stack.pop()
-            for name, value in ast.iter_fields(above):
-                for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                    if isinstance(child, ast.expr | ast.keyword | ast.slice | ast.Slice):
-                        nodes.append((child, above, name, i))
-                        stack.append(child)
+        for above in stack:
+            nodes += nodes_of(above)
         for node, parent, name, place in nodes:
             if parent is None or (
                 isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)
@@ -108,20 +112,35 @@ class Rewriter:
             if isinstance(getattr(node, "ctx", None), ast.Store):
                 continue
             before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
-            seen: set[str] = set()
-            for kind, new in [*changes_of(node, parent, names, True), *_more(node, parent, names)]:
+            done: set[str] = set()
+            others = [] if id(node) in seen or (seen and node is statement) else names
+            for kind, new in [*changes_of(node, parent, others, True), *_more(node, parent, others)]:
                 if new is None and place is None:
                     continue
                 try:
                     after = "" if new is None else ast.unparse(ast.fix_missing_locations(new))
                 except Exception:
                     continue
-                if after == before or after in seen or cancels(new):
+                if after == before or after in done or cancels(new):
                     continue
-                seen.add(after)
+                done.add(after)
                 weight = _weight(kind, before, after)
-                found.append((weight, kind, before, after, (parent, name, place, new)))
+                found.append((weight, (kind, before, after, (parent, name, place, new))))
         return sorted(found, key=lambda edit: edit[0])
+
+
+def nodes_of(above: ast.AST) -> list[tuple[Any, Any, str, int | None]]:
+    """What is inside a node: each expression, with what it is in, as what, and in which place."""
+    found: list[tuple[Any, Any, str, int | None]] = []
+    stack = [above]
+    while stack:
+        node = stack.pop()
+        for name, value in ast.iter_fields(node):
+            for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if isinstance(child, ast.expr | ast.keyword):
+                    found.append((child, node, name, i))
+                    stack.append(child)
+    return found
 
 
 def _weight(kind: str, before: str, after: str) -> float:
