@@ -255,7 +255,8 @@ class Spot:
                 continue
             if isinstance(parent, ast.Call) and name == "func":
                 continue
-            if isinstance(parent, ast.Attribute) and isinstance(node, ast.Name) and len(self.values(ast.unparse(node))) == 0:
+            named = isinstance(parent, ast.Attribute) and isinstance(node, ast.Name)
+            if named and not self.values(ast.unparse(node)):
                 continue
             if enough():
                 return
@@ -276,7 +277,18 @@ class Spot:
             before = ast.unparse(node)
             key = (parent, name, place)
 
-            def guess(kind, weight, form, others, function, node=node, whole=whole, before=before, key=key, values=values):  # type: ignore[no-untyped-def]
+            def guess(
+                kind: str,
+                weight: float,
+                form: str,
+                others: Any,
+                function: Any,
+                node: Any = node,
+                whole: Any = whole,
+                before: Any = before,
+                key: Any = key,
+                values: Any = values,
+            ) -> Any:
                 def results(i: int) -> list[Array]:
                     scope = self.scopes[i]
                     scope["__hole__"] = function(values[i], *(o[1][i] for o in others))

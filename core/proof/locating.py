@@ -36,7 +36,6 @@ from handgrad.proof.watching import Moments, Store, Watch, statements, tree_of
 from handgrad.proof.wide import WIDE, Array
 
 MOST_LINES = 16
-TALK = False
 MOST_RIGHT = 400
 """So many changes by which a line gives true adjoints are tried."""
 MOST_PAIRS = 6
@@ -261,9 +260,9 @@ class Suspects:
                     return "right"
                 at = np.unravel_index(int(np.argmax(np.abs(expected))), expected.shape)
                 by = store.value[at] / expected[at]
-                if by and np.all(np.abs(store.value - by * expected) <= self.close * 64 * abs(by) * size):
-                    if _is_count(by):
-                        return "right"
+                near = np.all(np.abs(store.value - by * expected) <= self.close * 64 * abs(by) * size)
+                if by and near and _is_count(by):
+                    return "right"
             if there:
                 return "off"
         same = shapes.get(folded(last), [])
@@ -385,7 +384,7 @@ def _besides(lines: list[Any], run: Traced) -> Iterator[tuple[tuple[str, int], f
     known = {place for place, _ in lines}
     for code in sorted(run.watch.codes, key=lambda code: code.co_firstlineno):
         read: set[str] = set()
-        own = [line for line in sorted({line for _, _, line in code.co_lines() if line})]
+        own = sorted({line for _, _, line in code.co_lines() if line})
         for line in own:
             statement = statements(code.co_filename).get(line)
             if statement is not None and (not known or (code.co_filename, line) in known):
@@ -423,18 +422,24 @@ def _small(context: Context, first: Sample) -> list[tuple[dict[str, Any], dict[s
     found = []
     for sample in [first, *(s for s in context.samples if s is not first and s.label in ("given", "fresh"))]:
         expected = {n: line.local for n, line in sample.judged.items()}
-        allowed = {
-            n: np.fmax(1e-8 * np.max(np.abs(e), initial=0) + 1e-300, 0) + np.where(
-                sample.judged[n].kinks | ~np.isfinite(e) if sample.judged[n].kinks.shape == e.shape else False, np.inf, 0
-            )
-            for n, e in expected.items()
-        }  # fmt: skip
+        allowed = {}
+        for n, e in expected.items():
+            kinks = sample.judged[n].kinks
+            open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else np.zeros(e.shape, bool)
+            allowed[n] = 1e-8 * np.max(np.abs(e), initial=0) + 1e-300 + np.where(open_, np.inf, 0)
         found.append((cast(sample.run.inputs, np.float64, set(context.wrt)), expected, allowed))
     return found
 
 
 def _repaired(
-    problem: Adapted, context: Context, lines: list[Any], codes: Any, samples: Any, run: Traced, known: Known, until: float
+    problem: Adapted,
+    context: Context,
+    lines: list[Any],
+    codes: Any,
+    samples: Any,
+    run: Traced,
+    known: Known,
+    until: float,
 ) -> Place | None:
     """The line on which a change makes everything right.
 
@@ -496,7 +501,6 @@ def _repaired(
             spots.append((place, rewriter, spot))
             enter(place, rewriter, spot.of_edits(rewriter.edits(place[1], names, spot.nodes if spot.base else set())))
             enter(place, rewriter, spot.of_names(False, enough))
-        guessed = time.perf_counter() - start
         attempt_right(0)
         if not found:
             before = len(tried)
@@ -513,8 +517,6 @@ def _repaired(
             break
         if attempt(one):
             end = min(end, time.perf_counter() + REST)
-    if TALK:
-        print("guessed", guessed, "tried", seen, "of", len(tried), "first", sum(not t[0] for t in tried), {k[1]: (v[:2], v[2].diagnosis) for k, v in found.items()}, time.perf_counter() - start)
     if not found:
         return None
     order = _order(run)
@@ -555,7 +557,7 @@ def _fits(problem: Adapted, sample: Any) -> bool:
 def _names(code: types.CodeType, line: int, stores: list[Store], definition: ast.FunctionDef) -> list[str]:
     """What could stand in a line: arguments, variables that are set before it, and attributes that are read."""
     found: dict[str, None] = {}
-    first = {}
+    first: dict[str, int] = {}
     for node in ast.walk(definition):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             first[node.id] = min(node.lineno, first.get(node.id, node.lineno))
@@ -576,9 +578,9 @@ def _names(code: types.CodeType, line: int, stores: list[Store], definition: ast
             and ":" not in text
         ):
             base = _base(node)
-            if (base in found or base == "self" or base not in first) and base not in LIBRARIES:
-                if not text.endswith((".T", ".shape", ".dtype", ".size")):
-                    found[text] = None
+            there = (base in found or base == "self" or base not in first) and base not in LIBRARIES
+            if there and not text.endswith((".T", ".shape", ".dtype", ".size")):
+                found[text] = None
     for store in stores:  # what else the same things hold
         base = store.name.split("[")[0].split(".")[0]
         if store.name != base and (base == "self" or base in found):

@@ -104,11 +104,9 @@ class Rewriter:
         for above in stack:
             nodes += nodes_of(above)
         for node, parent, name, place in nodes:
-            if parent is None or (
-                isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)
-            ):
-                if not (isinstance(parent, ast.Subscript) and name == "slice"):
-                    continue
+            stored = isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)
+            if parent is None or (stored and not (isinstance(parent, ast.Subscript) and name == "slice")):
+                continue
             if isinstance(getattr(node, "ctx", None), ast.Store):
                 continue
             before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
@@ -193,19 +191,19 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
         case ast.Call(ast.Attribute(ast.Name("np"), "ones_like"), arguments, keywords):
             yield "start", ast.Call(_np("zeros_like"), arguments, keywords)
         case ast.Compare(left, [op], [right]):
-            for other in (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq):
-                if not isinstance(op, other):
-                    yield "sign", ast.Compare(left, [other()], [right])
+            for relation in (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq):
+                if not isinstance(op, relation):
+                    yield "sign", ast.Compare(left, [relation()], [right])
         case ast.Constant(float(number)):
-            for other in (1 / number if number else 1.0, -number, 2 * number, number / 2, 1.0, 0.0):
-                yield "factor", ast.Constant(other)
+            for changed in (1 / number if number else 1.0, -number, 2 * number, number / 2, 1.0, 0.0):
+                yield "factor", ast.Constant(changed)
         case ast.Slice(ast.expr() as low, None, step):
             yield "off_by_one", ast.Slice(None, low, step)
         case ast.Slice(None, ast.expr() as high, step):
             yield "off_by_one", ast.Slice(high, None, step)
-        case ast.IfExp(_, body, other):
+        case ast.IfExp(_, body, orelse):
             yield "wrong_variable", body
-            yield "wrong_variable", other
+            yield "wrong_variable", orelse
         case ast.Slice(ast.expr() as low, ast.expr() as high, step):
             for by in (1, -1):
                 moved = [ast.BinOp(end, ast.Add(), ast.Constant(by)) for end in (low, high)]
@@ -213,10 +211,10 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
         case ast.Call(ast.Name("range"), arguments, _):
             yield "off_by_one", ast.Call(ast.Name("reversed", ast.Load()), [node], [])
             for i, argument in enumerate(arguments):
-                for step in (1, -1):
-                    moved = list(arguments)
-                    moved[i] = ast.BinOp(argument, ast.Add(), ast.Constant(step))
-                    yield "off_by_one", ast.Call(node.func, moved, [])
+                for by in (1, -1):
+                    given = list(arguments)
+                    given[i] = ast.BinOp(argument, ast.Add(), ast.Constant(by))
+                    yield "off_by_one", ast.Call(node.func, given, [])
         case ast.Call(ast.Name("reversed"), [inner], _):
             yield "order", inner
         case ast.keyword("axis", ast.Constant(None)):
@@ -225,63 +223,62 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
         case ast.keyword("axis", ast.Tuple() | ast.UnaryOp()):
             for axis in (0, 1, 2, -1, -2):
                 yield "summed_axis", ast.keyword("axis", ast.Constant(axis))
-        case ast.Attribute(value, attribute, ast.Load()) if not isinstance(parent, ast.Call) or parent.func is not node:
+        case ast.Attribute(_, _, ast.Load()) if not isinstance(parent, ast.Call) or parent.func is not node:
             text = ast.unparse(node)
             if text in names:
                 for name in names:
                     yield "wrong_variable", ast.parse(name, mode="eval").body
-            if attribute == "shape":
-                pass
         case ast.Subscript(value, index, ast.Load()):
             text = ast.unparse(node)
             if text in names:
                 for name in names:
                     yield "wrong_variable", ast.parse(name, mode="eval").body
             if isinstance(index, ast.Name | ast.Constant | ast.BinOp):
-                for step in (1, -1):
-                    yield (
-                        "off_by_one",
-                        ast.Subscript(value, ast.BinOp(index, ast.Add(), ast.Constant(step)), ast.Load()),
-                    )
+                for by in (1, -1):
+                    moved_by = ast.BinOp(index, ast.Add(), ast.Constant(by))
+                    yield "off_by_one", ast.Subscript(value, moved_by, ast.Load())
         case ast.UnaryOp(ast.USub(), operand):
             yield "dropped_term", ast.BinOp(ast.Constant(1), ast.Sub(), operand)
         case ast.UnaryOp(ast.Not(), operand):
             yield "sign", operand
         case ast.UnaryOp(ast.Invert(), operand):
             yield "sign", operand
-    if isinstance(node, ast.expr) and isinstance(
-        parent, ast.Assign | ast.AugAssign | ast.Return | ast.BinOp | ast.Tuple
+    if (
+        isinstance(node, ast.expr)
+        and isinstance(parent, ast.Assign | ast.AugAssign | ast.Return | ast.BinOp | ast.Tuple)
+        and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
     ):
-        if isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            if not isinstance(parent, ast.BinOp):
-                yield "sign", ast.UnaryOp(ast.USub(), node)
-                yield "factor", ast.BinOp(ast.Constant(2), ast.Mult(), node)
-                yield "factor", ast.BinOp(ast.Constant(0.5), ast.Mult(), node)
-                yield "transpose", ast.Attribute(node, "T", ast.Load())
-            for name in names:
-                other = ast.parse(name, mode="eval").body
-                yield "missing_derivative", ast.BinOp(node, ast.Mult(), other)
-                yield "missing_derivative", ast.BinOp(node, ast.Div(), other)
-                yield "dropped_term", ast.BinOp(node, ast.Add(), other)
-                yield "dropped_term", ast.BinOp(node, ast.Sub(), other)
-                if isinstance(parent, ast.BinOp):
-                    square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
-                    yield "missing_derivative", ast.BinOp(ast.Constant(1), ast.Sub(), square)
-                    yield "dropped_term", ast.BinOp(node, ast.Sub(), square)
-                if not isinstance(parent, ast.BinOp):
-                    for a, b in ((node, other), (other, node)):
-                        yield "missing_derivative", ast.BinOp(a, ast.MatMult(), b)
-                        turned = ast.Attribute(other, "T", ast.Load())
-                        yield (
-                            "missing_derivative",
-                            ast.BinOp(*((a, ast.MatMult(), turned) if b is other else (turned, ast.MatMult(), b))),
-                        )
-                for function in ("sqrt", "exp", "sign"):
-                    inner = ast.Call(_np(function), [other], [])
-                    yield "missing_derivative", ast.BinOp(node, ast.Div() if function == "sqrt" else ast.Mult(), inner)
+        yield from _added(node, isinstance(parent, ast.BinOp), names)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult) and isinstance(node.right, ast.expr):
         yield "missing_derivative", ast.BinOp(node.left, node.op, ast.Call(_np("sqrt"), [node.right], []))
         yield "doubled_derivative", ast.BinOp(node.left, node.op, ast.BinOp(node.right, ast.Pow(), ast.Constant(2)))
+
+
+def _added(node: ast.expr, part: bool, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """A sign, a factor or a term more, on a whole value or on a part of a formula."""
+    if not part:
+        yield "sign", ast.UnaryOp(ast.USub(), node)
+        yield "factor", ast.BinOp(ast.Constant(2), ast.Mult(), node)
+        yield "factor", ast.BinOp(ast.Constant(0.5), ast.Mult(), node)
+        yield "transpose", ast.Attribute(node, "T", ast.Load())
+    for name in names:
+        other = ast.parse(name, mode="eval").body
+        yield "missing_derivative", ast.BinOp(node, ast.Mult(), other)
+        yield "missing_derivative", ast.BinOp(node, ast.Div(), other)
+        yield "dropped_term", ast.BinOp(node, ast.Add(), other)
+        yield "dropped_term", ast.BinOp(node, ast.Sub(), other)
+        if part:
+            square = ast.BinOp(other, ast.Pow(), ast.Constant(2))
+            yield "missing_derivative", ast.BinOp(ast.Constant(1), ast.Sub(), square)
+            yield "dropped_term", ast.BinOp(node, ast.Sub(), square)
+        else:
+            turned = ast.Attribute(other, "T", ast.Load())
+            for right in (other, turned):
+                yield "missing_derivative", ast.BinOp(node, ast.MatMult(), right)
+                yield "missing_derivative", ast.BinOp(right, ast.MatMult(), node)
+        yield "missing_derivative", ast.BinOp(node, ast.Div(), ast.Call(_np("sqrt"), [other], []))
+        for function in ("exp", "sign"):
+            yield "missing_derivative", ast.BinOp(node, ast.Mult(), ast.Call(_np(function), [other], []))
 
 
 def _np(name: str) -> ast.expr:

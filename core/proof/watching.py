@@ -268,11 +268,13 @@ class Moments:
             sys.settrace(before)
 
     def _called(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
+        del argument
         if event != "call" or frame.f_code.co_filename not in self._files or frame.f_code.co_name.startswith("<"):
             return None
         return self._line
 
     def _line(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any]:
+        del argument
         place = (frame.f_code.co_filename, frame.f_lineno)
         if event == "line" and place in self.places:
             times = self._times[place] = self._times.get(place, 0) + 1
