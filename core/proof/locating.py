@@ -458,7 +458,7 @@ def _repaired(
         problem.run(samples[0][0])
     tried: list[tuple[bool, float, float, int, tuple[str, int], Rewriter, Guess]] = []
     found: dict[tuple[str, int], tuple[float, float, Place]] = {}
-    start = time.perf_counter()
+
     seen = 0
 
     def attempt(one: Any) -> bool:

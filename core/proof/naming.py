@@ -26,7 +26,7 @@ CACHES = re.compile(
     r"^(?:\w*cache\w*|ctx|context|saved?\w*|memory|mem|tape|res|residuals?|state|stored?|tmp|intermediates?|fwd|aux)$"
 )
 COSTS = re.compile(
-    r"^(?:total_|data_|avg_|mean_|batch_|train_|reg_)?(?:cost|loss|losses|J|L|E|C|error|err|objective|obj|nll|mse|energy|value|val|f|fx|fval|"
+    r"^(?:total_|data_|avg_|mean_|batch_|train_|reg_)?(?:costs?|loss|losses|J|L|E|C|error|err|objective|obj|nll|mse|energy|value|val|f|fx|fval|"
     r"crossentropy|cross_entropy|cross_entropy_loss|neg_log_likelihood|elbo|loss_value|cost_value)$"
 )
 

@@ -185,7 +185,9 @@ class Report:
 def _percent(share: float) -> str:
     if not share or not np.isfinite(share):
         return ""
-    return f"{100 * share:.2g} %" if 1e-3 <= share < 10 else f"{share:.0e}"
+    return (
+        f"{100 * share:.2g} %" if 1e-3 <= share < 1 else f"{100 * share:.0f} %" if 1 <= share < 100 else f"{share:.0e}"
+    )
 
 
 def _number(value: float | None) -> str:

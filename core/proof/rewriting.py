@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import gc
 import types
 from collections.abc import Iterator
@@ -124,6 +125,9 @@ class Rewriter:
                 done.add(after)
                 weight = _weight(kind, before, after)
                 found.append((weight, (kind, before, after, (parent, name, place, new))))
+        if holder is not None and not header:
+            for kind, before, after, new in _throughout(statement, names):
+                found.append((1.6, (kind, before, after, (*holder, new))))
         return sorted(found, key=lambda edit: edit[0])
 
 
@@ -139,6 +143,24 @@ def nodes_of(above: ast.AST) -> list[tuple[Any, Any, str, int | None]]:
                     found.append((child, node, name, i))
                     stack.append(child)
     return found
+
+
+def _throughout(statement: ast.stmt, names: list[str]) -> Iterator[tuple[str, str, str, ast.stmt]]:
+    """A variable exchanged wherever the statement reads it, as A for Z in ``s(Z) * (1 - s(Z))``."""
+    read = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    for name in sorted({n for n in read if read.count(n) > 1 and n in names}):
+        for other in names:
+            if other == name:
+                continue
+            new = copy.deepcopy(statement)
+
+            class Exchanged(ast.NodeTransformer):
+                def visit_Name(self, node: ast.Name, name: str = name, other: str = other) -> Any:
+                    if node.id != name or not isinstance(node.ctx, ast.Load):
+                        return node
+                    return ast.copy_location(ast.parse(other, mode="eval").body, node)
+
+            yield "wrong_variable", name, other, ast.fix_missing_locations(Exchanged().visit(new))
 
 
 def _weight(kind: str, before: str, after: str) -> float:

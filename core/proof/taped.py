@@ -19,6 +19,10 @@ from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of, plain
 from handgrad.proof.wide import WIDE, Array
 
 
+MANY = 100_000
+"""Of an input of more numbers whose gradient nobody gives, none is worked out."""
+
+
 @dataclass
 class Recorded:
     """One run of forward.
@@ -135,7 +139,9 @@ class FromTape:
 
         def enter(name: str, value: Any) -> Any:
             if name not in self.wrt:
-                return tape.input(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+                if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+                    return value
+                return tape.input(value) if value.size <= MANY else tape.constant(value.copy())
             entered = tape.input(np.asarray(values.get(name, value), np.asarray(value).dtype))
             numbers[name] = entered.numbers.copy()
             return entered
