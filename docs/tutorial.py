@@ -450,10 +450,10 @@ _ = SigmoidDisplay(Z_valid, Y_valid, dataset.classes).plot()
 # A nudge is a hint: it agreed to four digits, for one weight, at one W, and with a length that we happened to choose
 # well. Who says that four digits are enough? And had it not agreed, we would not know which of four lines is to blame.
 #
-# `handgrad.check` takes forward and backward as they stand above. It differentiates forward by machine (by JAX where
-# that is installed, else by complex steps and extrapolated differences), and judges *every line of backward on its
-# own*, at several inputs and in several precisions. A wrong formula stays wrong in every precision, a right one gets
-# better with every bit, so there is no tolerance to choose.
+# `handgrad.check` takes forward and backward as they stand above. It runs forward once on arrays that remember where
+# their numbers come from, differentiates each operation (what it cannot follow, by complex steps and extrapolated
+# differences), and judges *every line of backward on its own*, at several inputs and in several precisions. A wrong
+# formula stays wrong in every precision, a right one gets better with every bit, so there is no tolerance to choose.
 
 # %%
 import handgrad

@@ -170,13 +170,23 @@ def test_examples_in_docstrings_are_true(name):
     assert module.__doc__, f"{name} does not say what it is"
 
 
+def told(text, folder=""):
+    """What a program printed, but for its folder, rounding errors, and the widths of columns."""
+    return re.sub(r"\d(\.\d+)?e[-+]\d+", "#", re.sub(" +", " ", text.replace(f"{folder}/", ""))).strip()
+
+
 def run_programs(text, folder):
-    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    """Runs each, as the file that its first line names, and holds it to the output that stands right below it."""
+    programs = re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", text, re.DOTALL)
     assert programs
-    for program in programs:
-        (folder / "program.py").write_text(program, encoding="utf-8")
-        outcome = python("-W", "error", "program.py", cwd=folder)
+    for program, said in programs:
+        named = re.match(r"# (\w+\.py)\n", program)
+        name = named[1] if named else "program.py"
+        (folder / name).write_text(program, encoding="utf-8")
+        outcome = python("-W", "error", name, cwd=folder)
         assert outcome.returncode == 0, program + outcome.stderr
+        if said:
+            assert told(outcome.stdout, folder) == told(said)
 
 
 def test_the_programs_for_several_machines_run_on_one(tmp_path):
@@ -199,3 +209,19 @@ def test_the_readmes_programs_run_and_its_commands_exist(tmp_path):
     assert {"prepare", "train", "evaluate", "predict", "compare", "explain"} <= used <= set(commands.commands)
     for word in "make demo", "make test":
         assert word in readme
+
+
+def test_the_readmes_checks_of_other_shapes_are_right(rng):
+    """Those that stand in its text; the names are of programs in `written`."""
+    from written.affine_relu_sandwich import affine_backward, affine_forward
+    from written.layers_list import Affine, Relu
+    from written.network_of_layers import MultiLayerNet
+
+    names = dict(handgrad=handgrad, affine_forward=affine_forward, affine_backward=affine_backward)
+    names |= dict(Affine=Affine, Relu=Relu, net=MultiLayerNet(6, [5], 2, rng=rng))
+    names |= dict(x=rng.normal(size=(5, 6)), W=rng.normal(size=(6, 4)), b=rng.normal(size=4))
+    names |= dict(t=rng.normal(size=(5, 2)))
+    calls = re.findall(r"`(handgrad\.check\([^`]+\))`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(calls) >= 4
+    for call in calls:
+        assert eval(call, names).ok, call
