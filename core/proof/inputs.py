@@ -58,7 +58,8 @@ def is_discrete(array: Array) -> bool:
 
 def _like(array: Array, rng: np.random.Generator, manner: Manner, signed: bool, continuous: bool) -> Array:
     if array.dtype.kind == "b":
-        return rng.permutation(array.ravel())
+        # in each row as many as before: a row of a mask that lets nothing pass is an input that nobody gives
+        return rng.permuted(array, axis=-1) if array.ndim else array
     if array.dtype.kind in "iu" or (is_discrete(array) and not continuous):
         return _discrete(array, rng)
     if np.all((array > 0) & (array < 1)) and array.size > 2:

@@ -18,7 +18,6 @@ from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of, plain
 from handgrad.proof.wide import WIDE, Array
 
-
 MANY = 100_000
 """Of an input of more numbers whose gradient nobody gives, none is worked out."""
 
