@@ -51,7 +51,10 @@ def ratio(line: Line, of: Formula, to: Formula) -> float | None:
     """The number c with of = c to on every set of inputs, as far as the largest entries show it."""
     found = None
     for sample in line.samples:
-        top, bottom = of(sample), to(sample)
+        try:
+            top, bottom = of(sample), to(sample)
+        except ValueError:  # forward does otherwise on these inputs
+            return None
         size = float(np.max(np.abs(bottom), initial=0))
         if not np.isfinite(size) or size == 0:
             continue
