@@ -165,7 +165,7 @@ class Checker:
             self.disputed = len(cast_votes) < 2 and bool(context.oracle.total(run).values[wrt[0]].any())
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
-        if self.disputed and not getattr(oracle, "analytic", True):
+        if self.disputed and not oracle.analytic:
             reason = "the tape and differences disagree about forward: no proof"
             verdicts = {n: (UNRESOLVED, reason, v[2]) if v[0] == RIGHT else v for n, v in verdicts.items()}
         wrong = [name for name in wrt if verdicts[name][0] == WRONG]

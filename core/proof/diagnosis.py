@@ -33,8 +33,8 @@ def diagnose(context: Context, name: str, sample: Sample) -> tuple[str, str]:
     if found is None:
         return kind, sentence or "the fault is none of the usual slips"
     if kind == "unknown":
-        return _undone(found), said(found)
-    return kind, f"{sentence}; {said(found)}"
+        return _undone(found), said(found.before, found.after, found.line)
+    return kind, f"{sentence}; {said(found.before, found.after, found.line)}"
 
 
 def _undone(found: Edit) -> str:

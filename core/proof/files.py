@@ -23,7 +23,7 @@ from handgrad.proof.checker import check
 from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
 from handgrad.proof.instrument import NoSourceError, parse
 from handgrad.proof.isolation import attributes, codes
-from handgrad.proof.naming import CONTAINERS, primals, returned_names
+from handgrad.proof.naming import is_gradient, returned_names
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
@@ -240,7 +240,7 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 def _returns_gradients(function: Any) -> bool:
     """Whether what a function returns is named so: variables, or the keys of dictionaries that it writes."""
-    if any(_is_gradient(name) for name in _flat(returned_names(function))):
+    if any(isinstance(name, str) and is_gradient(name) for name in _flat(returned_names(function))):
         return True
     try:
         definition = parse(function)
@@ -253,11 +253,7 @@ def _returns_gradients(function: Any) -> bool:
             keys += [key.value for key in node.keys if isinstance(key, ast.Constant)]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
             keys += [keyword.arg for keyword in node.keywords]
-    return any(map(_is_gradient, keys))
-
-
-def _is_gradient(name: Any) -> bool:
-    return isinstance(name, str) and bool(primals(name) or CONTAINERS.match(name))
+    return any(isinstance(key, str) and is_gradient(key) for key in keys)
 
 
 def _flat(names: list[Any]) -> Iterator[Any]:

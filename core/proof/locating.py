@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import linecache
 import time
 import types
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,22 @@ from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.forms import Adapted
 from handgrad.proof.guessing import Guess, Known, Spot
-from handgrad.proof.naming import folded, parts, primals
-from handgrad.proof.problem import cast, leaves, replace
-from handgrad.proof.recording import recording
+from handgrad.proof.naming import folded, last_name, primals
+from handgrad.proof.problem import cast
+from handgrad.proof.repair import said
 from handgrad.proof.report import Place
-from handgrad.proof.rewriting import Rewriter
+from handgrad.proof.rewriting import Rewriter, holder
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
 from handgrad.proof.watching import Moments, Store, Watch, statements, tree_of
 from handgrad.proof.wide import WIDE, Array
 
 MOST_LINES = 16
+"""Changes are tried on so many lines."""
 MOST_RIGHT = 400
 """So many changes by which a line gives true adjoints are tried."""
 MOST_PAIRS = 6
 """On so many lines, two variables at once are tried."""
-"""Changes are tried on so many lines."""
 WEIGHT = 4.0
 """How much more a change may have to write on a line that is more suspect by 1."""
 
@@ -49,8 +50,6 @@ MISSING = 3.0
 REST = 0.7
 """Seconds to see, once a change is found, whether one as small on another line does as well."""
 LIBRARIES = ("np", "numpy", "math", "scipy")
-
-Where = tuple[types.CodeType | str, int]
 
 
 @dataclass
@@ -61,13 +60,14 @@ class Traced:
         tape, watch: what was written down.
         cost: the numbers of the cost.
         returned: by name of an input, the gradient by hand.
+        numbers: of the entries of each input.
     """
 
     tape: Tape
     watch: Watch
     cost: Array
     returned: dict[str, Any]
-    numbers: dict[str, Array] = field(default_factory=dict)
+    numbers: dict[str, Array]
 
 
 def traced(problem: Adapted, inputs: dict[str, Any], dtype: Any) -> Traced:
@@ -78,23 +78,13 @@ def traced(problem: Adapted, inputs: dict[str, Any], dtype: Any) -> Traced:
     """
     tape = Tape(dtype, places=True)
     watch = Watch(tape, problem.kind.begins)
-    numbers: dict[str, Array] = {}
-
-    def enter(name: str, value: Any) -> Any:
-        if not isinstance(value, np.ndarray | np.floating) or value.dtype.kind != "f":
-            return value
-        entered = tape.input(value)
-        numbers[name] = entered.numbers.copy()
-        return entered
-
-    given = replace(inputs, enter)
     try:
-        with recording(tape, problem.scopes), watch.watching():
-            run = problem.run(given)
+        with watch.watching():
+            named, adjoints, numbers = problem.run_on(tape, inputs)
     except UsageError as error:
         raise UntapeableError(str(error)) from error
-    cost = run.named[problem.cost]
-    return Traced(tape, watch, np.asarray(numbers_of(cost, tape)), {n[1:]: v for n, v in run.adjoints.items()}, numbers)
+    cost = np.asarray(numbers_of(named[problem.cost], tape))
+    return Traced(tape, watch, cost, {name[1:]: value for name, value in adjoints.items()}, numbers)
 
 
 class Suspects:
@@ -221,11 +211,11 @@ class Suspects:
         """
         shapes: dict[str, list[Array]] = {}
         for name, numbers in self.run.numbers.items():
-            last = next((p for p in reversed(parts(name)) if not p.isdigit()), name)
+            last = last_name(name)
             shapes.setdefault(folded(last), []).append(numbers)
         for store in self.run.watch.stores:
             if store.numbers.any() and self.forward[store.numbers.ravel()].any():
-                last = next((p for p in reversed(parts(store.name)) if not p.isdigit()), store.name)
+                last = last_name(store.name)
                 shapes.setdefault(folded(last), []).append(store.numbers)
         versions: dict[tuple[str, str], list[tuple[Store, str]]] = {}
         for store in self.run.watch.stores:
@@ -245,7 +235,7 @@ class Suspects:
         return found
 
     def _role(self, store: Store, shapes: dict[str, list[Array]]) -> str:
-        last = next((p for p in reversed(parts(store.name)) if not p.isdigit()), store.name)
+        last = last_name(store.name)
         there = False
         for base in primals(last):
             for numbers in shapes.get(folded(base), []):
@@ -282,14 +272,13 @@ class Suspects:
     def ranked(self) -> list[tuple[tuple[str, int], float]]:
         """Lines with how suspect they are, the most first."""
         consumers: dict[tuple[str, int], float] = {}
-        place_of = {i: self.operations[i].place for i in self.every}
-        off_upstream = self._downstream_of_off()
+        off_upstream, good = self._downstream_of_off(), self._lines(self.good)
         for index in sorted(self.every):
-            place = place_of[index]
+            operation = self.operations[index]
+            place = operation.place
             if place is None:
                 continue
             score = consumers.get(place, 0.0)
-            operation = self.operations[index]
             feeding = {
                 self._maker(int(n))
                 for known in operation.numbers
@@ -308,7 +297,7 @@ class Suspects:
                 score -= 2
             role = self.roles.get(place, "")
             score += {"off": 0.4, "right": -0.8}.get(role, 0)
-            if place in self._lines(self.good):
+            if place in good:
                 score -= 0.6
             if place in off_upstream:
                 score -= 0.7
@@ -409,12 +398,10 @@ def _besides(lines: list[Any], run: Traced) -> Iterator[tuple[tuple[str, int], f
 def _beside_others(file: str, statement: ast.stmt) -> bool:
     """Whether a ``pass`` stands where others do something: a statement is missing."""
     tree = tree_of(file)
-    for node in ast.walk(tree) if tree is not None else ():
-        for name in ("body", "orelse"):
-            items = getattr(node, name, None)
-            if isinstance(items, list) and statement in items:
-                return len(items) > 1 or isinstance(node, ast.For | ast.While)
-    return False
+    place = None if tree is None else holder(tree, statement)
+    if place is None or place[1] == "finalbody":
+        return False
+    return len(getattr(place[0], place[1])) > 1 or isinstance(place[0], ast.For | ast.While)
 
 
 def _small(context: Context, first: Sample) -> list[tuple[dict[str, Any], dict[str, Array], dict[str, Array]]]:
@@ -459,14 +446,10 @@ def _repaired(
     tried: list[tuple[bool, float, float, int, tuple[str, int], Rewriter, Guess]] = []
     found: dict[tuple[str, int], tuple[float, float, Place]] = {}
 
-    seen = 0
-
     def attempt(one: Any) -> bool:
-        nonlocal seen
         _, weight, _, _, place, rewriter, guess = one
         if place in found:
             return False
-        seen += 1
         kind, before, after, change = guess.make()
         with rewriter.changed(*change) as made:
             if made and all(_fits(problem, sample) for sample in samples):
@@ -594,19 +577,7 @@ def _base(node: Any) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def said(before: str, after: str) -> str:
-    """A repair, as a sentence."""
-    if not after:
-        return f"it is right without `{before}`"
-    return f"it is right with `{after}` for `{before}`"
-
-
 def _place(place: tuple[str, int], codes: dict[Any, types.CodeType], kind: str, sentence: str) -> Place:
-    import linecache
-
     code = codes.get(place)
     text = linecache.getline(*place).strip()
     return Place(place[0], place[1], text, code.co_qualname if code is not None else "", kind, sentence)
-
-
-__all__ = ["leaves", "locate"]

@@ -53,6 +53,16 @@ def primals(name: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def is_gradient(name: str) -> bool:
+    """Whether something is named like a gradient, or like what holds gradients."""
+    return bool(CONTAINERS.match(name) or primals(name))
+
+
+def last_name(path: str) -> str:
+    """The last component of a path that is a name: W of ``layers[0].W[1]``."""
+    return next((p for p in reversed(parts(path)) if not p.isdigit()), path)
+
+
 def folded(name: str) -> str:
     """A name without case and underscores."""
     return re.sub(r"[_\W]", "", name).lower()

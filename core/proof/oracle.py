@@ -71,12 +71,14 @@ class Oracle(Protocol):
     Attributes:
         translates: whether it reads forward as another program, which may be a wrong one: others have a vote on it.
         partial: whether it may leave entries of a right program open, as NaN; it is then asked once for each run.
+        analytic: whether a second way to the derivative agrees, as the complex step does; None where it was not tried.
         sees_kinks: whether its errors are large where the cost has a kink; else the judge looks for kinks.
     """
 
     translates: bool
     partial: bool
     sees_kinks: bool
+    analytic: bool | None
 
     @property
     def name(self) -> str:

@@ -101,10 +101,7 @@ class Problem:
                 raise UsageError(f"{name} is {function!r}; expected a function")
         self.forward = forward
         self.backward = backward
-        try:
-            self.parameters = [inspect.signature(function).parameters for function in (forward, backward)]
-        except ValueError as error:
-            raise UsageError(f"{error}; expected functions written in Python") from error
+        self.parameters = [parameters_of(function) for function in (forward, backward)]
         self.world = World([("", forward), ("", backward)])
         self.scopes = self.world.around.scopes
         """The globals of the functions, and of those that they call."""
@@ -126,32 +123,6 @@ class Problem:
     def completed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs, with those that were not passed."""
         return dict(inputs)
-
-    def arguments(
-        self, function: Function, role: str, available: Mapping[str, Any]
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """The positional and keyword arguments that a function gets from what is available by name."""
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
-        for name, parameter in inspect.signature(function).parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                kwargs |= {key: value for key, value in available.items() if key not in kwargs}
-            elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                continue
-            elif name in available:
-                if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                    args.append(available[name])
-                else:
-                    kwargs[name] = available[name]
-            elif parameter.default is not inspect.Parameter.empty:
-                if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                    args.append(parameter.default)
-            else:
-                raise UsageError(
-                    f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
-                    f"there are: {', '.join(available)}{_closest(name, available)}"
-                )
-        return args, kwargs
 
     def run_forward(self, inputs: Mapping[str, Any], forward: Function | None = None) -> dict[str, Any]:
         """The named values; errors of the user's code as UsageErrors that say where."""
@@ -184,7 +155,7 @@ class Problem:
             return self.run_backward(_jittered(run.inputs, rounding), _jittered(run.named, rounding))
 
     def _forward(self, forward: Function, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        args, kwargs = self.arguments(forward, "forward", inputs)
+        args, kwargs = passed(forward, "forward", inputs)
         named = quietly(forward, "forward", args, kwargs)
         if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
             raise UsageError(
@@ -206,7 +177,7 @@ class Problem:
         return dict(named)
 
     def _backward(self, backward: Function, available: Mapping[str, Any]) -> dict[str, Any]:
-        args, kwargs = self.arguments(backward, "backward", available)
+        args, kwargs = passed(backward, "backward", available)
         adjoints = quietly(backward, "backward", args, kwargs)
         if not isinstance(adjoints, Mapping) or not adjoints:
             raise UsageError(
@@ -304,6 +275,47 @@ def _jittered(values: Mapping[str, Any], rounding: Rounding) -> dict[str, Any]:
         name: rounding.jitter(value) if isinstance(value, np.ndarray) and not whole(value) else value
         for name, value in values.items()
     }
+
+
+def parameters_of(function: Function) -> dict[str, inspect.Parameter]:
+    """The parameters of a function that may be given.
+
+    Raises:
+        UsageError: it is not written in Python.
+    """
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{error}; expected functions written in Python") from error
+
+
+def passed(function: Function, role: str, available: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The positional and keyword arguments that a function gets from what is available by name.
+
+    Raises:
+        UsageError: an argument is not available, or the function is not written in Python.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for name, parameter in parameters_of(function).items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            kwargs |= {key: value for key, value in available.items() if key not in kwargs}
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        elif name in available:
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                args.append(available[name])
+            else:
+                kwargs[name] = available[name]
+        elif parameter.default is not inspect.Parameter.empty:
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                args.append(parameter.default)
+        else:
+            raise UsageError(
+                f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
+                f"there are: {', '.join(available)}{_closest(name, available)}"
+            )
+    return args, kwargs
 
 
 def cast(inputs: Mapping[str, Any], dtype: Any, differentiated: set[str]) -> dict[str, Any]:

@@ -68,8 +68,9 @@ def _right(context: Context, changed: Callable[..., Any], sample: Sample, name: 
     return all(np.array_equal(hands[n], sample.run.hands[n], equal_nan=True) for n in later if n in hands)
 
 
-def said(edit: Edit) -> str:
-    """The repair as a sentence."""
-    if not edit.after:
-        return f"it is right without `{edit.before}` (line {edit.line})"
-    return f"it is right with `{edit.after}` for `{edit.before}` (line {edit.line})"
+def said(before: str, after: str, line: int | None = None) -> str:
+    """A repair, as a sentence."""
+    where = "" if line is None else f" (line {line})"
+    return (
+        f"it is right without `{before}`{where}" if not after else f"it is right with `{after}` for `{before}`{where}"
+    )

@@ -83,7 +83,7 @@ class Report:
         oracle: what the expected values come from.
         votes: what other oracles say.
         understood: how the subject was read, where it has several readings.
-        problems: what makes the code unusable though its numbers may be right, as an argument changed in place.
+        problems: why this is no proof though the numbers may be right: no gradient of any input is given back.
         notes: what a reader should know.
         inputs_tried: how many sets of inputs, the given ones included.
         seconds: what it took.

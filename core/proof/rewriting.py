@@ -91,10 +91,10 @@ class Rewriter:
         if statement is None or self.definition is None:
             return []
         found: list[tuple[float, Edit]] = []
-        holder = _holder(self.definition, statement)
+        within = holder(self.definition, statement)
         nodes: list[tuple[ast.AST, ast.AST | None, str, int | None]] = []
-        if holder is not None:
-            nodes.append((statement, *holder))
+        if within is not None:
+            nodes.append((statement, *within))
         header = isinstance(statement, ast.For | ast.While | ast.If | ast.With)
         stack: list[ast.AST] = (
             [getattr(statement, n) for n in ("iter", "test") if hasattr(statement, n)] if header else [statement]
@@ -125,9 +125,9 @@ class Rewriter:
                 done.add(after)
                 weight = _weight(kind, before, after)
                 found.append((weight, (kind, before, after, (parent, name, place, new))))
-        if holder is not None and not header:
+        if within is not None and not header:
             for kind, before, after, new in _throughout(statement, names):
-                found.append((1.6, (kind, before, after, (*holder, new))))
+                found.append((1.6, (kind, before, after, (*within, new))))
         return sorted(found, key=lambda edit: edit[0])
 
 
@@ -175,7 +175,8 @@ def _weight(kind: str, before: str, after: str) -> float:
     return (1.0 if longer < 0 else 2.0) + 0.05 * abs(longer) + 0.01 * len(after)
 
 
-def _holder(definition: ast.AST, statement: ast.stmt) -> tuple[ast.AST, str, int] | None:
+def holder(definition: ast.AST, statement: ast.stmt) -> tuple[ast.AST, str, int] | None:
+    """The block that a statement stands in: whose, its name, and the place in it."""
     for node in ast.walk(definition):
         for name in ("body", "orelse", "finalbody"):
             items = getattr(node, name, None)

@@ -589,14 +589,10 @@ def _ufunc(tape: Tape, ufunc: np.ufunc, method: str, inputs: Any, out: Any, keyw
     if name in CONSTANT or all(n is None for n in numbers):
         return finished(tape.constant(np.array(result)), out, tape)
     if name == "matmul":
-        return finished(tape.write("matmul", *_swap(values, numbers), result), out, tape)
+        return finished(tape.write("matmul", numbers, values, result), out, tape)
     if name not in ELEMENTWISE:
         raise UntapeableError(name)
-    return finished(tape.write(name, *_swap(values, numbers), result), out, tape)
-
-
-def _swap(values: list[Any], numbers: list[Array | None]) -> tuple[list[Array | None], list[Any]]:
-    return numbers, values
+    return finished(tape.write(name, numbers, values, result), out, tape)
 
 
 def _at(tape: Tape, name: str, target: Any, index: Any, value: Any = 0) -> None:

@@ -51,6 +51,7 @@ class FromTape:
 
     translates = True
     partial = sees_kinks = False
+    analytic: bool | None = True
 
     def __init__(self, problem: Problem, wrt: list[str], dtype: Any = WIDE) -> None:
         self.problem = problem

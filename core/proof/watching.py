@@ -152,6 +152,17 @@ def _key(node: ast.expr, frame: types.FrameType) -> Any:
     raise KeyError(ast.dump(node))
 
 
+@contextlib.contextmanager
+def _traced(called: Callable[..., Any]) -> Iterator[None]:
+    """As long as it lasts, Python tells this function of every call."""
+    before = sys.gettrace()
+    sys.settrace(called)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 class Watch:
     """All assignments of a run of the user's code.
 
@@ -167,20 +178,12 @@ class Watch:
         self.stores: list[Store] = []
         self.codes: set[types.CodeType] = set()
         """Of what ran on the way back."""
-        self.returns: list[tuple[types.CodeType, int, Any]] = []
-        """Of each function that returned: where, and what."""
         self._before: dict[int, int] = {}
         self._left = BUDGET
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> contextlib.AbstractContextManager[None]:
         """As long as it lasts."""
-        before = sys.gettrace()
-        sys.settrace(self._called)
-        try:
-            yield
-        finally:
-            sys.settrace(before)
+        return _traced(self._called)
 
     def _called(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         del argument
@@ -193,14 +196,13 @@ class Watch:
         return self._line
 
     def _line(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any]:
+        del argument
         before = self._before.get(id(frame), 0)
         if before and event in ("line", "return"):
             statement = statements(frame.f_code.co_filename).get(before)
             inside = statement is not None and statement.lineno < frame.f_lineno <= (statement.end_lineno or 0)
             if statement is not None and (event == "return" or not inside or isinstance(statement, ast.For)):
                 self._assigned(frame, statement)
-        if event == "return" and before:
-            self.returns.append((frame.f_code, before, argument))
         if event == "line":
             self._before[id(frame)] = frame.f_lineno
         else:
@@ -257,15 +259,9 @@ class Moments:
         self._times: dict[tuple[str, int], int] = {}
         self._left = self.MOST
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> contextlib.AbstractContextManager[None]:
         """As long as it lasts."""
-        before = sys.gettrace()
-        sys.settrace(self._called)
-        try:
-            yield
-        finally:
-            sys.settrace(before)
+        return _traced(self._called)
 
     def _called(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         del argument

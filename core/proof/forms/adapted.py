@@ -15,11 +15,12 @@ from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
-from handgrad.proof.naming import CONTAINERS, parts, primals
+from handgrad.proof.naming import CONTAINERS, is_gradient, parts
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, leaves, replace
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
+from handgrad.proof.wide import Array
 
 
 class Adapted(Problem):
@@ -93,7 +94,7 @@ class Adapted(Problem):
         attributes = [
             Leaf(path, path, value, held=True)
             for path, value in after.items()
-            if path not in before or not np.array_equal(before[path], value) or _is_gradients(path)
+            if path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path)))
         ]
         everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
         if wrt is not None:
@@ -223,21 +224,29 @@ class Adapted(Problem):
     def again(self, run: Run, wrt: Sequence[str], rounding: Rounding) -> dict[str, Any]:
         """The gradients by hand on noisy arrays."""
         del wrt
-        dtypes = [
-            v.dtype for _, v in leaves(run.inputs) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f"
-        ]
+        dtypes = [v.dtype for _, v in leaves(run.inputs) if _is_real(v)]
         tape = Tape(max(dtypes, key=lambda dtype: dtype.itemsize), rounding)
-        noisy = replace(
-            run.inputs,
-            lambda _, v: tape.input(v) if isinstance(v, np.ndarray | np.floating) and v.dtype.kind == "f" else v,
-        )
         try:
-            with recording(tape, self.scopes):
-                adjoints = plain(self._call(noisy, True)[1])
+            adjoints = plain(self.run_on(tape, run.inputs)[1])
         except UsageError:  # the tape does not know what it does
             return self._call(rounding.wrap(run.inputs), True)[1]
         rounding.lowest = max(rounding.lowest, tape.lowest)
         return dict(adjoints)
+
+    def run_on(self, tape: Tape, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
+        """One run of both on a tape: what is named, the gradients by hand, and the numbers of each input's entries."""
+        numbers: dict[str, Array] = {}
+
+        def enter(name: str, value: Any) -> Any:
+            if not _is_real(value):
+                return value
+            number = tape.input(value)
+            numbers[name] = number.numbers.copy()
+            return number
+
+        given = replace(inputs, enter)
+        with recording(tape, self.scopes):
+            return *self._call(given, True), numbers
 
     def changes(self, inputs: Mapping[str, Any]) -> list[str]:
         """What is changed in place; none of it reaches the user's own arrays."""
@@ -251,6 +260,10 @@ class Adapted(Problem):
         if differing(first.adjoints, second.adjoints):
             raise UsageError(f"{self.kind.who} gives other gradients for the same inputs")
         return found
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f"
 
 
 class _Watched(dict[str, Any]):
@@ -279,11 +292,6 @@ def _in_order(found: dict[str, Leaf], order: list[str]) -> dict[str, Leaf]:
     names = sorted(returned, key=order.index)
     leaves_ = sorted(returned.values(), key=lambda leaf: leaf.path[0])
     return found | dict(zip(names, leaves_, strict=True))
-
-
-def _is_gradients(path: str) -> bool:
-    """Whether something is named like a gradient."""
-    return any(CONTAINERS.match(part) or primals(part) for part in parts(path))
 
 
 def _shown(paths: Mapping[str, Any]) -> dict[str, str]:

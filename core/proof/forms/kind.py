@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from handgrad.errors import UsageError
 from handgrad.proof.matching import Leaf
-from handgrad.proof.problem import Problem
 
 
 class Called(NamedTuple):
@@ -44,25 +42,6 @@ class Kind(Protocol):
         """Forward, and where asked for backward; on copies of the subject and of what is given."""
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a function that may be given."""
-    try:
-        signature = inspect.signature(function)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{error}; expected functions written in Python") from error
-    return dict(signature.parameters)
-
-
 def code_of(function: Any) -> Any:
     function = inspect.unwrap(getattr(function, "func", function))
     return getattr(getattr(function, "__func__", function), "__code__", None)
-
-
-def passed(function: Callable[..., Any], role: str, available: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a call, by name out of what is available.
-
-    Raises:
-        UsageError: an argument is not available.
-    """
-    parameters_of(function)
-    return Problem.arguments(None, function, role, available)  # type: ignore[arg-type]

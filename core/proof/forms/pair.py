@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.forms.kind import Called, code_of, parameters_of, passed
+from handgrad.proof.forms.kind import Called, code_of
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
 from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names
-from handgrad.proof.problem import quietly
+from handgrad.proof.problem import parameters_of, passed, quietly
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Pair:
         self.begins: set[Any] = set()
         self.outputs: dict[str, Any] | None = None
         self.filled: dict[str, Any] = {}
+        self.names: list[Any] | None = None
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """As for every kind."""
@@ -68,7 +69,9 @@ class Pair:
         returned = quietly(backward, "backward", args, kwargs)
         owner = getattr(backward, "__self__", None)
         live = [("", owner)] if owner is not None else []
-        return Called(outputs, list(flattened(returned, returned_names(backward))), live)
+        if self.names is None:
+            self.names = returned_names(backward)
+        return Called(outputs, list(flattened(returned, self.names)), live)
 
     def _understand(
         self, forward: Callable[..., Any], backward: Callable[..., Any], given: Mapping[str, Any], result: Any

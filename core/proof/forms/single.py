@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from handgrad.proof.forms.kind import Called, parameters_of, passed
+from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import at, flattened, the_cost
 from handgrad.proof.naming import parts, returned_names
-from handgrad.proof.problem import quietly
+from handgrad.proof.problem import parameters_of, passed, quietly
 
 
 @dataclass
@@ -23,6 +23,7 @@ class ValueAndGradients:
     def __post_init__(self) -> None:
         self.order: list[str] = []
         self.begins: set[Any] = set()
+        self.names: list[Any] = []
         self.path: Any = None
         self.label = "J"
 
@@ -34,10 +35,11 @@ class ValueAndGradients:
         args, kwargs = passed(function, self.who, given)
         result = quietly(function, self.who, args, kwargs)
         if self.path is None:
-            found = list(flattened(result, returned_names(function)))
+            self.names = returned_names(function)
+            found = list(flattened(result, self.names))
             cost = the_cost(found, self.cost, self.who)
             self.path, self.label = cost.path, parts(cost.label)[-1] if cost.label else "J"
-        rest = [leaf for leaf in flattened(result, returned_names(function)) if leaf.path != self.path]
+        rest = [leaf for leaf in flattened(result, self.names) if leaf.path != self.path]
         return Called({self.label: at(result, self.path)}, rest if both else [])
 
 

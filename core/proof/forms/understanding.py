@@ -11,12 +11,12 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.forms.adapted import Adapted
 from handgrad.proof.forms.chain import Chain
-from handgrad.proof.forms.kind import Kind, parameters_of, passed
+from handgrad.proof.forms.kind import Kind
 from handgrad.proof.forms.pair import Pair
 from handgrad.proof.forms.single import OneMethod, ValueAndGradients
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import is_float
-from handgrad.proof.problem import Problem, leaves, quietly
+from handgrad.proof.problem import Problem, leaves, parameters_of, passed, quietly
 
 FORWARD = (
     "forward", "fprop", "forward_pass", "forward_propagation", "feedforward", "feed_forward", "__call__",
