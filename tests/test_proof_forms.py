@@ -77,6 +77,55 @@ def test_gradients_side_by_side_are_those_of_the_arguments_in_their_order(rng):
     assert {finding.kind for finding in report.findings} == {"", "exchanged"}
 
 
+@pytest.mark.parametrize("handed", ["w", "dout", "db", "dX"])
+def test_what_is_handed_back_in_the_place_of_a_gradient_is_taken_for_it(handed, rng):
+    layer = planted.load(
+        "def forward(X, w, b):\n"
+        "    return X * w + b, (X, w)\n"
+        "def backward(dout, cache):\n"
+        "    X, w = cache\n"
+        "    dX, dw, db = dout * w, dout * X, dout.copy()\n"
+        f"    return dX, {handed}, db\n",
+        "handed",
+    )
+    inputs = {name: rng.normal(size=(2, 3)) for name in ("X", "w", "b")}
+    report = check(layer.forward, layer.backward, inputs)
+    assert wrongs(report) == {"w"}, f"\n{report}"
+
+
+def test_gradients_by_their_place_are_judged_in_that_order():
+    w, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+
+    def step(X):
+        J = np.sum((X * w + b) ** 2)
+        dw, db = 2 * (X * w + b) * X, 2 * (X * w + b)
+        return J, db, dw
+
+    assert check(step, dict(X=np.array([5.0, 6.0]))).ok
+    report = check(step, dict(X=np.array([5.0, 6.0])), gradients=dict(w=1, b=2))
+    assert wrongs(report) == {"w", "b"}
+    assert check(step, dict(X=np.array([5.0, 6.0])), gradients=dict(b=1, w=2)).ok
+    with pytest.raises(UsageError, match=r"gradients=\{'w': 3\}: there is none"):
+        check(step, dict(X=np.array([5.0, 6.0])), gradients=dict(w=3))
+
+
+def test_a_list_shifted_by_one_layer_is_no_list_in_order(rng):
+    def cost_and_gradients(layers, x):
+        a, inputs = x, []
+        for layer in layers:
+            inputs.append(a)
+            a = a @ layer["W"]
+        delta, grads = a, [None] * len(layers)
+        for k in reversed(range(len(layers))):
+            grads[k - 1] = {"W": inputs[k].T @ delta}
+            delta = delta @ layers[k]["W"].T
+        return 0.5 * np.sum(a**2), grads
+
+    layers = [{"W": rng.normal(size=size)} for size in ((3, 4), (4, 2), (2, 5))]
+    report = check(cost_and_gradients, dict(layers=layers, x=rng.normal(size=(6, 3))))
+    assert wrongs(report) == {f"layers[{k}]['W']" for k in range(3)}
+
+
 def test_what_must_be_there_is_asked_for_by_name():
     def evaluate(w, b):
         return np.sum(w**2) + b**2, {"dw": 2 * w}

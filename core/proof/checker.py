@@ -41,7 +41,7 @@ def check(
     inputs: Mapping[str, Any] | None = None,
     wrt: Sequence[str] | None = None,
     cost: str | int | None = None,
-    gradients: Mapping[str, str] | None = None,
+    gradients: Mapping[str, str | int] | None = None,
     methods: Sequence[str] | None = None,
     make: Callable[..., Any] | None = None,
     shapes: str | None = None,
@@ -59,7 +59,8 @@ def check(
             object or a module holds are inputs too, under their own names.
         wrt: the inputs whose gradients must be given back; by default all that are.
         cost: which of several returned values is the cost, by name or place.
-        gradients: which returned value is whose gradient, as ``{"w": "dw"}``, where names don't say so.
+        gradients: which returned value is whose gradient, by its name or its place, as ``{"w": "dw"}`` or ``{"w": 1}``,
+            where names and the order of the arguments don't say so.
         methods: of an object, forward and backward, or one that gives both.
         make: makes the object out of some of the inputs, which are its arguments.
         shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the

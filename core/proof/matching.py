@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.naming import CONTAINERS, COSTS, folded, parts, primals
+from handgrad.proof.naming import CONTAINERS, COSTS, UPSTREAM, folded, parts, primals
 
 SYNONYMS = {"w": "weights", "b": "biases", "weight": "weights", "bias": "biases", "v": "velocities", "params": "params"}
 
@@ -111,7 +111,7 @@ def _where(leaf: Leaf) -> str:
 def matched(
     leaves: list[Leaf],
     targets: Mapping[str, Any],
-    given: Mapping[str, str] | None,
+    given: Mapping[str, str | int] | None,
     order: list[str],
     who: str,
     asked: bool = False,
@@ -121,7 +121,7 @@ def matched(
     Args:
         leaves: what may be gradients.
         targets: what they may be the gradients of, by name.
-        given: the keyword ``gradients=``, which decides.
+        given: the keyword ``gradients=``, which decides: a label, or a place in what is returned.
         order: the names of arguments, as they are passed.
         who: for messages.
         asked: whether `order` is what was asked for, so that as many gradients without names are those.
@@ -130,23 +130,11 @@ def matched(
         UsageError: a name of `given` is not there, or two readings are possible.
     """
     found: dict[str, Leaf] = {}
-    free = list(leaves)
-
-    def take(name: str, leaf: Leaf) -> None:
-        found[name] = leaf
-        free.remove(leaf)
+    take = found.__setitem__
 
     for name, label in (given or {}).items():
-        if name not in targets:
-            raise UsageError(f"gradients={{{name!r}: ...}}: {name} is no input; there are: {', '.join(targets)}")
-        chosen = [
-            leaf for leaf in free if label in (leaf.label, parts(leaf.label or "x")[-1], leaf.path, leaf.path[:1])
-        ]
-        chosen = chosen or [leaf for leaf in free if leaf.path and leaf.path[0] == label]
-        if not chosen:
-            raise UsageError(f"gradients={{{name!r}: {label!r}}}: there is none; there are: {listed(free)}")
-        take(name, chosen[0])
-    returned = [leaf for leaf in free if not leaf.held]
+        _as_told(name, label, targets, leaves, take)
+    returned = [leaf for leaf in leaves if not leaf.held and leaf not in found.values()]
     _by_name(returned, targets, found, take)
     _by_siblings(returned, targets, found, take)
     if not found:  # what has names says the others have none
@@ -155,10 +143,29 @@ def matched(
     _by_neighbours(returned, targets, found, take, order)
     known = {id(targets[name]) for name in found}  # an array that an object holds under two names is one
     left = {name: value for name, value in targets.items() if id(value) not in known}
-    held = [leaf for leaf in free if leaf.held]
+    held = [leaf for leaf in leaves if leaf.held and leaf not in found.values()]
     _by_name(held, left, found, take)
     _by_keys(held, left, found, take)
     return found
+
+
+def _as_told(name: str, label: str | int, targets: Mapping[str, Any], free: list[Leaf], take: Any) -> None:
+    """The gradient of an input, or those of all arrays in it, where the keyword says that they are."""
+    inside = [target for target in targets if target == name or target.startswith((f"{name}[", f"{name}."))]
+    if not inside:
+        raise UsageError(f"gradients={{{name!r}: ...}}: {name} is no input; there are: {', '.join(targets)}")
+    named = [leaf for leaf in free if leaf.label and (leaf.label == label or parts(leaf.label)[-1] == label)]
+    placed = [leaf for leaf in free if leaf.path[:1] == (label,) or leaf.label.startswith(f"{label}[")]
+    for target in inside:
+        tail = parts(target)[len(parts(name)) :]
+        fitting = [leaf for leaf in [*named, *placed] if _components(leaf)[-len(tail) or 99 :] == tail]
+        if not fitting:
+            raise UsageError(f"gradients={{{name!r}: {label!r}}}: there is none; there are: {listed(free)}")
+        take(target, fitting[0])
+
+
+def _components(leaf: Leaf) -> list[str]:
+    return parts(leaf.label) if leaf.held else [str(key) for key in leaf.path]
 
 
 def _by_name(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:
@@ -205,7 +212,8 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
         return 0
     same = np.shape(leaf.value) == np.shape(value)
     index = _trailing(mine)
-    if index != _trailing(theirs):
+    numbers = [p for p in theirs if p.isdigit()]
+    if index != _trailing(theirs) or [p for p in mine if p.isdigit()][-len(numbers) or 99 :] != numbers:
         return 0
     last, target = _named(mine), _named(theirs)
     owner, other = _owner(mine), _owner(theirs)
@@ -263,29 +271,60 @@ def _by_siblings(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, 
     for group in groups.values():
         shapes = [np.shape(leaf.value) for leaf in group]
         fitting = [names for names in lists.values() if [np.shape(targets[n]) for n in names] == shapes]
+        fitting = fitting or [
+            names for names in lists.values() if _mostly([np.shape(targets[n]) for n in names], shapes)
+        ]
         if len(fitting) == 1 and len(group) > 0:
             for name, leaf in zip(fitting[0], group, strict=True):
                 if name not in found:
                     take(name, leaf)
 
 
+def _mostly(wanted: list[Any], shapes: list[Any]) -> bool:
+    """Whether as many arrays are there, and more than half of them have the shape that they should have."""
+    return len(wanted) == len(shapes) and 2 * sum(a == b for a, b in zip(wanted, shapes, strict=True)) > len(shapes)
+
+
 def _by_neighbours(
     free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str]
 ) -> None:
-    """A gradient without a name, between others that are in the order of the arguments."""
-    names = [name for name in order if name in targets]
-    placed = {leaf.path: name for name, leaf in found.items() if not leaf.held}
-    if not placed or not all(
-        len(path) == 1 and isinstance(path[0], int) and names[path[0] : path[0] + 1] == [n]
-        for path, n in placed.items()
-    ):
-        return
-    for leaf in list(free):
-        place = leaf.path[0] if len(leaf.path) == 1 and isinstance(leaf.path[0], int) else len(names)
-        name = names[place] if place < len(names) else None
-        anonymous = not leaf.label.strip("[]0123456789")
-        if name is not None and name not in found and anonymous and np.ndim(leaf.value) == np.ndim(targets[name]):
-            take(name, leaf)
+    """A gradient without a name of its own, between others that are in the order of the arguments.
+
+    It may be called as what is handed on is (an input, the gradient from above, another's gradient): by mistake.
+    """
+    for name, leaf in list(found.items()):  # of two that are called the same, the one in its place
+        others = {n: other for n, other in found.items() if n != name}
+        for twin in free:
+            if leaf.label and twin.label == leaf.label and _name_at(twin.path, others, order) == name:
+                found[name] = twin
+    for leaf in [leaf for leaf in free if leaf not in found.values()]:
+        found_at = _name_at(leaf.path, found, order)
+        if found_at is None or found_at not in targets or found_at in found:
+            continue
+        like = np.shape(leaf.value) == np.shape(targets[found_at])
+        label = leaf.label.strip("[]0123456789")
+        if (
+            (not label and np.ndim(leaf.value) == np.ndim(targets[found_at]))
+            or label == found_at
+            or (like and (primals(label) or UPSTREAM.match(label)))
+        ):
+            take(found_at, leaf)
+
+
+def _name_at(path: Any, found: Mapping[str, Leaf], order: list[str]) -> str | None:
+    """The argument whose gradient is due at a place, where those beside it are in the order of the arguments."""
+    if not path or not isinstance(path[-1], int):
+        return None
+    depth = len(path) - 1
+    shifts = {
+        order.index(root) - leaf.path[depth]
+        if (root := parts(name)[0]) in order and isinstance(leaf.path[depth], int)
+        else None
+        for name, leaf in found.items()
+        if not leaf.held and leaf.path[:depth] == path[:depth] and len(leaf.path) > depth
+    }
+    shift = shifts.pop() if len(shifts) == 1 else None
+    return None if shift is None or not 0 <= path[-1] + shift < len(order) else order[path[-1] + shift]
 
 
 def _by_order(

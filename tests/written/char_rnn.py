@@ -40,7 +40,7 @@ def lossFun(inputs, targets, hprev, Wxh, Whh, Why, bh, by):
 
 
 SHAPE = 1
-OPTIONS = {}
+OPTIONS = {"gradients": {"Wxh": 1, "Whh": 2, "Why": 3, "bh": 4, "by": 5}}
 BACKWARD = ("lossFun:dhnext = np.zeros_like",)
 NAMES = ("Wxh", "Whh", "Why", "bh", "by")
 

@@ -48,7 +48,7 @@ def with_weights(W, b):
 
 
 SHAPE = 3
-OPTIONS = {"make": with_weights}
+OPTIONS = {"make": with_weights, "gradients": {"inputs": 0, "W": 1, "b": 2}}
 BACKWARD = ("Dense.backward",)
 
 

@@ -31,7 +31,7 @@ def step(x, y):
 
 
 SHAPE = 5
-OPTIONS = {}
+OPTIONS = {"gradients": {"W1": 1, "b1": 2, "W2": 3}}
 BACKWARD = ("relu_to_deriv", "step:layer_2_delta = ")
 
 

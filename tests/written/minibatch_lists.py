@@ -63,7 +63,7 @@ class Network2:
 
 
 SHAPE = 4
-OPTIONS = {"methods": ("total_cost", "backprop")}
+OPTIONS = {"methods": ("total_cost", "backprop"), "gradients": {"biases": 0, "weights": 1}}
 BACKWARD = ("CrossEntropyCost.delta", "Network2.backprop:delta = ")
 
 

@@ -26,7 +26,7 @@ def neg_sampling_loss_and_gradient(centerWordVec, outsideWordIdx, outsideVectors
 
 
 SHAPE = 1
-OPTIONS = {"gradients": {"centerWordVec": "gradCenterVec", "outsideVectors": "gradOutsideVecs"}}
+OPTIONS = {"gradients": {"centerWordVec": 1, "outsideVectors": 2}}
 BACKWARD = ("neg_sampling_loss_and_gradient:dscores = ",)
 
 

@@ -58,7 +58,7 @@ class Network:
 
 
 SHAPE = 4
-OPTIONS = {}
+OPTIONS = {"gradients": {"biases": 0, "weights": 1}}
 BACKWARD = ("sigmoid_prime", "Network.cost_derivative", "Network.backprop:delta = self.cost_derivative")
 
 

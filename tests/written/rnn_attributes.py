@@ -49,7 +49,7 @@ class RNNNumpy:
 
 
 SHAPE = 4
-OPTIONS = {"methods": ("calculate_loss", "bptt"), "wrt": ("U", "V", "W")}
+OPTIONS = {"methods": ("calculate_loss", "bptt"), "gradients": {"U": 0, "V": 1, "W": 2}}
 BACKWARD = ("RNNNumpy.bptt:delta_o[np.arange",)
 
 

@@ -40,7 +40,7 @@ class Adapted(Problem):
         roots: list[tuple[str, Any]],
         inputs: Mapping[str, Any],
         *,
-        gradients: Mapping[str, str] | None = None,
+        gradients: Mapping[str, str | int] | None = None,
         wrt: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
@@ -58,7 +58,7 @@ class Adapted(Problem):
         self.cost = "J"
         self._understand(gradients, wrt, seed)
 
-    def _understand(self, gradients: Mapping[str, str] | None, wrt: Sequence[str] | None, seed: int) -> None:
+    def _understand(self, gradients: Mapping[str, str | int] | None, wrt: Sequence[str] | None, seed: int) -> None:
         called, after, before, aliases = self._probe(self.given)
         rng = np.random.default_rng([seed, 0xC07A])  # not those with which people draw their inputs
         self.inputs = dict(self.given)

@@ -45,7 +45,7 @@ def understand(
     inputs: Mapping[str, Any],
     *,
     cost: Any = None,
-    gradients: Mapping[str, str] | None = None,
+    gradients: Mapping[str, str | int] | None = None,
     wrt: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     make: Callable[..., Any] | None = None,
