@@ -175,6 +175,7 @@ class Checker:
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
         places: tuple[Place, ...] = ()
+        until = time.perf_counter() + self.seconds
         if wrong and explain and self.seconds > 0:
             with deadline(self.seconds + 1):
                 places = locate(context, wrong, self.seconds)
@@ -186,7 +187,7 @@ class Checker:
                     f"d{name} is right but for the {line.but_for} that forward adds, which its derivative leaves out: "
                     f"{share:.0e} of its largest entry"
                 )
-        context.until = time.perf_counter() + self.seconds / 2
+        context.until = max(until, time.perf_counter() + self.seconds / 10)
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
         if len(places) == 1 and places[0].diagnosis:  # the line says more than its effect on each gradient
             place = places[0]

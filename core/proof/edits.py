@@ -76,7 +76,7 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
         before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt | ast.keyword | ast.Slice) else ""
         bound = [name for name, first in variables.items() if first < getattr(node, "lineno", 0)]
         for kind, new in changes_of(node, above, bound, thorough):
-            after = "" if new is None else ast.unparse(ast.fix_missing_locations(copy.deepcopy(new)))
+            after = "" if new is None else ast.unparse(new)
             if after != before and after not in seen and not cancels(new):
                 seen.add(after)
                 yield Edit(kind, getattr(node, "lineno", 0), before, after, definition, index, new)

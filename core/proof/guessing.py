@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ from handgrad.proof.wide import Array
 
 LARGEST = 200_000
 """Of larger results nothing is asked."""
+MOST_NAMES = 60
+"""So many names are tried in a line."""
+MOST_ALIKE = 4
+"""So many changes that give the same true adjoint, when the line is first come to, are tried."""
+MOST_PAIRED = 30
+"""Pairs of so many variables are tried in a line."""
 INPLACE = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.MatMult: operator.matmul, ast.Pow: operator.pow,
@@ -38,12 +45,12 @@ ALONE: list[tuple[str, float, str, Callable[[Any], Any]]] = [
     ("dropped_term", 1.4, "1 + _v", lambda v: 1 + v),
     ("dropped_term", 1.6, "1 - _v ** 2", lambda v: 1 - v**2),
     ("missing_derivative", 1.8, "_v * (1 - _v)", lambda v: v * (1 - v)),
-    ("missing_derivative", 1.2, "np.sqrt(_v)", np.sqrt),
-    ("missing_derivative", 1.2, "np.exp(_v)", np.exp),
-    ("missing_derivative", 1.4, "np.log(_v)", np.log),
-    ("missing_derivative", 1.2, "np.tanh(_v)", np.tanh),
-    ("missing_derivative", 1.2, "np.sign(_v)", np.sign),
-    ("missing_derivative", 1.4, "np.abs(_v)", np.abs),
+    ("missing_derivative", 1.6, "np.sqrt(_v)", np.sqrt),
+    ("missing_derivative", 1.6, "np.exp(_v)", np.exp),
+    ("missing_derivative", 1.7, "np.log(_v)", np.log),
+    ("missing_derivative", 1.6, "np.tanh(_v)", np.tanh),
+    ("missing_derivative", 1.6, "np.sign(_v)", np.sign),
+    ("missing_derivative", 1.7, "np.abs(_v)", np.abs),
     ("missing_derivative", 1.6, "(_v > 0)", lambda v: v > 0),
     ("missing_derivative", 1.6, "1 / _v", lambda v: 1 / v),
     ("summed_axis", 2.0, "_v.sum(axis=0)", lambda v: v.sum(axis=0)),
@@ -59,6 +66,7 @@ BOTH: list[tuple[str, float, str, Callable[[Any, Any], Any]]] = [
     ("wrong_variable", 1.3, "_o", lambda v, o: o),
     ("missing_derivative", 1.8, "_v * _o", lambda v, o: v * o),
     ("missing_derivative", 1.8, "_v / _o", lambda v, o: v / o),
+    ("factor", 2.1, "2 * _o * _v", lambda v, o: 2 * o * v),
     ("dropped_term", 1.8, "_v + _o", lambda v, o: v + o),
     ("dropped_term", 1.8, "_v - _o", lambda v, o: v - o),
     ("dropped_term", 2.0, "_o - _v", lambda v, o: o - v),
@@ -77,6 +85,9 @@ BOTH: list[tuple[str, float, str, Callable[[Any, Any], Any]]] = [
     ("missing_derivative", 2.3, "_v / _o ** 2", lambda v, o: v / o**2),
     ("missing_derivative", 2.3, "_v * _o ** 2", lambda v, o: v * o**2),
     ("missing_derivative", 2.3, "_v - _o ** 2", lambda v, o: v - o**2),
+    ("missing_derivative", 2.2, "_o[:, None] * _v", lambda v, o: o[:, None] * v),
+    ("missing_derivative", 2.4, "_v @ _o.reshape(-1, _o.shape[-1])", lambda v, o: v @ o.reshape(-1, o.shape[-1])),
+    ("missing_derivative", 2.4, "_o.reshape(-1, _o.shape[-1]).T @ _v", lambda v, o: o.reshape(-1, o.shape[-1]).T @ v),
     ("wrong_variable", 1.8, "_o.T", lambda v, o: o.T),
     ("wrong_variable", 1.9, "(1 - _o)", lambda v, o: 1 - o),
     ("wrong_variable", 2.1, "(1 - _o ** 2)", lambda v, o: 1 - o**2),
@@ -98,6 +109,16 @@ PAIRS: list[tuple[str, float, str, Callable[[Any, Any, Any], Any]]] = [
     ("missing_derivative", 3.3, "_v * (_o - _p)", lambda v, o, p: v * (o - p)),
 ]
 """The same of a value and two variables."""
+
+
+@cache
+def _transposes(axes: int) -> list[tuple[str, float, str, Callable[[Any], Any]]]:
+    """The axes of an array in another order."""
+    orders = list(itertools.permutations(range(axes))) if 2 < axes < 7 else []
+    if axes > 4:  # two of them exchanged
+        orders = [order for order in orders if sum(i != axis for i, axis in enumerate(order)) == 2]
+    return [("transpose", 1.4, f"_v.transpose{order}", lambda v, order=order: v.transpose(order)) for order in orders]
+
 
 IN_INDEX = {"_o", "_v + _o", "_v - _o", "_o - _v"}
 
@@ -143,7 +164,7 @@ class Spot:
         self.base: list[list[Array]] = []
         self.target: list[Any] = []
         self.operator = INPLACE.get(type(statement.op)) if isinstance(statement, ast.AugAssign) else None
-        self.seen: set[int] = set()
+        self.seen: Counter[int] = Counter()
         self._values: dict[str, list[Any]] = {}
         if self.expression is not None and scopes:
             code = _compiled(self.expression)
@@ -193,9 +214,10 @@ class Spot:
                 break
         if key is None:
             return False, None
-        if (mark := hash(key)) in self.seen:
+        mark = hash(key)
+        self.seen[mark] += 1
+        if self.seen[mark] > (MOST_ALIKE if right else 1):  # x, v + x, where v is still 0, are not the same in the end
             return False, None
-        self.seen.add(mark)
         return True, right
 
     def _right(self, new: list[Array], base: list[Array], moment: int) -> bool | None:
@@ -217,13 +239,13 @@ class Spot:
             old = getattr(parent, name) if place is None else getattr(parent, name)[place]
             whole = new if old is self.statement else None
             if not self.seen_through or (id(old) not in self.nodes and whole is None) or new is None:
-                yield Guess(weight, partial(_it, edit), None)
+                yield Guess(weight, partial(it, edit), None)
                 continue
             if whole is not None:
                 expression, at = _value_of(whole)
                 code = None if expression is None or at != self.at else _compiled(expression)
                 if code is None or isinstance(whole, ast.AugAssign) or self.operator is not None:
-                    yield Guess(weight, partial(_it, edit), None)
+                    yield Guess(weight, partial(it, edit), None)
                     continue
             elif old is self.expression:
                 code = _compiled(new)
@@ -233,7 +255,7 @@ class Spot:
                 continue
             try_, right = self.judged(lambda i, code=code: _flat(eval(code, self.scopes[i])))  # type: ignore[misc]
             if try_:
-                yield Guess(weight, partial(_it, edit), right)
+                yield Guess(weight, partial(it, edit), right)
 
     def _with(self, parent: Any, name: str, place: int | None, new: Any) -> Any:
         old = getattr(parent, name)
@@ -248,7 +270,7 @@ class Spot:
         if not self.seen_through:
             return
         assert self.expression is not None
-        arrays = [(name, found) for name in self.names if (found := self.values(name))]
+        arrays = [(name, found) for name in self.names if (found := self.values(name))][:MOST_NAMES]
         holders = [(self.expression, self.statement, *self.at)]
         for node, parent, name, place in [*holders, *nodes_of(self.expression)]:
             if not isinstance(node, ast.expr) or isinstance(node, ast.Slice | ast.Starred | ast.Lambda):
@@ -308,7 +330,7 @@ class Spot:
             constant = isinstance(node, ast.Constant)
             if not pairs:
                 if not index:
-                    for kind, weight, form, function in ALONE:
+                    for kind, weight, form, function in [*ALONE, *_transposes(np.ndim(values[0]))]:
                         if constant:
                             continue
                         if (found := guess(kind, weight, form, [], function)) is not None:
@@ -323,19 +345,19 @@ class Spot:
                             yield found
             outer = node is self.expression or isinstance(parent, ast.BinOp)
             if pairs and outer and not index and not constant and isinstance(values[0], np.ndarray):
-                floats = [a for a in arrays if np.asarray(a[1][0]).dtype.kind == "f" and np.size(a[1][0])]
+                alike = [a for a in arrays if np.shape(a[1][0]) in ((), np.shape(values[0])) and np.size(a[1][0])]
+                factors = [a for a in arrays if np.ndim(a[1][0]) == 2]
                 for kind, weight, form, function3 in PAIRS:
                     if enough():
                         return
-                    for a, b in itertools.product(floats[:24], repeat=2):
-                        if a is b:
-                            continue
+                    for a, b in itertools.permutations((factors if "@" in form else alike)[:MOST_PAIRED], 2):
                         found = guess(kind, weight, form, [a, b], function3)
                         if found is not None and found.right:
                             yield found
 
 
-def _it(edit: Edit) -> Edit:
+def it(edit: Edit) -> Edit:
+    """A change that is there already."""
     return edit
 
 
@@ -372,7 +394,7 @@ def _filled(form: str, node: Any, others: list[str]) -> ast.expr:
 
 def _flat(value: Any) -> list[Array]:
     if isinstance(value, np.ndarray | np.number | int | float | bool | np.bool_):
-        if np.size(value) > LARGEST:
+        if np.size(value) > LARGEST or np.asarray(value).dtype.kind not in "biuf":
             raise ValueError("too large")
         return [np.array(value)]
     if isinstance(value, tuple | list):

@@ -6,15 +6,20 @@ import ast
 import contextlib
 import copy
 import gc
+import re
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from handgrad.proof.edits import cancels, changes_of
+from handgrad.proof.naming import is_gradient
 from handgrad.proof.watching import statements, tree_of
 
 Edit = tuple[str, str, str, tuple[Any, str, int | None, Any]]
 """A change: kind, source before and after, and the node, its field and place in it that get something new."""
+
+
+HERE: dict[str, Any] = dict(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)
 
 
 class Rewriter:
@@ -41,13 +46,12 @@ class Rewriter:
         """The code of the syntax tree as it is now; None if it is no program, or takes other cells."""
         assert self.definition is not None
         free = self.code.co_freevars
-        arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
+        arguments = ast.arguments([], [ast.arg(name, **HERE) for name in free], None, [], [], None, [])
         body: list[ast.stmt] = [self.definition]
         decorators, self.definition.decorator_list = self.definition.decorator_list, []
-        outer = ast.FunctionDef("closure", arguments, body, [])
+        outer = ast.FunctionDef("closure", arguments, body, [], **HERE)
         try:
-            module = ast.fix_missing_locations(ast.Module([outer], []))
-            whole = compile(module, self.code.co_filename, "exec", dont_inherit=True)
+            whole = compile(ast.Module([outer], []), self.code.co_filename, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
             return None
         finally:
@@ -60,6 +64,8 @@ class Rewriter:
     def changed(self, parent: ast.AST, name: str, place: int | None, new: Any) -> Iterator[bool]:
         """The function with a node exchanged; gives whether that is a program."""
         old = getattr(parent, name)
+        if new is not None:
+            ast.fix_missing_locations(ast.copy_location(new, old if place is None else old[place]))
         if place is None:
             setattr(parent, name, new)
         else:
@@ -112,18 +118,25 @@ class Rewriter:
                 continue
             before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
             done: set[str] = set()
+            keys = [*dict.fromkeys(re.findall(r"\['(\w+)'\]", " ".join(names)))]
             others = [] if id(node) in seen or (seen and node is statement) else names
-            for kind, new in [*changes_of(node, parent, others, True), *_more(node, parent, others)]:
+            for kind, new in [
+                *changes_of(node, parent, others, True),
+                *_more(node, parent, others),
+                *_keys(node, parent, name, keys),
+            ]:
                 if new is None and place is None:
                     continue
                 try:
-                    after = "" if new is None else ast.unparse(ast.fix_missing_locations(new))
+                    after = "" if new is None else ast.unparse(new)
                 except Exception:
                     continue
                 if after == before or after in done or cancels(new):
                     continue
                 done.add(after)
                 weight = _weight(kind, before, after)
+                if isinstance(statement, ast.Return) and is_gradient(after):  # one gradient returned for another
+                    weight = min(weight, 0.9)
                 found.append((weight, (kind, before, after, (parent, name, place, new))))
         if within is not None and not header:
             for kind, before, after, new in _throughout(statement, names):
@@ -168,7 +181,10 @@ def _weight(kind: str, before: str, after: str) -> float:
     longer = len(after) - len(before)
     if kind == "off_by_one":
         return 0.9
-    if before and after and abs(longer) <= 1 and kind not in ("wrong_variable", "sign"):
+    if kind == "sign" and before.startswith("-") and longer < 0:
+        return 0.6
+    exchanged = kind != "sign" or any(sign in before for sign in "<>=")
+    if before and after and abs(longer) <= 1 and kind != "wrong_variable" and exchanged:
         return 0.5 + 0.01 * min(len(after), 40)
     if kind in ("wrong_variable", "exchanged", "order", "start"):
         return 1.5 + 0.02 * len(after)
@@ -203,6 +219,7 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
             yield "factor", ast.AugAssign(target, ast.Mult(), value)
         case ast.Assign([target], value) if isinstance(target, ast.Name | ast.Subscript | ast.Attribute):
             yield "overwritten", ast.AugAssign(target, ast.Add(), value)
+            yield "overwritten", ast.AugAssign(target, ast.Sub(), value)
         case ast.Tuple(items, ast.Load()) | ast.List(items, ast.Load()) if 1 < len(items) <= 8:
             for i in range(len(items)):
                 for j in range(i + 1, len(items)):
@@ -231,7 +248,7 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
             for by in (1, -1):
                 moved = [ast.BinOp(end, ast.Add(), ast.Constant(by)) for end in (low, high)]
                 yield "off_by_one", ast.Slice(moved[0], moved[1], step)
-        case ast.Call(ast.Name("range"), arguments, _):
+        case ast.Call(ast.Name("range") | ast.Attribute(ast.Name("np"), "arange"), arguments, _):
             yield "off_by_one", ast.Call(ast.Name("reversed", ast.Load()), [node], [])
             for i, argument in enumerate(arguments):
                 for by in (1, -1):
@@ -302,6 +319,18 @@ def _added(node: ast.expr, part: bool, names: list[str]) -> Iterator[tuple[str, 
         yield "missing_derivative", ast.BinOp(node, ast.Div(), ast.Call(_np("sqrt"), [other], []))
         for function in ("exp", "sign"):
             yield "missing_derivative", ast.BinOp(node, ast.Mult(), ast.Call(_np(function), [other], []))
+
+
+def _keys(node: Any, parent: Any, name: str, keys: list[str]) -> Iterator[tuple[str, Any]]:
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and isinstance(parent, ast.Subscript)
+        and name == "slice"
+    ):
+        for key in keys:
+            if key != node.value:
+                yield "wrong_variable", ast.Constant(key)
 
 
 def _np(name: str) -> ast.expr:

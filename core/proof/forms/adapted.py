@@ -15,7 +15,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
-from handgrad.proof.naming import CONTAINERS, is_gradient, parts
+from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, leaves, replace
 from handgrad.proof.recording import entered, recording
@@ -90,7 +90,7 @@ class Adapted(Problem):
         for path, first in paths.items():
             name = shown[path] if shown[path] not in targets and shown[path] not in self.inputs else f"self.{path}"
             self.held[name] = first
-        candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or isinstance(leaf.value, int)]
+        candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or _counts(leaf, gradients is not None)]
         attributes = [
             Leaf(path, path, value, held=True)
             for path, value in after.items()
@@ -264,6 +264,13 @@ class Adapted(Problem):
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f"
+
+
+def _counts(leaf: Leaf, told: bool) -> bool:
+    """Whether whole numbers or truth values may be meant as a gradient, as those that come of a mask."""
+    if isinstance(leaf.value, np.ndarray | np.generic):
+        return leaf.value.dtype.kind in "iub" and (told or is_gradient(last_name(leaf.label)))
+    return isinstance(leaf.value, int)
 
 
 class _Watched(dict[str, Any]):
