@@ -174,7 +174,7 @@ class Checker:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
-        places: tuple[Place, ...] = ()
+        places: dict[str, Place] = {}
         until = time.perf_counter() + self.seconds
         if wrong and explain and self.seconds > 0:
             with deadline(self.seconds + 1):
@@ -189,14 +189,12 @@ class Checker:
                 )
         context.until = max(until, time.perf_counter() + self.seconds / 10)
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
-        if len(places) == 1 and places[0].diagnosis:  # the line says more than its effect on each gradient
-            place = places[0]
-            findings = tuple(
-                replace_field(f, kind=place.kind, diagnosis=f"line {place.line}: {place.diagnosis}")
-                if f.verdict == WRONG and f.kind in ("", "unknown")
-                else f
-                for f in findings
-            )
+        findings = tuple(
+            replace_field(f, kind=place.kind, diagnosis=f"line {place.line}: {place.diagnosis}")
+            if (place := places.get(f.name[1:])) is not None and place.diagnosis and f.kind in ("", "unknown")
+            else f  # what the line says of its effect says less
+            for f in findings
+        )
         return Report(
             findings=findings,
             first_wrong=self._first(run, wrong, {f.name[1:]: f.size for f in findings}),
@@ -204,7 +202,7 @@ class Checker:
             votes=tuple(said(cast_votes)),
             problems=tuple(self._not_supplied(run, wrt)),
             understood=self.problem.said,
-            lines=places,
+            lines=tuple(dict.fromkeys(places.values())),
             notes=tuple(notes),
             inputs_tried=len(samples),
             seconds=time.perf_counter() - start,

@@ -8,9 +8,7 @@ import time
 import numpy as np
 
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.edits import Edit
 from handgrad.proof.line import CLOSE, Line
-from handgrad.proof.repair import repair, said
 from handgrad.proof.slips import slips
 from handgrad.proof.wide import Array
 
@@ -29,21 +27,7 @@ def diagnose(context: Context, name: str, sample: Sample) -> tuple[str, str]:
         sample: the inputs on which it was seen.
     """
     kind, sentence = _named(context, name, sample)
-    found = repair(context, name)
-    if found is None:
-        return kind, sentence or "the fault is none of the usual slips"
-    if kind == "unknown":
-        return _undone(found), said(found.before, found.after, found.line)
-    return kind, f"{sentence}; {said(found.before, found.after, found.line)}"
-
-
-def _undone(found: Edit) -> str:
-    """The slip that this repair undoes: what it takes away was too much, what it adds was missing."""
-    if found.kind == "dropped_term" and len(found.after) < len(found.before):
-        return "doubled_term"
-    if found.kind == "missing_derivative" and len(found.after) < len(found.before):
-        return "doubled_derivative"
-    return found.kind
+    return kind, sentence or "the fault is none of the usual slips"
 
 
 def _named(context: Context, name: str, sample: Sample) -> tuple[str, str]:

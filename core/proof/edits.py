@@ -10,6 +10,9 @@ from typing import Any
 
 from handgrad.proof.instrument import NoSourceError, build, parse, slice_of
 
+OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+}  # fmt: skip
 SWAPS = {"sum": "mean", "mean": "sum", "sign": "abs", "abs": "sign", "maximum": "minimum", "minimum": "maximum"}
 
 
@@ -76,10 +79,15 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
         before = ast.unparse(node) if isinstance(node, ast.expr | ast.stmt | ast.keyword | ast.Slice) else ""
         bound = [name for name, first in variables.items() if first < getattr(node, "lineno", 0)]
         for kind, new in changes_of(node, above, bound, thorough):
-            after = "" if new is None else ast.unparse(new)
+            after = "" if new is None else text_of(new)
             if after != before and after not in seen and not cancels(new):
                 seen.add(after)
                 yield Edit(kind, getattr(node, "lineno", 0), before, after, definition, index, new)
+
+
+def text_of(new: ast.AST) -> str:
+    """The source of what stands there after a change."""
+    return ast.unparse(ast.fix_missing_locations(new) if isinstance(new, ast.stmt) else new)
 
 
 def cancels(new: ast.AST | None) -> bool:
@@ -168,7 +176,7 @@ def changes_of(
         case ast.keyword("keepdims", ast.Constant(True)):
             yield "shape", ast.keyword("keepdims", ast.Constant(False))
         case ast.Compare(left, [op], [right]):
-            yield "sign", ast.Compare(left, [ast.Lt() if isinstance(op, ast.Gt | ast.GtE) else ast.Gt()], [right])
+            yield "sign", ast.Compare(left, [OPPOSITE.get(type(op), ast.Gt)()], [right])
             if thorough:
                 for name in variables:
                     for other in variables:

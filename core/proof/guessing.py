@@ -117,7 +117,7 @@ def _transposes(axes: int) -> list[tuple[str, float, str, Callable[[Any], Any]]]
     orders = list(itertools.permutations(range(axes))) if 2 < axes < 7 else []
     if axes > 4:  # two of them exchanged
         orders = [order for order in orders if sum(i != axis for i, axis in enumerate(order)) == 2]
-    return [("transpose", 1.4, f"_v.transpose{order}", lambda v, order=order: v.transpose(order)) for order in orders]
+    return [("transpose", 1.4, f"_v.transpose{order}", partial(np.transpose, axes=order)) for order in orders]
 
 
 IN_INDEX = {"_o", "_v + _o", "_v - _o", "_o - _v"}

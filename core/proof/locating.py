@@ -16,12 +16,13 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.forms import Adapted
+from handgrad.proof.edits import Edit
 from handgrad.proof.guessing import Known
-from handgrad.proof.problem import cast
+from handgrad.proof.problem import Problem, cast, code_of
+from handgrad.proof.repair import repair
 from handgrad.proof.report import Place
 from handgrad.proof.rewriting import holder
-from handgrad.proof.searching import Example, Search
+from handgrad.proof.searching import Example, Search, said, undone
 from handgrad.proof.suspects import Suspects, Traced, place_of, traced
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.watching import statements, tree_of
@@ -34,41 +35,67 @@ HANDED = 1.5
 """How suspect what is returned is where backward has computed nothing of a gradient that it returns."""
 
 
-def locate(context: Context, wrong: list[str], seconds: float) -> tuple[Place, ...]:
-    """The lines at fault; none where it cannot be said which.
+def locate(context: Context, wrong: list[str], seconds: float) -> dict[str, Place]:
+    """By wrong gradient the line at fault; without those of which it cannot be said.
+
+    Gradients of inputs are judged together: one line spoils them all. Adjoints that are each judged by itself, given
+    the later ones, have each a fault of its own.
 
     Args:
         context: what the checker found out.
-        wrong: the inputs whose gradients are wrong.
+        wrong: the names whose gradients are wrong.
         seconds: to look for.
     """
-    problem = context.problem
-    if not isinstance(problem, Adapted):
-        return ()
     until = time.perf_counter() + seconds
+    groups = [[name] for name in wrong] if context.problem.alone else [wrong]
+    found: dict[str, Place] = {}
+    for number, group in enumerate(groups):
+        now = time.perf_counter()
+        place = _located(context, group, now + (until - now) / (len(groups) - number))
+        if place is not None:
+            found |= dict.fromkeys(group, place)
+    return found
+
+
+def _located(context: Context, wrong: list[str], until: float) -> Place | None:
+    problem = context.problem
+    if problem.alone and (edit := repair(context, wrong[0])) is not None:
+        return _mended(problem, edit)
     sample = next((s for s in context.samples if any(s.judged[n].wrong for n in wrong)), context.samples[0])
     here = [n for n in wrong if sample.judged[n].wrong]
     try:
         run = traced(problem, sample.run.inputs, context.widest)
         where = {n: None if sample.judged[n].misshapen else np.asarray(sample.judged[n].off, bool) for n in here}
-        suspects = Suspects(run, where, [n for n in context.wrt if n not in wrong])
+        order = list(sample.run.hands)
+        right = order[: order.index(wrong[0])] if problem.alone else order  # what comes after inherits the fault
+        suspects = Suspects(run, where, [n for n in right if not sample.judged[n].wrong])
         ranked = suspects.ranked()
     except (UntapeableError, UsageError, ValueError):
-        return ()
+        return None
     codes = {(code.co_filename, line): code for code in run.watch.codes for _, _, line in code.co_lines() if line}
     lines = [(place, score) for place, score in ranked if place in codes]
     lines += _besides(lines, run, suspects.handed)
     lines.sort(key=lambda line: -line[1])
-    examples = _small(context, sample)
-    if lines and lines[0][1] == MISSING:
-        lines, until = [line for line in lines if line[1] == MISSING], min(until, time.perf_counter() + FILLING)
-    fixed = Search(problem, context, lines, codes, examples, run, Known(suspects.known), until).place()
-    if fixed is not None:
-        return (fixed,)
+    if missing := [line for line in lines if line[1] == MISSING]:
+        lines, until = missing, min(until, time.perf_counter() + FILLING)
+    if not problem.alone:
+        examples = _examples(context, sample)
+        fixed = Search(problem, context, lines, codes, examples, run, Known(suspects.known), until).place()
+        if fixed is not None:
+            return fixed
+    only = suspects.only if problem.alone else set()
+    if len(only) == 1:
+        return place_of(only.pop(), codes, "", "")
     if lines and lines[0][1] >= 0.9 and all(score <= lines[0][1] - 0.6 for _, score in lines[1:]):
-        missing = "a statement is missing here" if lines[0][1] == MISSING else ""
-        return (place_of(lines[0][0], codes, "dropped_term" if missing else "", missing),)
-    return ()
+        sentence = "a statement is missing here" if missing else ""
+        return place_of(lines[0][0], codes, "dropped_term" if missing else "", sentence)
+    return None
+
+
+def _mended(problem: Problem, edit: Edit) -> Place:
+    code = code_of(problem.backward)
+    place = (code.co_filename, edit.line)
+    return place_of(place, {place: code}, undone(edit.kind, edit.before, edit.after), said(edit.before, edit.after))
 
 
 def _besides(lines: list[Any], run: Traced, handed: bool) -> Iterator[tuple[tuple[str, int], float]]:
@@ -109,7 +136,7 @@ def _beside_others(file: str, statement: ast.stmt) -> bool:
     return len(getattr(place[0], place[1])) > 1 or isinstance(place[0], ast.For | ast.While)
 
 
-def _small(context: Context, first: Sample) -> list[Example]:
+def _examples(context: Context, first: Sample) -> list[Example]:
     """Inputs in float64, with what is expected there and how far it may be off."""
     found = []
     for sample in [first, *(s for s in context.samples if s is not first and s.label in ("given", "fresh"))]:
@@ -119,7 +146,7 @@ def _small(context: Context, first: Sample) -> list[Example]:
         allowed = {}
         for n, e in expected.items():
             kinks = sample.judged[n].kinks
-            open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else np.zeros(e.shape, bool)
-            allowed[n] = 1e-8 * np.max(np.abs(e), initial=0) + noise + np.where(open_, np.inf, 0)
+            open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else ~np.isfinite(e)
+            allowed[n] = 1e-8 * np.max(np.abs(e), initial=0, where=np.isfinite(e)) + noise + np.where(open_, np.inf, 0)
         found.append(Example(cast(sample.run.inputs, np.float64, set(context.wrt)), expected, allowed))
     return found

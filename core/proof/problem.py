@@ -18,7 +18,8 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.isolation import World
 from handgrad.proof.noise import Rounding
-from handgrad.proof.recording import entered
+from handgrad.proof.recording import entered, recording
+from handgrad.proof.tape import Tape
 from handgrad.proof.wide import WIDE, Array, wide
 
 Function = Callable[..., Any]
@@ -112,6 +113,8 @@ class Problem:
 
     upstream: tuple[str, ...] = ()
     """The inputs that are cotangents."""
+    alone = True
+    """Whether each adjoint is judged by itself, given the later ones as they are."""
     remarks: tuple[str, ...] = ()
     """What a reader should know of how it was understood."""
     said = ""
@@ -142,6 +145,18 @@ class Problem:
             named = self._forward(things[0], given)
             kept = copied(named)
             return Run(dict(inputs), kept, self._backward(things[1], {**given, **named}))
+
+    @property
+    def begins(self) -> set[Any]:
+        """The code with which going back begins; none where it is the same as that of forward."""
+        return {code_of(self.backward)}
+
+    def run_on(self, tape: Tape, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
+        """One run of both on a tape: what is named, the adjoints, and the numbers of each input's entries."""
+        on_tape, numbers = put_on(tape, inputs)
+        with recording(tape, self.scopes), self.world.apart(on_tape, _copy) as (things, given, _):
+            named = self._forward(things[0], given)
+            return named, self._backward(things[1], {**given, **named}), numbers
 
     def again(self, run: Run, wrt: list[str], rounding: Rounding) -> dict[str, Any]:
         """The adjoints on noisy arrays, given as if rounded otherwise."""
@@ -212,6 +227,31 @@ class Problem:
         if differing(first.adjoints, again.adjoints):
             raise UsageError("backward gives other adjoints for the same arguments; draw random numbers outside")
         return found
+
+
+def put_on(tape: Tape, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The inputs on a tape, and the numbers of the entries of each."""
+    numbers: dict[str, Array] = {}
+
+    def enter(name: str, value: Any) -> Any:
+        if not is_real(value):
+            return value
+        number = tape.input(value)
+        numbers[name] = number.numbers.copy()
+        return number
+
+    return replace(inputs, enter), numbers
+
+
+def is_real(value: Any) -> bool:
+    """Whether something is an array of floating point."""
+    return isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f"
+
+
+def code_of(function: Any) -> Any:
+    """The code of a function or a method."""
+    function = inspect.unwrap(getattr(function, "func", function))
+    return getattr(getattr(function, "__func__", function), "__code__", None)
 
 
 def _as_numpy(value: Any) -> Any:

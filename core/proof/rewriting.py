@@ -11,8 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from handgrad.proof.edits import cancels, changes_of
-from handgrad.proof.naming import is_gradient
+from handgrad.proof.edits import cancels, changes_of, text_of
+from handgrad.proof.naming import is_gradient, last_name
 from handgrad.proof.watching import statements, tree_of
 
 Edit = tuple[str, str, str, tuple[Any, str, int | None, Any]]
@@ -128,10 +128,10 @@ class Rewriter:
                 if new is None and place is None:
                     continue
                 try:
-                    after = "" if new is None else ast.unparse(new)
+                    after = "" if new is None else text_of(new)
                 except Exception:
                     continue
-                if after == before or after in done or cancels(new):
+                if after == before or after in done or ((" - " in after or " / " in after) and cancels(new)):
                     continue
                 done.add(after)
                 weight = _weight(kind, before, after)
@@ -139,7 +139,7 @@ class Rewriter:
                     weight = min(weight, 0.9)
                 found.append((weight, (kind, before, after, (parent, name, place, new))))
         if within is not None and not header:
-            for kind, before, after, new in _throughout(statement, names):
+            for kind, before, after, new in _throughout(statement, list(filter(str.isidentifier, names))):
                 found.append((1.6, (kind, before, after, (*within, new))))
         return sorted(found, key=lambda edit: edit[0])
 
@@ -185,7 +185,7 @@ def _weight(kind: str, before: str, after: str) -> float:
         return 0.6
     exchanged = kind != "sign" or any(sign in before for sign in "<>=")
     if before and after and abs(longer) <= 1 and kind != "wrong_variable" and exchanged:
-        return 0.5 + 0.01 * min(len(after), 40)
+        return 0.5 + 0.005 * min(len(after), 40)
     if kind in ("wrong_variable", "exchanged", "order", "start"):
         return 1.5 + 0.02 * len(after)
     return (1.0 if longer < 0 else 2.0) + 0.05 * abs(longer) + 0.01 * len(after)
@@ -205,14 +205,16 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
     """Changes of whole statements, of orders and of arguments."""
     match node:
         case ast.Pass():
-            for one in names:
-                target = ast.parse(one, mode="eval").body
+            for one in [name for name in names if is_gradient(last_name(name))]:
                 for other in names:
                     if one == other:
                         continue
                     for text in (f"{one} *= {other}", f"{one} += {other}", f"{one} /= {other}", f"{one}[{other}] = 0"):
                         yield "missing_statement", ast.parse(text).body[0]
-                del target
+        case ast.BinOp(left, ast.Sub() as operation, right):
+            yield "wrong_sign_term", ast.BinOp(right, operation, left)
+        case ast.BinOp(left, ast.Div() as operation, right):
+            yield "factor", ast.BinOp(right, operation, left)
         case ast.AugAssign(target, ast.Mult(), value):
             yield "factor", ast.AugAssign(target, ast.Div(), value)
         case ast.AugAssign(target, ast.Div(), value):

@@ -22,10 +22,9 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context
-from handgrad.proof.forms import Adapted
 from handgrad.proof.guessing import Guess, Known, Spot, it
 from handgrad.proof.naming import folded, last_name
-from handgrad.proof.repair import said
+from handgrad.proof.problem import Problem
 from handgrad.proof.report import Place
 from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.suspects import Suspects, Traced, place_of, traced
@@ -43,10 +42,14 @@ PLAIN = 1.0
 """Changes less far-fetched than this are tried wherever they are."""
 WEIGHT = 4.0
 """How much more a change may have to write on a line that is more suspect by 1."""
-GUESSING = 0.3
+GUESSING = 0.4
 """The part of the time in which guesses are made, before they are tried."""
 REST = 0.3
 """Seconds to see, once a change is found, whether one as small on another line does as well."""
+UNCLEAR = 0.5
+"""How much more far-fetched a change may be that leaves one line less unclear."""
+ALIKE = 0.02
+"""Changes that are as far-fetched as each other, but for so much, are told apart by which comes first."""
 LIBRARIES = ("np", "numpy", "math", "scipy")
 
 Line = tuple[str, int]
@@ -108,7 +111,7 @@ class Search:
 
     def __init__(
         self,
-        problem: Adapted,
+        problem: Problem,
         context: Context,
         lines: list[tuple[Line, float]],
         codes: Mapping[Line, types.CodeType],
@@ -122,6 +125,7 @@ class Search:
         self.scores = dict(lines)
         self.tries: list[Try] = []
         self.found: dict[Line, Found] = {}
+        self.reached: list[Line] = []
 
     def place(self) -> Place | None:
         """The line at fault; None where no change was found."""
@@ -148,6 +152,7 @@ class Search:
         moments = Moments(set(wanted.values()))
         with moments.watching(), contextlib.suppress(Exception):
             self.problem.run(self.examples[0].inputs)
+        self.reached = list(moments.found)
         spots = []
         rewriters = {code: Rewriter(code) for code in set(self.codes.values())}
         for number, (place, _) in enumerate(self.lines):
@@ -167,7 +172,9 @@ class Search:
             spots.append((place, rewriter, spot))
             inside = spot.nodes if spot.seen_through else set()
             self._enter(place, rewriter, spot.of_edits(rewriter.edits(place[1], names, inside)))
-            self._enter(place, rewriter, spot.of_names(False, _past(guessing)))
+            now = time.perf_counter()
+            share = max(guessing - now, 0) / max(min(len(self.lines), MOST_LINES) - number, 1)
+            self._enter(place, rewriter, spot.of_names(False, _past(now + share)))
         return spots
 
     def _enter(self, place: Line, rewriter: Rewriter, guesses: Iterable[Guess]) -> None:
@@ -205,8 +212,7 @@ class Search:
         with one.rewriter.changed(*change) as made:
             if not made or not all(self._fits(example) for example in self.examples):
                 return False
-            weight = one.guess.weight - 0.5 * max(self.scores[one.place], -0.5)
-            self.found[one.place] = Found(self._left(), weight, kind, before, after)
+            self.found[one.place] = Found(self._left(), one.guess.weight, kind, before, after)
             return True
 
     def _fits(self, example: Example) -> bool:
@@ -229,19 +235,15 @@ class Search:
             return np.inf
 
     def _best(self) -> Place:
-        """Of the lines that can be changed, the first that leaves the least unclear by the plainest change."""
-        order: dict[Line, int] = {}
-        for operation in self.run.tape.operations:
-            if operation.place is not None:
-                order.setdefault(operation.place, len(order))
-        clearest = min(found.left for found in self.found.values())
-        likely = {place: found for place, found in self.found.items() if found.left <= clearest + 1}
-        plainest = min(found.weight for found in likely.values())
-        likely = {place: found for place, found in likely.items() if found.weight < plainest + 0.25}
-        best = min(likely, key=lambda place: order.get(place, len(order)))
-        return self._set_wrongly(best) or place_of(
-            best, self.codes, likely[best].kind, said(likely[best].before, likely[best].after)
-        )
+        """Of the lines that can be changed, the one that leaves the least unclear by the plainest change; the first."""
+        order = {place: number for number, place in enumerate(self.reached)}
+        costs = {place: found.weight + UNCLEAR * found.left for place, found in self.found.items()}
+        likely = [place for place, cost in costs.items() if cost < min(costs.values()) + ALIKE]
+        best = min(likely, key=lambda place: (order.get(place, len(order)), place))
+        found = self.found[best]
+        sentence = said(found.before, found.after)
+        kind = undone(found.kind, found.before, found.after)
+        return self._set_wrongly(best) or place_of(best, self.codes, kind, sentence)
 
     def _set_wrongly(self, place: Line) -> Place | None:
         """The line on which a variable was set, where what is right is another thing of the same name."""
@@ -261,6 +263,17 @@ class Search:
             return None
         there = (place[0], max(where))
         return place_of(there, {there: code}, found.kind, f"`{before}` should be `{after}`")
+
+
+def undone(kind: str, before: str, after: str) -> str:
+    """The slip that a change undoes: what it takes away was too much, what it adds was missing."""
+    too_much = {"dropped_term": "doubled_term", "missing_derivative": "doubled_derivative"}
+    return too_much.get(kind, kind) if len(after) < len(before) else kind
+
+
+def said(before: str, after: str) -> str:
+    """A change, as a sentence."""
+    return f"it is right without `{before}`" if not after else f"it is right with `{after}` for `{before}`"
 
 
 def _past(end: float) -> Callable[[], bool]:
@@ -302,7 +315,14 @@ def _names(code: types.CodeType, line: int, stores: list[Store], definition: ast
 
 
 def _held(scope: dict[str, Any], names: list[str], definition: ast.FunctionDef) -> Iterator[str]:
-    """The attributes of self, and entries at the counters of loops."""
+    """The attributes of self, entries at the counters of loops, and lengths that have no name yet."""
+    sizes = {value for name in names if isinstance(value := scope.get(name), int)}
+    for name in filter(str.isidentifier, names):
+        value = scope.get(name)
+        for axis, size in enumerate(np.shape(value) if isinstance(value, np.ndarray) else ()):
+            if size > 1 and size not in sizes:
+                sizes.add(size)
+                yield f"{name}.shape[{axis}]"
     for name, value in getattr(scope.get("self"), "__dict__", {}).items():
         if isinstance(value, np.ndarray | np.number | int | float):
             yield f"self.{name}"

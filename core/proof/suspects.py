@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.forms import Adapted
 from handgrad.proof.naming import folded, last_name, primals
+from handgrad.proof.problem import Problem
 from handgrad.proof.report import Place
 from handgrad.proof.rules import ELEMENTWISE
 from handgrad.proof.tape import Tape, Taped, UntapeableError, numbers_of
@@ -44,20 +44,20 @@ class Traced:
     numbers: dict[str, Array]
 
 
-def traced(problem: Adapted, inputs: dict[str, Any], dtype: Any) -> Traced:
+def traced(problem: Problem, inputs: dict[str, Any], dtype: Any) -> Traced:
     """Forward and backward, on a tape that knows the lines.
 
     Raises:
         UntapeableError: the tape has no rule for what they do.
     """
     tape = Tape(dtype, places=True)
-    watch = Watch(tape, problem.kind.begins)
+    watch = Watch(tape, problem.begins)
     try:
         with watch.watching():
             named, adjoints, numbers = problem.run_on(tape, inputs)
     except UsageError as error:
         raise UntapeableError(str(error)) from error
-    cost = np.asarray(numbers_of(named[problem.cost], tape))
+    cost = np.asarray(numbers_of(list(named.values())[-1], tape))
     return Traced(tape, watch, cost, {name[1:]: value for name, value in adjoints.items()}, numbers)
 
 
@@ -103,6 +103,11 @@ class Suspects:
         common = set.intersection(*(self._lines(s) for s in slices.values())) if slices else set()
         self.every = set().union(*slices.values())
         self.common = common or self._lines(self.every)
+
+    @property
+    def only(self) -> set[tuple[str, int]]:
+        """The lines that lead to what is wrong, and to nothing that is right."""
+        return self._lines(self.every) - self._lines(self.good)
 
     def unclear(self) -> float:
         """How many lines give what is no true adjoint, and how many names mislead: a little, where by a factor only."""

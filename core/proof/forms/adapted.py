@@ -17,7 +17,7 @@ from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
 from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
 from handgrad.proof.noise import Rounding
-from handgrad.proof.problem import Problem, Run, differing, leaves, replace
+from handgrad.proof.problem import Problem, Run, differing, is_real, leaves, put_on, replace
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
 from handgrad.proof.wide import Array
@@ -33,6 +33,8 @@ class Adapted(Problem):
         gradients, wrt: its keywords.
         seed: of the cotangents.
     """
+
+    alone = False
 
     def __init__(
         self,
@@ -207,6 +209,11 @@ class Adapted(Problem):
                 self.changed = differing(given, values)
         return {self.cost: cost}, adjoints
 
+    @property
+    def begins(self) -> set[Any]:
+        """The code with which going back begins; none where it is the same as that of forward."""
+        return self.kind.begins
+
     def completed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs as given, cotangents, and what the subject holds."""
         return {**self.inputs, **inputs}
@@ -224,7 +231,7 @@ class Adapted(Problem):
     def again(self, run: Run, wrt: Sequence[str], rounding: Rounding) -> dict[str, Any]:
         """The gradients by hand on noisy arrays."""
         del wrt
-        dtypes = [v.dtype for _, v in leaves(run.inputs) if _is_real(v)]
+        dtypes = [v.dtype for _, v in leaves(run.inputs) if is_real(v)]
         tape = Tape(max(dtypes, key=lambda dtype: dtype.itemsize), rounding)
         try:
             adjoints = plain(self.run_on(tape, run.inputs)[1])
@@ -235,16 +242,7 @@ class Adapted(Problem):
 
     def run_on(self, tape: Tape, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
         """One run of both on a tape: what is named, the gradients by hand, and the numbers of each input's entries."""
-        numbers: dict[str, Array] = {}
-
-        def enter(name: str, value: Any) -> Any:
-            if not _is_real(value):
-                return value
-            number = tape.input(value)
-            numbers[name] = number.numbers.copy()
-            return number
-
-        given = replace(inputs, enter)
+        given, numbers = put_on(tape, inputs)
         with recording(tape, self.scopes):
             return *self._call(given, True), numbers
 
@@ -260,10 +258,6 @@ class Adapted(Problem):
         if differing(first.adjoints, second.adjoints):
             raise UsageError(f"{self.kind.who} gives other gradients for the same inputs")
         return found
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f"
 
 
 def _counts(leaf: Leaf, told: bool) -> bool:

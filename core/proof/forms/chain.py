@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.forms.kind import Called, code_of
+from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import flattened, is_float
-from handgrad.proof.problem import parameters_of, quietly
+from handgrad.proof.problem import code_of, parameters_of, quietly
 
 
 @dataclass

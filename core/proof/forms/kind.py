@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -40,8 +39,3 @@ class Kind(Protocol):
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """Forward, and where asked for backward; on copies of the subject and of what is given."""
-
-
-def code_of(function: Any) -> Any:
-    function = inspect.unwrap(getattr(function, "func", function))
-    return getattr(getattr(function, "__func__", function), "__code__", None)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.forms.kind import Called, code_of
+from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
 from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names
-from handgrad.proof.problem import parameters_of, passed, quietly
+from handgrad.proof.problem import code_of, parameters_of, passed, quietly
 
 
 @dataclass
