@@ -93,6 +93,31 @@ def test_what_is_handed_back_in_the_place_of_a_gradient_is_taken_for_it(handed, 
     assert wrongs(report) == {"w"}, f"\n{report}"
 
 
+@pytest.mark.parametrize("handed", ["hs[-1]", "hprev"])
+def test_a_state_that_is_handed_on_after_the_gradients_is_no_gradient(handed, rng):
+    network = planted.load(
+        "import numpy as np\n"
+        "def step(Wx, Wh, hprev, xs):\n"
+        "    h0, hs = hprev, [hprev]\n"
+        "    for x in xs:\n"
+        "        hprev = np.tanh(x @ Wx + hprev @ Wh)\n"
+        "        hs.append(hprev)\n"
+        "    J = np.sum(hs[-1] ** 2)\n"
+        "    dh, dWx, dWh = 2 * hs[-1], np.zeros_like(Wx), np.zeros_like(Wh)\n"
+        "    for t in reversed(range(len(xs))):\n"
+        "        da = dh * (1 - hs[t + 1] ** 2)\n"
+        "        dWx += np.outer(xs[t], da)\n"
+        "        dWh += np.outer(hs[t], da)\n"
+        "        dh = Wh @ da\n"
+        f"    return J, dWx, dWh, {handed}\n",
+        "handed_on",
+    )
+    inputs = dict(Wx=rng.normal(size=(2, 3)), Wh=rng.normal(size=(3, 3)), hprev=rng.normal(size=3))
+    report = check(network.step, inputs | dict(xs=rng.normal(size=(4, 2))))
+    assert report.ok, f"\n{report}"
+    assert {finding.name for finding in report.findings} == {"dWx", "dWh"}
+
+
 def test_gradients_by_their_place_are_judged_in_that_order():
     w, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
 

@@ -290,7 +290,8 @@ def _by_neighbours(
 ) -> None:
     """A gradient without a name of its own, between others that are in the order of the arguments.
 
-    It may be called as what is handed on is (an input, the gradient from above, another's gradient): by mistake.
+    It may be called as what is handed on is (an input, the gradient from above, another's gradient): by mistake. What
+    comes last, after a cost and gradients, may be a state that is handed on, if it is neither.
     """
     for name, leaf in list(found.items()):  # of two that are called the same, the one in its place
         others = {n: other for n, other in found.items() if n != name}
@@ -301,12 +302,13 @@ def _by_neighbours(
         found_at = _name_at(leaf.path, found, order)
         if found_at is None or found_at not in targets or found_at in found:
             continue
-        like = np.shape(leaf.value) == np.shape(targets[found_at])
-        label = leaf.label.strip("[]0123456789")
+        value, label = targets[found_at], leaf.label.strip("[]0123456789")
+        places = [other.path[: len(leaf.path)] for other in found.values() if not other.held]
+        last = order.index(found_at) != leaf.path[-1] and all(place < leaf.path for place in places)
         if (
-            (not label and np.ndim(leaf.value) == np.ndim(targets[found_at]))
-            or label == found_at
-            or (like and (primals(label) or UPSTREAM.match(label)))
+            (not label and np.ndim(leaf.value) == np.ndim(value) and not last)
+            or (label == found_at and np.array_equal(leaf.value, value))
+            or (np.shape(leaf.value) == np.shape(value) and (primals(label) or UPSTREAM.match(label)))
         ):
             take(found_at, leaf)
 
