@@ -32,6 +32,8 @@ from handgrad.proof.wide import WIDE, Array
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
 BLIND = 0.1
 """A line is not right if a fault of so much of an entry would not have been seen in it."""
+LOCATING = 0.8
+"""The part of the time to look for a diagnosis in which the line is looked for."""
 LARGE = 300_000
 """Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
 
@@ -175,10 +177,10 @@ class Checker:
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"
             )
         places: dict[str, Place] = {}
-        until = time.perf_counter() + self.seconds
+        until = time.perf_counter() + LOCATING * self.seconds
         if wrong and explain and self.seconds > 0:
-            with deadline(self.seconds + 1):
-                places = locate(context, wrong, self.seconds)
+            with deadline(LOCATING * self.seconds + 1):
+                places = locate(context, wrong, LOCATING * self.seconds)
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:
@@ -187,7 +189,7 @@ class Checker:
                     f"d{name} is right but for the {line.but_for} that forward adds, which its derivative leaves out: "
                     f"{share:.0e} of its largest entry"
                 )
-        context.until = max(until, time.perf_counter() + self.seconds / 10)
+        context.until = max(until, time.perf_counter()) + self.seconds / 10
         findings = tuple(self._finding(context, name, *verdicts[name], explain=explain) for name in wrt)
         findings = tuple(
             replace_field(f, kind=place.kind, diagnosis=f"line {place.line}: {place.diagnosis}")

@@ -7,10 +7,11 @@ nothing, and tells much: that it raises, that it changes nothing, or that it now
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -33,91 +34,174 @@ INPLACE = {
     ast.MatMult: operator.matmul, ast.Pow: operator.pow,
 }  # fmt: skip
 
-ALONE: list[tuple[str, float, str, Callable[[Any], Any]]] = [
-    ("sign", 0.9, "-_v", lambda v: -v),
-    ("factor", 1.2, "2 * _v", lambda v: 2 * v),
-    ("factor", 1.2, "_v / 2", lambda v: v / 2),
-    ("factor", 1.5, "_v * len(_v)", lambda v: v * len(v)),
-    ("factor", 1.5, "_v / len(_v)", lambda v: v / len(v)),
-    ("transpose", 0.9, "_v.T", lambda v: v.T),
-    ("doubled_derivative", 1.2, "_v ** 2", lambda v: v**2),
-    ("dropped_term", 1.2, "1 - _v", lambda v: 1 - v),
-    ("dropped_term", 1.4, "1 + _v", lambda v: 1 + v),
-    ("dropped_term", 1.6, "1 - _v ** 2", lambda v: 1 - v**2),
-    ("missing_derivative", 1.8, "_v * (1 - _v)", lambda v: v * (1 - v)),
-    ("missing_derivative", 1.6, "np.sqrt(_v)", np.sqrt),
-    ("missing_derivative", 1.6, "np.exp(_v)", np.exp),
-    ("missing_derivative", 1.7, "np.log(_v)", np.log),
-    ("missing_derivative", 1.6, "np.tanh(_v)", np.tanh),
-    ("missing_derivative", 1.6, "np.sign(_v)", np.sign),
-    ("missing_derivative", 1.7, "np.abs(_v)", np.abs),
-    ("missing_derivative", 1.6, "(_v > 0)", lambda v: v > 0),
-    ("missing_derivative", 1.6, "1 / _v", lambda v: 1 / v),
-    ("summed_axis", 2.0, "_v.sum(axis=0)", lambda v: v.sum(axis=0)),
-    ("summed_axis", 2.0, "_v.sum(axis=1)", lambda v: v.sum(axis=1)),
-    ("summed_axis", 2.0, "_v.sum(axis=0, keepdims=True)", lambda v: v.sum(axis=0, keepdims=True)),
-    ("summed_axis", 2.0, "_v.sum(axis=-1, keepdims=True)", lambda v: v.sum(axis=-1, keepdims=True)),
-    ("summed_axis", 2.0, "_v.sum()", lambda v: v.sum()),
-    ("order", 1.6, "_v[::-1]", lambda v: v[::-1]),
-]
-"""What may be made of a value: kind, how far-fetched, source, and the same as a function."""
+Variable = tuple[str, list[Any]]
+"""A name, and what it stands for, each time."""
 
-BOTH: list[tuple[str, float, str, Callable[[Any, Any], Any]]] = [
-    ("wrong_variable", 1.3, "_o", lambda v, o: o),
-    ("missing_derivative", 1.8, "_v * _o", lambda v, o: v * o),
-    ("missing_derivative", 1.8, "_v / _o", lambda v, o: v / o),
-    ("factor", 2.1, "2 * _o * _v", lambda v, o: 2 * o * v),
-    ("dropped_term", 1.8, "_v + _o", lambda v, o: v + o),
-    ("dropped_term", 1.8, "_v - _o", lambda v, o: v - o),
-    ("dropped_term", 2.0, "_o - _v", lambda v, o: o - v),
-    ("missing_derivative", 1.9, "_v @ _o", lambda v, o: v @ o),
-    ("missing_derivative", 1.9, "_o @ _v", lambda v, o: o @ v),
-    ("missing_derivative", 2.0, "_v @ _o.T", lambda v, o: v @ o.T),
-    ("missing_derivative", 2.0, "_o.T @ _v", lambda v, o: o.T @ v),
-    ("missing_derivative", 2.2, "_v * (1 - _o)", lambda v, o: v * (1 - o)),
-    ("missing_derivative", 2.3, "_v * (1 - _o ** 2)", lambda v, o: v * (1 - o**2)),
-    ("missing_derivative", 2.4, "_v * _o * (1 - _o)", lambda v, o: v * o * (1 - o)),
-    ("missing_derivative", 2.3, "_v * (_o > 0)", lambda v, o: v * (o > 0)),
-    ("missing_derivative", 2.3, "_v / np.sqrt(_o)", lambda v, o: v / np.sqrt(o)),
-    ("missing_derivative", 2.3, "_v * np.sqrt(_o)", lambda v, o: v * np.sqrt(o)),
-    ("missing_derivative", 2.3, "_v * np.exp(_o)", lambda v, o: v * np.exp(o)),
-    ("missing_derivative", 2.3, "_v * np.sign(_o)", lambda v, o: v * np.sign(o)),
-    ("missing_derivative", 2.3, "_v / _o ** 2", lambda v, o: v / o**2),
-    ("missing_derivative", 2.3, "_v * _o ** 2", lambda v, o: v * o**2),
-    ("missing_derivative", 2.3, "_v - _o ** 2", lambda v, o: v - o**2),
-    ("missing_derivative", 2.2, "_o[:, None] * _v", lambda v, o: o[:, None] * v),
-    ("missing_derivative", 2.4, "_v @ _o.reshape(-1, _o.shape[-1])", lambda v, o: v @ o.reshape(-1, o.shape[-1])),
-    ("missing_derivative", 2.4, "_o.reshape(-1, _o.shape[-1]).T @ _v", lambda v, o: o.reshape(-1, o.shape[-1]).T @ v),
-    ("wrong_variable", 1.8, "_o.T", lambda v, o: o.T),
-    ("wrong_variable", 1.9, "(1 - _o)", lambda v, o: 1 - o),
-    ("wrong_variable", 2.1, "(1 - _o ** 2)", lambda v, o: 1 - o**2),
-    ("wrong_variable", 2.1, "(_o > 0)", lambda v, o: o > 0),
+
+@dataclass(frozen=True)
+class Form:
+    """What may be made of a value ``_v``, of a variable ``_o``, and of another, ``_p``.
+
+    Attributes:
+        kind: the slip that it mends.
+        weight: how far-fetched it is.
+        text: its source.
+        function: the same, of values.
+    """
+
+    kind: str
+    weight: float
+    text: str
+    function: Callable[..., Any]
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the value and the variable are broadcast with each other."""
+        return "_v" in self.text and "@" not in self.text and "[" not in self.text
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A part of what a statement computes, in whose place something else may stand.
+
+    Attributes:
+        node: the part.
+        where: what it is in, as what, and in which place.
+        whole: what the statement computes, of ``__hole__``.
+        values: of the part, each time.
+        all: whether it is all that the statement computes.
+    """
+
+    node: ast.expr
+    where: tuple[Any, str, int | None]
+    whole: Any
+    values: list[Any]
+    all: bool
+
+    @property
+    def index(self) -> bool:
+        """Whether it is an index."""
+        parent, name, _ = self.where
+        return isinstance(parent, ast.Subscript | ast.Slice) and name in ("slice", "lower", "upper")
+
+    @property
+    def outer(self) -> bool:
+        """Whether it is an array in a formula."""
+        formula = self.all or isinstance(self.where[0], ast.BinOp)
+        return formula and not self.index and isinstance(self.values[0], np.ndarray)
+
+    def others(self, form: Form, variables: list[Variable]) -> Iterable[tuple[Variable, ...]]:
+        """The variables of which a form may be made here; nothing where it makes no sense."""
+        if isinstance(self.node, ast.Constant) and "_v" in form.text:
+            return ()
+        if "_p" in form.text:
+            same = np.shape(self.values[0])
+            two = [v for v in variables if np.ndim(v[1][0]) == 2]
+            alike = [v for v in variables if np.shape(v[1][0]) in ((), same) and np.size(v[1][0])]
+            return itertools.permutations((two if "@" in form.text else alike)[:MOST_PAIRED], 2)
+        if "_o" not in form.text:
+            return () if self.index else ((),)
+        if self.index:
+            whole = [v for v in variables if isinstance(v[1][0], int | np.integer)]
+            return ((v,) for v in whole if form.text in IN_INDEX)
+        if form.elementwise:
+            return ((v,) for v in variables if _together(np.shape(self.values[0]), np.shape(v[1][0])))
+        return ((v,) for v in variables)
+
+
+PLAIN = [
+    Form("wrong_variable", 1.3, "_o", lambda v, o: o),
+    Form("sign", 0.9, "-_v", lambda v: -v),
+    Form("factor", 1.2, "2 * _v", lambda v: 2 * v),
+    Form("factor", 1.2, "_v / 2", lambda v: v / 2),
+    Form("factor", 1.5, "_v * len(_v)", lambda v: v * len(v)),
+    Form("factor", 1.5, "_v / len(_v)", lambda v: v / len(v)),
+    Form("transpose", 0.9, "_v.T", lambda v: v.T),
+    Form("doubled_derivative", 1.2, "_v ** 2", lambda v: v**2),
+    Form("dropped_term", 1.2, "1 - _v", lambda v: 1 - v),
+    Form("dropped_term", 1.4, "1 + _v", lambda v: 1 + v),
+    Form("dropped_term", 1.6, "1 - _v ** 2", lambda v: 1 - v**2),
+    Form("missing_derivative", 1.8, "_v * (1 - _v)", lambda v: v * (1 - v)),
+    Form("missing_derivative", 1.6, "np.sqrt(_v)", np.sqrt),
+    Form("missing_derivative", 1.6, "np.exp(_v)", np.exp),
+    Form("missing_derivative", 1.7, "np.log(_v)", np.log),
+    Form("missing_derivative", 1.6, "np.tanh(_v)", np.tanh),
+    Form("missing_derivative", 1.6, "np.sign(_v)", np.sign),
+    Form("missing_derivative", 1.7, "np.abs(_v)", np.abs),
+    Form("missing_derivative", 1.6, "(_v > 0)", lambda v: v > 0),
+    Form("missing_derivative", 1.6, "1 / _v", lambda v: 1 / v),
+    Form("summed_axis", 2.0, "_v.sum(axis=0)", lambda v: v.sum(axis=0)),
+    Form("summed_axis", 2.0, "_v.sum(axis=1)", lambda v: v.sum(axis=1)),
+    Form("summed_axis", 2.0, "_v.sum(axis=0, keepdims=True)", lambda v: v.sum(axis=0, keepdims=True)),
+    Form("summed_axis", 2.0, "_v.sum(axis=-1, keepdims=True)", lambda v: v.sum(axis=-1, keepdims=True)),
+    Form("summed_axis", 2.0, "_v.sum()", lambda v: v.sum()),
+    Form("order", 1.6, "_v[::-1]", lambda v: v[::-1]),
+]
+"""What is tried first: another variable, and what may be made of a value."""
+
+BOTH = [
+    Form("missing_derivative", 1.8, "_v * _o", lambda v, o: v * o),
+    Form("missing_derivative", 1.8, "_v / _o", lambda v, o: v / o),
+    Form("factor", 2.1, "2 * _o * _v", lambda v, o: 2 * o * v),
+    Form("dropped_term", 1.8, "_v + _o", lambda v, o: v + o),
+    Form("dropped_term", 1.8, "_v - _o", lambda v, o: v - o),
+    Form("dropped_term", 2.0, "_o - _v", lambda v, o: o - v),
+    Form("missing_derivative", 1.9, "_v @ _o", lambda v, o: v @ o),
+    Form("missing_derivative", 1.9, "_o @ _v", lambda v, o: o @ v),
+    Form("missing_derivative", 2.0, "_v @ _o.T", lambda v, o: v @ o.T),
+    Form("missing_derivative", 2.0, "_o.T @ _v", lambda v, o: o.T @ v),
+    Form("missing_derivative", 2.2, "_v * (1 - _o)", lambda v, o: v * (1 - o)),
+    Form("missing_derivative", 2.3, "_v * (1 - _o ** 2)", lambda v, o: v * (1 - o**2)),
+    Form("missing_derivative", 2.4, "_v * _o * (1 - _o)", lambda v, o: v * o * (1 - o)),
+    Form("missing_derivative", 2.3, "_v * (_o > 0)", lambda v, o: v * (o > 0)),
+    Form("missing_derivative", 2.3, "_v / np.sqrt(_o)", lambda v, o: v / np.sqrt(o)),
+    Form("missing_derivative", 2.3, "_v * np.sqrt(_o)", lambda v, o: v * np.sqrt(o)),
+    Form("missing_derivative", 2.3, "_v * np.exp(_o)", lambda v, o: v * np.exp(o)),
+    Form("missing_derivative", 2.3, "_v * np.sign(_o)", lambda v, o: v * np.sign(o)),
+    Form("missing_derivative", 2.3, "_v / _o ** 2", lambda v, o: v / o**2),
+    Form("missing_derivative", 2.3, "_v * _o ** 2", lambda v, o: v * o**2),
+    Form("missing_derivative", 2.3, "_v - _o ** 2", lambda v, o: v - o**2),
+    Form("missing_derivative", 2.2, "_o[:, None] * _v", lambda v, o: o[:, None] * v),
+    Form("missing_derivative", 2.4, "_v @ _o.reshape(-1, _o.shape[-1])", lambda v, o: v @ o.reshape(-1, o.shape[-1])),
+    Form(
+        "missing_derivative", 2.4, "_o.reshape(-1, _o.shape[-1]).T @ _v", lambda v, o: o.reshape(-1, o.shape[-1]).T @ v
+    ),
+    Form("wrong_variable", 1.8, "_o.T", lambda v, o: o.T),
+    Form("wrong_variable", 1.9, "(1 - _o)", lambda v, o: 1 - o),
+    Form("wrong_variable", 2.1, "(1 - _o ** 2)", lambda v, o: 1 - o**2),
+    Form("wrong_variable", 2.1, "(_o > 0)", lambda v, o: o > 0),
 ]
 """The same of a value and a variable."""
 
-PAIRS: list[tuple[str, float, str, Callable[[Any, Any, Any], Any]]] = [
-    ("missing_derivative", 3.2, "_v * _o * _p", lambda v, o, p: v * o * p),
-    ("missing_derivative", 3.2, "_v * _o / _p", lambda v, o, p: v * o / p),
-    ("missing_derivative", 3.2, "_v / (_o * _p)", lambda v, o, p: v / (o * p)),
-    ("dropped_term", 2.8, "_v + _o * _p", lambda v, o, p: v + o * p),
-    ("dropped_term", 3.0, "_v - _o * _p", lambda v, o, p: v - o * p),
-    ("dropped_term", 3.2, "_v + _o / _p", lambda v, o, p: v + o / p),
-    ("dropped_term", 2.8, "_v + _o @ _p", lambda v, o, p: v + o @ p),
-    ("dropped_term", 3.0, "_v + _o @ _p.T", lambda v, o, p: v + o @ p.T),
-    ("dropped_term", 3.0, "_v + _o.T @ _p", lambda v, o, p: v + o.T @ p),
-    ("missing_derivative", 3.3, "_v * (1 - _o) * _p", lambda v, o, p: v * (1 - o) * p),
-    ("missing_derivative", 3.3, "_v * (_o - _p)", lambda v, o, p: v * (o - p)),
+PAIRS = [
+    Form("missing_derivative", 3.2, "_v * _o * _p", lambda v, o, p: v * o * p),
+    Form("missing_derivative", 3.2, "_v * _o / _p", lambda v, o, p: v * o / p),
+    Form("missing_derivative", 3.2, "_v / (_o * _p)", lambda v, o, p: v / (o * p)),
+    Form("dropped_term", 2.8, "_v + _o * _p", lambda v, o, p: v + o * p),
+    Form("dropped_term", 3.0, "_v - _o * _p", lambda v, o, p: v - o * p),
+    Form("dropped_term", 3.2, "_v + _o / _p", lambda v, o, p: v + o / p),
+    Form("dropped_term", 2.8, "_v + _o @ _p", lambda v, o, p: v + o @ p),
+    Form("dropped_term", 3.0, "_v + _o @ _p.T", lambda v, o, p: v + o @ p.T),
+    Form("dropped_term", 3.0, "_v + _o.T @ _p", lambda v, o, p: v + o.T @ p),
+    Form("missing_derivative", 3.3, "_v * (1 - _o) * _p", lambda v, o, p: v * (1 - o) * p),
+    Form("missing_derivative", 3.3, "_v * (_o - _p)", lambda v, o, p: v * (o - p)),
 ]
 """The same of a value and two variables."""
 
 
 @cache
-def _transposes(axes: int) -> list[tuple[str, float, str, Callable[[Any], Any]]]:
+def _transposes(axes: int) -> list[Form]:
     """The axes of an array in another order."""
     orders = list(itertools.permutations(range(axes))) if 2 < axes < 7 else []
     if axes > 4:  # two of them exchanged
         orders = [order for order in orders if sum(i != axis for i, axis in enumerate(order)) == 2]
-    return [("transpose", 1.4, f"_v.transpose{order}", partial(np.transpose, axes=order)) for order in orders]
+    return [Form("transpose", 1.4, f"_v.transpose{order}", partial(np.transpose, axes=order)) for order in orders]
+
+
+@cache
+def _together(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes are broadcast with each other."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
 
 
 IN_INDEX = {"_o", "_v + _o", "_v - _o", "_o - _v"}
@@ -131,11 +215,13 @@ class Guess:
         weight: how far-fetched it is.
         make: gives the change.
         right: whether what the statement computes is then the true adjoint of something; None if it is not known.
+        reshaped: whether it then has another shape.
     """
 
     weight: float
     make: Callable[[], Edit]
     right: bool | None
+    reshaped: bool = False
 
 
 class Spot:
@@ -165,6 +251,7 @@ class Spot:
         self.target: list[Any] = []
         self.operator = INPLACE.get(type(statement.op)) if isinstance(statement, ast.AugAssign) else None
         self.seen: Counter[int] = Counter()
+        self._found: list[Hole] | None = None
         self._values: dict[str, list[Any]] = {}
         if self.expression is not None and scopes:
             code = _compiled(self.expression)
@@ -196,29 +283,40 @@ class Spot:
                 self._values[name] = []
         return self._values[name]
 
-    def judged(self, results: Callable[[int], list[Array]]) -> tuple[bool, bool | None]:
-        """Whether a change is worth a trial, and whether it gives true adjoints where it first matters."""
+    def _distinct(self) -> list[tuple[str, list[Any]]]:
+        """The names that stand for numbers, with these; of those that always stand for the same, the first."""
+        found: dict[Any, tuple[str, list[Any]]] = {}
+        for name in self.names:
+            if values := self.values(name):
+                key = tuple((np.shape(x), np.asarray(x).dtype, np.asarray(x).tobytes()) for x in values)
+                found.setdefault(key, (name, values))
+        return list(found.values())
+
+    def judged(self, results: Callable[[int], list[Array]]) -> tuple[bool | None, bool] | None:
+        """Whether a change gives true adjoints where it first matters, and another shape; None if it is worth no try."""
         key: Any = None
         right: bool | None = None
+        reshaped = False
         for moment, base in enumerate(self.base):
             try:
                 new = results(moment)
             except Exception:
-                return False, None
+                return None
             if len(new) == len(base) and all(_same(a, b) for a, b in zip(new, base, strict=True)):
                 continue
             if key is None:
                 key = (moment, *((a.shape, a.tobytes()) for a in new))
                 right = self._right(new, base, moment)
+                reshaped = [np.shape(a) for a in new] != [np.shape(a) for a in base]
             if right is not None:
                 break
         if key is None:
-            return False, None
+            return None
         mark = hash(key)
         self.seen[mark] += 1
         if self.seen[mark] > (MOST_ALIKE if right else 1):  # x, v + x, where v is still 0, are not the same in the end
-            return False, None
-        return True, right
+            return None
+        return right, reshaped
 
     def _right(self, new: list[Array], base: list[Array], moment: int) -> bool | None:
         changed = [a for i, a in enumerate(new) if i >= len(base) or not _same(a, base[i])]
@@ -253,9 +351,9 @@ class Spot:
                 code = self._with(parent, name, place, new)
             if code is None:
                 continue
-            try_, right = self.judged(lambda i, code=code: _flat(eval(code, self.scopes[i])))  # type: ignore[misc]
-            if try_:
-                yield Guess(weight, partial(it, edit), right)
+            judged = self.judged(lambda i, code=code: _flat(eval(code, self.scopes[i])))  # type: ignore[misc]
+            if judged is not None:
+                yield Guess(weight, partial(it, edit), *judged)
 
     def _with(self, parent: Any, name: str, place: int | None, new: Any) -> Any:
         old = getattr(parent, name)
@@ -266,94 +364,57 @@ class Spot:
             setattr(parent, name, old)
 
     def of_names(self, pairs: bool, enough: Callable[[], bool]) -> Iterator[Guess]:
-        """Changes by which a variable comes in, or a function."""
-        if not self.seen_through:
-            return
-        assert self.expression is not None
-        arrays = [(name, found) for name in self.names if (found := self.values(name))][:MOST_NAMES]
-        holders = [(self.expression, self.statement, *self.at)]
-        for node, parent, name, place in [*holders, *nodes_of(self.expression)]:
-            if not isinstance(node, ast.expr) or isinstance(node, ast.Slice | ast.Starred | ast.Lambda):
-                continue
-            if isinstance(parent, ast.Call) and name == "func":
-                continue
-            named = isinstance(parent, ast.Attribute) and isinstance(node, ast.Name)
-            if named and not self.values(ast.unparse(node)):
-                continue
-            if enough():
-                return
-            if node is self.expression:
-                whole = _compiled(ast.Name("__hole__", ast.Load()))
-            else:
-                whole = self._with(parent, name, place, ast.Name("__hole__", ast.Load()))
-            if whole is None:
-                continue
-            try:
+        """Changes by which a variable comes in, or a function; or two variables."""
+        arrays = self._distinct()[:MOST_NAMES] if self.seen_through else []
+        for forms in (PAIRS,) if pairs else (PLAIN, BOTH):
+            for hole in self._holes():
+                if enough():
+                    return
+                for form in [*forms, *(_transposes(np.ndim(hole.values[0])) if forms is PLAIN else ())]:
+                    if pairs and (enough() or not hole.outer):
+                        break
+                    for others in hole.others(form, arrays):
+                        guess = self._guess(hole, form, others)
+                        if guess is not None and (guess.right or not pairs):
+                            yield guess
+
+    def _holes(self) -> list[Hole]:
+        """The parts of what is computed that are numbers."""
+        if self._found is None:
+            self._found = []
+            above = [(self.expression, self.statement, *self.at)] if self.seen_through else []
+            for node, parent, name, place in [*above, *(nodes_of(self.expression) if self.expression else ())]:
+                if not isinstance(node, ast.expr) or isinstance(node, ast.Slice | ast.Starred | ast.Lambda):
+                    continue
+                called = isinstance(parent, ast.Call) and name == "func"
+                owner = isinstance(parent, ast.Attribute) and isinstance(node, ast.Name)
+                if called or (owner and not self.values(ast.unparse(node))):
+                    continue
+                hole = ast.Name("__hole__", ast.Load())
+                whole = _compiled(hole) if node is self.expression else self._with(parent, name, place, hole)
                 code = _compiled(node)
-                values = [eval(code, scope) for scope in self.scopes]
-            except Exception:
-                continue
-            if not all(isinstance(x, np.ndarray | np.number | int | float | bool) for x in values):
-                continue
-            index = isinstance(parent, ast.Subscript | ast.Slice) and name in ("slice", "lower", "upper")
-            before = ast.unparse(node)
-            key = (parent, name, place)
+                with contextlib.suppress(Exception):
+                    values = [eval(code, scope) for scope in self.scopes]
+                    if whole and all(isinstance(x, np.ndarray | np.number | int | float | bool) for x in values):
+                        self._found.append(Hole(node, (parent, name, place), whole, values, node is self.expression))
+        return self._found
 
-            def guess(
-                kind: str,
-                weight: float,
-                form: str,
-                others: Any,
-                function: Any,
-                node: Any = node,
-                whole: Any = whole,
-                before: Any = before,
-                key: Any = key,
-                values: Any = values,
-            ) -> Any:
-                def results(i: int) -> list[Array]:
-                    scope = self.scopes[i]
-                    scope["__hole__"] = function(values[i], *(o[1][i] for o in others))
-                    return _flat(eval(whole, scope))
+    def _guess(self, hole: Hole, form: Form, others: tuple[Variable, ...]) -> Guess | None:
+        def results(moment: int) -> list[Array]:
+            scope = self.scopes[moment]
+            scope["__hole__"] = form.function(hole.values[moment], *(values[moment] for _, values in others))
+            return _flat(eval(hole.whole, scope))
 
-                worth, right = self.judged(results)
-                if not worth:
-                    return None
-                length = len(form) + sum(len(o[0]) for o in others)
+        judged = self.judged(results)
+        if judged is None:
+            return None
+        names = [name for name, _ in others]
 
-                def make() -> Edit:
-                    new = _filled(form, node, [o[0] for o in others])
-                    return kind, before, ast.unparse(new), (*key, new)
+        def make() -> Edit:
+            new = _filled(form.text, hole.node, names)
+            return form.kind, ast.unparse(hole.node), ast.unparse(new), (*hole.where, new)
 
-                return Guess(weight + 0.01 * length, make, right)
-
-            constant = isinstance(node, ast.Constant)
-            if not pairs:
-                if not index:
-                    for kind, weight, form, function in [*ALONE, *_transposes(np.ndim(values[0]))]:
-                        if constant:
-                            continue
-                        if (found := guess(kind, weight, form, [], function)) is not None:
-                            yield found
-                for kind, weight, form, function2 in BOTH:
-                    if (index and form not in IN_INDEX) or (constant and "_v" in form):
-                        continue
-                    for other in arrays:
-                        if other[0] == before or (index and not isinstance(other[1][0], int | np.integer)):
-                            continue
-                        if (found := guess(kind, weight, form, [other], function2)) is not None:
-                            yield found
-            outer = node is self.expression or isinstance(parent, ast.BinOp)
-            if pairs and outer and not index and not constant and isinstance(values[0], np.ndarray):
-                alike = [a for a in arrays if np.shape(a[1][0]) in ((), np.shape(values[0])) and np.size(a[1][0])]
-                factors = [a for a in arrays if np.ndim(a[1][0]) == 2]
-                for kind, weight, form, function3 in PAIRS:
-                    if enough():
-                        return
-                    for a, b in itertools.permutations((factors if "@" in form else alike)[:MOST_PAIRED], 2):
-                        found = guess(kind, weight, form, [a, b], function3)
-                        if found is not None and found.right:
-                            yield found
+        return Guess(form.weight + 0.01 * (len(form.text) + sum(map(len, names))), make, *judged)
 
 
 def it(edit: Edit) -> Edit:

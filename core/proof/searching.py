@@ -34,7 +34,7 @@ from handgrad.proof.wide import Array
 
 MOST_LINES = 16
 """Changes are tried on so many lines; of later ones, on headers of blocks and on what is returned."""
-MOST_RIGHT = 400
+MOST_RIGHT = 800
 """So many changes by which a line gives true adjoints are tried."""
 MOST_PAIRS = 10
 """On so many lines, two variables at once are tried."""
@@ -179,7 +179,7 @@ class Search:
 
     def _enter(self, place: Line, rewriter: Rewriter, guesses: Iterable[Guess]) -> None:
         for guess in guesses:
-            key = guess.weight - WEIGHT * self.scores[place]
+            key = guess.weight + guess.reshaped - WEIGHT * self.scores[place]
             self.tries.append(Try(guess, key, len(self.tries), place, rewriter))
 
     def _likely(self, tries: list[Try]) -> None:
