@@ -293,7 +293,7 @@ class Spot:
         return list(found.values())
 
     def judged(self, results: Callable[[int], list[Array]]) -> tuple[bool | None, bool] | None:
-        """Whether a change gives true adjoints where it first matters, and another shape; None if it is worth no try."""
+        """Whether a change gives true adjoints where it first matters, and another shape; None: it is worth no try."""
         key: Any = None
         right: bool | None = None
         reshaped = False

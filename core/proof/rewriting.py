@@ -182,7 +182,7 @@ def _weight(kind: str, before: str, after: str) -> float:
     if kind == "off_by_one":
         return 0.9
     if kind == "sign" and before.startswith("-") and longer < 0:
-        return 0.6
+        return 0.5
     exchanged = kind != "sign" or any(sign in before for sign in "<>=")
     if before and after and abs(longer) <= 1 and kind != "wrong_variable" and exchanged:
         return 0.5 + 0.005 * min(len(after), 40)

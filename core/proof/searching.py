@@ -85,11 +85,13 @@ class Found(NamedTuple):
     Attributes:
         left: lines that still give what is no true adjoint.
         weight: how far-fetched it is there.
+        line: where, in the file.
         kind, before, after: the change.
     """
 
     left: float
     weight: float
+    line: int
     kind: str
     before: str
     after: str
@@ -212,7 +214,8 @@ class Search:
         with one.rewriter.changed(*change) as made:
             if not made or not all(self._fits(example) for example in self.examples):
                 return False
-            self.found[one.place] = Found(self._left(), one.guess.weight, kind, before, after)
+            line = _line_of(change, one.place[1])
+            self.found[one.place] = Found(self._left(), one.guess.weight, line, kind, before, after)
             return True
 
     def _fits(self, example: Example) -> bool:
@@ -243,7 +246,8 @@ class Search:
         found = self.found[best]
         sentence = said(found.before, found.after)
         kind = undone(found.kind, found.before, found.after)
-        return self._set_wrongly(best) or place_of(best, self.codes, kind, sentence)
+        code = self.codes[best]
+        return self._set_wrongly(best) or place_of((best[0], found.line), {(best[0], found.line): code}, kind, sentence)
 
     def _set_wrongly(self, place: Line) -> Place | None:
         """The line on which a variable was set, where what is right is another thing of the same name."""
@@ -263,6 +267,13 @@ class Search:
             return None
         there = (place[0], max(where))
         return place_of(there, {there: code}, found.kind, f"`{before}` should be `{after}`")
+
+
+def _line_of(change: tuple[Any, str, int | None, Any], line: int) -> int:
+    """The line of what is exchanged, in a statement that takes several."""
+    parent, name, place, _ = change
+    old = getattr(parent, name) if place is None else getattr(parent, name)[place]
+    return int(getattr(old, "lineno", line))
 
 
 def undone(kind: str, before: str, after: str) -> str:
