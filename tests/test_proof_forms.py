@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -39,6 +40,25 @@ def test_a_planted_fault_is_found_in_the_gradients_that_it_spoils(name):
         report = check(*subject, inputs, seconds=0.0, **module.OPTIONS)
         assert not report.ok, f"{fault}\n{report}"
         assert wrongs(report) == set(fault.wrong), f"{fault}\n{report}"
+
+
+def test_the_faulty_line_is_named_and_hardly_ever_another():
+    """Of one fault in every third program; all of them: ``python -m handgrad.benchmarks.shapes``."""
+    count = Counter()
+    for number, program in enumerate(list(PROGRAMS.values())[::3]):
+        faults = planted.faults(program)
+        fault = faults[number % len(faults)]
+        module = fault.load()
+        subject, inputs = planted.made(module, 0)
+        report = check(*subject, inputs, **module.OPTIONS)
+        lines = {place.line for place in report.lines}
+        count["faults"] += 1
+        count["named"] += lines == {fault.line}
+        count["misled"] += bool(lines - {fault.line})
+        count["said"] += any(place.diagnosis for place in report.lines)
+    assert count["named"] >= 0.8 * count["faults"], count
+    assert count["misled"] <= 0.1 * count["faults"], count
+    assert count["said"] >= 0.6 * count["faults"], count
 
 
 # how a subject is read
