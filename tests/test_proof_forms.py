@@ -516,3 +516,28 @@ def test_a_wrong_layer_too_leaves_all_as_it_was(rng):
     assert [line.source for line in report.lines] == ["self.dW = self.x.T @ dout / len(self.x)"], f"\n{report}"
     assert Wrong.backward.__code__ is code
     assert set(vars(layer)) == {"W", "mean", "calls"}
+
+
+def test_looking_for_the_line_leaves_all_as_it_was_and_prints_nothing(rng, capsys):
+    module = planted.load(
+        "import numpy as np\n"
+        "calls, count = [], 0\n"
+        "def back(d, W):\n"
+        "    global count\n"
+        "    calls.append(d.shape)\n"
+        "    count += 1\n"
+        "    print('drawn', np.random.rand())\n"
+        "    return d @ W.T\n"
+        "def loss(W, X, Y):\n"
+        "    d = X @ W - Y\n"
+        "    dX = back(d, W)\n"
+        "    dW = 3 * X.T @ d\n"
+        "    return 0.5 * np.sum(d**2), dW, dX\n",
+        "printing",
+    )
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 - what such code draws from
+    report = check(module.loss, dict(W=rng.normal(size=(3, 2)), X=rng.normal(size=(4, 3)), Y=rng.normal(size=(4, 2))))
+    assert [place.source for place in report.lines] == ["dW = 3 * X.T @ d"]
+    assert capsys.readouterr() == ("", "")
+    assert (module.calls, module.count) == ([], 0)
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002

@@ -25,6 +25,7 @@ from handgrad.proof.context import Context
 from handgrad.proof.guessing import Guess, Known, Spot, it
 from handgrad.proof.naming import folded, last_name
 from handgrad.proof.problem import Problem
+from handgrad.proof.recording import entered
 from handgrad.proof.report import Place
 from handgrad.proof.rewriting import Rewriter
 from handgrad.proof.suspects import Suspects, Traced, place_of, traced
@@ -131,7 +132,8 @@ class Search:
 
     def place(self) -> Place | None:
         """The line at fault; None where no change was found."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        apart = self.problem.world.apart({}, lambda _, value: entered(value))  # parts of lines are run by themselves
+        with apart, warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             start = time.perf_counter()
             spots = self._of_lines(start + GUESSING * (self.until - start))
