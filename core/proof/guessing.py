@@ -365,7 +365,9 @@ class Spot:
 
     def of_names(self, pairs: bool, enough: Callable[[], bool]) -> Iterator[Guess]:
         """Changes by which a variable comes in, or a function; or two variables."""
-        arrays = self._distinct()[:MOST_NAMES] if self.seen_through else []
+        if not self.seen_through:
+            return
+        arrays = self._distinct()[:MOST_NAMES]
         for forms in (PAIRS,) if pairs else (PLAIN, BOTH):
             for hole in self._holes():
                 if enough():
@@ -381,9 +383,10 @@ class Spot:
     def _holes(self) -> list[Hole]:
         """The parts of what is computed that are numbers."""
         if self._found is None:
+            assert self.expression is not None
             self._found = []
-            above = [(self.expression, self.statement, *self.at)] if self.seen_through else []
-            for node, parent, name, place in [*above, *(nodes_of(self.expression) if self.expression else ())]:
+            above = (self.expression, self.statement, *self.at)
+            for node, parent, name, place in [above, *nodes_of(self.expression)]:
                 if not isinstance(node, ast.expr) or isinstance(node, ast.Slice | ast.Starred | ast.Lambda):
                     continue
                 called = isinstance(parent, ast.Call) and name == "func"
