@@ -72,7 +72,8 @@ def _located(context: Context, wrong: list[str], until: float) -> Place | None:
         ranked = suspects.ranked()
     except (UntapeableError, UsageError, ValueError):
         return None
-    codes = {(code.co_filename, line): code for code in run.watch.codes for _, _, line in code.co_lines() if line}
+    inner_first = sorted(run.watch.codes, key=lambda code: (not code.co_name.startswith("<"), code.co_firstlineno))
+    codes = {(code.co_filename, line): code for code in inner_first for _, _, line in code.co_lines() if line}
     lines = [(place, score) for place, score in ranked if place in codes]
     lines += _besides(lines, run, suspects.handed)
     lines.sort(key=lambda line: -line[1])

@@ -183,6 +183,8 @@ def _weight(kind: str, before: str, after: str) -> float:
         return 0.9
     if kind == "sign" and before.startswith("-") and longer < 0:
         return 0.5
+    if kind == "sign" and after.startswith("-") and longer > 0:
+        return 0.9
     exchanged = kind != "sign" or any(sign in before for sign in "<>=")
     if before and after and abs(longer) <= 1 and kind != "wrong_variable" and exchanged:
         return 0.5 + 0.005 * min(len(after), 40)
