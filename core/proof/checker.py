@@ -405,7 +405,10 @@ class Checker:
         best = np.zeros(0) if line.misshapen else np.min([s.judged[name].detectable for s in context.samples], axis=0)
         best = best[np.isfinite(best)]
         if verdict == WRONG and sample.label != "given":
-            diagnosis += " (seen at inputs of our own; the given ones hide it)"
+            diagnosis += (
+                " (seen at inputs of our own; the given ones hide it, or the code is right only for inputs like these: "
+                "then check with trials=0)"
+            )
         return Finding(
             name=f"d{name}",
             verdict=verdict,

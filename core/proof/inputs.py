@@ -61,14 +61,26 @@ def _like(array: Array, rng: np.random.Generator, manner: Manner, signed: bool, 
         # in each row as many as before: a row of a mask that lets nothing pass is an input that nobody gives
         return rng.permuted(array, axis=-1) if array.ndim else array
     if array.dtype.kind in "iu" or (is_discrete(array) and not continuous):
-        return _discrete(array, rng)
+        one_hot = array.ndim == 2 and any(np.all(array.sum(axis=axis) == 1) for axis in (0, 1))
+        return _discrete(array, rng) if one_hot else _symmetric(array, _discrete(array, rng))
     if np.all((array > 0) & (array < 1)) and array.size > 2:
-        return _probabilities(array, rng, manner)
-    if array.ndim == 2 and len(array) > 1 and array.shape[0] == array.shape[1] and np.array_equal(array, array.T):
-        upper = np.triu(np.ones(array.shape, bool))
-        drawn = _free(array, rng, manner, signed)
-        return np.where(upper, drawn, drawn.T)  # symmetric stays symmetric
-    return _free(array, rng, manner, signed)
+        return _symmetric(array, _probabilities(array, rng, manner))
+    drawn = _symmetric(array, _free(array, rng, manner, signed))
+    if array.size > 2 and np.all(array >= 0) and np.isclose(array.sum(), 1, atol=1e-6):
+        return drawn / drawn.sum() if drawn.any() else array
+    tall = array.ndim == 2 and array.shape[0] >= array.shape[1] > 1 and not is_discrete(array)
+    if tall and np.allclose(array.T @ array, np.eye(array.shape[1]), atol=1e-6):
+        return np.asarray(np.linalg.qr(drawn.astype(float))[0])
+    return drawn
+
+
+def _symmetric(array: Array, drawn: Array) -> Array:
+    """What is drawn, symmetric where the given array is, and 0 on the diagonal where that is."""
+    square = array.ndim == 2 and array.shape[0] == array.shape[1] > 1
+    if not square or not array.any() or not np.array_equal(array, array.T):
+        return drawn
+    drawn = np.where(np.triu(np.ones(array.shape, bool)), drawn.reshape(array.shape), drawn.reshape(array.shape).T)
+    return drawn if np.diag(array).any() else drawn * (1 - np.eye(len(array), dtype=drawn.dtype))
 
 
 def _free(array: Array, rng: np.random.Generator, manner: Manner, signed: bool) -> Array:

@@ -149,5 +149,7 @@ def _examples(context: Context, first: Sample) -> list[Example]:
             kinks = sample.judged[n].kinks
             open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else ~np.isfinite(e)
             allowed[n] = 1e-8 * np.max(np.abs(e), initial=0, where=np.isfinite(e)) + noise + np.where(open_, np.inf, 0)
-        found.append(Example(cast(sample.run.inputs, np.float64, set(context.wrt)), expected, allowed))
+        inputs = cast(sample.run.inputs, np.float64, set(context.wrt))
+        cost = float(list(context.problem.run(inputs).named.values())[-1])
+        found.append(Example(inputs, cost, expected, allowed))
     return found

@@ -38,6 +38,7 @@ def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: s
         for key, item in value.items():
             yield from flattened(item, [], (*path, key), f"{label or mine}[{key!r}]")
     elif isinstance(value, tuple | list):
+        names = list(value._fields) if hasattr(value, "_fields") else names
         if len(names) == 1 and isinstance(names[0], str) and not label and len(value) != 1:
             label, names = names[0], []
         names = names if len(names) == len(value) else []  # a list put together otherwise
@@ -298,13 +299,16 @@ def _by_neighbours(
         for twin in free:
             if leaf.label and twin.label == leaf.label and _name_at(twin.path, others, order) == name:
                 found[name] = twin
+    places = {other.path[:1] for other in found.values() if not other.held}
     for leaf in [leaf for leaf in free if leaf not in found.values()]:
-        found_at = _name_at(leaf.path, found, order)
+        place = leaf.path[:1]
+        of_list = f"{_name_at(place, found, order)}[{leaf.path[-1]!r}]" if len(leaf.path) == 2 else ""
+        found_at = of_list if of_list in targets else _name_at(leaf.path, found, order)
         if found_at is None or found_at not in targets or found_at in found:
             continue
         value, label = targets[found_at], leaf.label.strip("[]0123456789")
-        places = [other.path[: len(leaf.path)] for other in found.values() if not other.held]
-        last = order.index(found_at) != leaf.path[-1] and all(place < leaf.path for place in places)
+        before = {(i,) for i in range(place[0])} if isinstance(place[0], int) else set()
+        last = not before <= places and all(other <= place for other in places)
         if (
             (not label and np.ndim(leaf.value) == np.ndim(value) and not last)
             or (label == found_at and np.array_equal(leaf.value, value))
@@ -333,13 +337,20 @@ def _by_order(
     free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, order: list[str], asked: bool
 ) -> None:
     """Gradients without names, in the order of the arguments."""
-    anonymous = [leaf for leaf in free if leaf not in found.values() and not leaf.label.strip("[]0123456789")]
-    names = [name for name in order if name in targets and name not in found]
-    if anonymous and len(anonymous) == len(names):
-        first = names
-        if asked or all(np.shape(targets[n]) == np.shape(leaf.value) for n, leaf in zip(first, anonymous, strict=True)):
-            for name, leaf in zip(first, anonymous, strict=True):
+    names = [name for name in order if name in targets]
+    if any(name not in targets and any(t.startswith(f"{name}[") for t in targets) for name in order):
+        return  # lists and dictionaries among the arguments
+    groups: dict[Any, list[Leaf]] = {}
+    for leaf in free:
+        if leaf not in found.values():
+            groups.setdefault(leaf.path[:-1], []).append(leaf)
+    anonymous = [[leaf for leaf in group if not leaf.label.strip("[]0123456789")] for group in groups.values()]
+    for some in [*anonymous, *groups.values()]:  # names that are no gradient's say nothing
+        like = [np.shape(leaf.value) for leaf in some] == [np.shape(targets[name]) for name in names]
+        if some and len(some) == len(names) and (like or (asked and some in anonymous)):
+            for name, leaf in zip(names, some, strict=True):
                 take(name, leaf)
+            return
 
 
 def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, who: str) -> None:
@@ -359,7 +370,12 @@ def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Lea
     open_ = [leaf for leaf in left if fits[id(leaf)]]
     if open_:
         leaf, names = open_[0], fits[id(open_[0])]
-        raise UsageError(
-            f"{who}: {leaf.label or _where(leaf)} {np.shape(leaf.value)} may be the gradient of any of "
-            f"{', '.join(names)}; say which by gradients={{{names[0]!r}: {(leaf.path or (leaf.label,))[-1]!r}}}"
+        rivals = [o for o in open_ if names[0] in fits[id(o)]]
+        key = names[0].split("[")[0] if len(leaf.path) > 1 else names[0]
+        how = f"gradients={{{key!r}: {leaf.path[0]!r}}}" if leaf.path else f"wrt=({names[0]!r},)"
+        which = (
+            f"{leaf.label or _where(leaf)} {np.shape(leaf.value)} may be the gradient of any of {', '.join(names)}"
+            if len(names) > 1
+            else f"any of {listed(rivals)} may be the gradient of {names[0]}"
         )
+        raise UsageError(f"{who}: {which}; say which by {how}")

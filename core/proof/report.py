@@ -169,7 +169,7 @@ class Report:
             lines += ["The fault is on this line:" if len(self.lines) == 1 else "The faults are on these lines:"]
             lines += [str(line) for line in self.lines]
         elif self.first_wrong:
-            lines.append(f"The faulty line nearest the cost is {self.first_wrong}.")
+            lines.append(f"No line was found that mends it. Nearest the cost, {self.first_wrong} is wrong.")
         elif self.ok:
             lines.append("Every line is right.")
         lines.append(f"Expected: {self.oracle}" + "".join(f"; {vote}" for vote in self.votes) + ".")

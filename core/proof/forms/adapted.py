@@ -140,9 +140,11 @@ class Adapted(Problem):
                 del self.held[name], self.sources[name]  # a second name of the same array
             else:
                 self.inputs[name] = before[path]
-        missing = [name for name, value in targets.items() if name not in found and isinstance(value, np.ndarray)]
+        missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
         if missing:
-            self.remarks = (f"not judged, since no gradient of them is given back: {', '.join(missing)}",)
+            unread = [leaf for leaf in candidates if leaf not in found.values()]
+            ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
+            self.remarks = (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
         outputs = list(called.outputs)
         clash = set(self.inputs)
         self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)
