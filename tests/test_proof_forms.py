@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import sys
-from collections import Counter
+from collections import Counter, namedtuple
 
 import numpy as np
 import pytest
@@ -138,6 +138,49 @@ def test_a_state_that_is_handed_on_after_the_gradients_is_no_gradient(handed, rn
     assert {finding.name for finding in report.findings} == {"dWx", "dWh"}
 
 
+def test_a_list_of_gradients_beside_others_is_that_of_a_list(rng):
+    network = planted.load(
+        "def loss(w, b, x, t):\n"
+        "    e = w[0] * x[0] + w[1] * x[1] + b - t\n"
+        "    db = 2 * e\n"
+        "    return e**2, [2 * e * xi for xi in x], db\n"
+        "def wrong(w, b, x, t):\n"
+        "    e = w[0] * x[0] + w[1] * x[1] + b - t\n"
+        "    db = 2 * e\n"
+        "    return e**2, [7 * xi for xi in x], db\n",
+        "listed",
+    )
+    inputs = dict(w=[0.5, -0.3], b=0.1, x=[1.0, 2.0], t=1.0)
+    report = check(network.loss, inputs, cost=0)
+    assert report.ok, f"\n{report}"
+    assert {finding.name for finding in report.findings} == {"dw[0]", "dw[1]", "db"}
+    assert wrongs(check(network.wrong, inputs, cost=0)) == {"w[0]", "w[1]"}
+
+
+def test_what_is_given_back_and_not_read_is_said(rng):
+    def loss(W, b, X, y):
+        r = X @ W + b - y
+        db = 2 * r.mean()
+        return (r**2).mean(), db, 7 * X.T @ r / len(y)
+
+    inputs = dict(W=rng.normal(size=3), b=0.1, X=rng.normal(size=(8, 3)), y=rng.normal(size=8))
+    report = check(loss, inputs, cost=0)
+    assert any("W, X, y" in note and "not read: [2] (3,)" in note for note in report.notes), report.notes
+    assert wrongs(check(loss, inputs, cost=0, gradients=dict(W=2))) == {"W"}
+
+
+def test_fields_of_a_named_tuple_are_names(rng):
+    Answer = namedtuple("Answer", "predictions accuracy loss grads")
+
+    def step(w, X, y):
+        p = X @ w
+        return Answer(p, float(np.mean(p > 0)), np.sum((p - y) ** 2) / 2, {"w": X.T @ (p - y)})
+
+    report = check(step, dict(w=rng.normal(size=3), X=rng.normal(size=(8, 3)), y=rng.normal(size=8)))
+    assert report.ok, f"\n{report}"
+    assert "loss is the cost" in report.understood
+
+
 def test_gradients_by_their_place_are_judged_in_that_order():
     w, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
 
@@ -238,6 +281,63 @@ def test_arithmetic_of_any_kind_is_followed_or_run(form, rng):
         lambda w: (subject[form](w)[0], 2 * np.asarray(subject[form](w)[1])), dict(w=rng.normal(size=3)), cost=0
     )
     assert wrongs(twice) == {"w"}
+
+
+def test_what_is_true_of_the_given_inputs_is_true_of_those_that_are_drawn(rng):
+    def quadratic(x, A):
+        return 0.5 * x @ A @ x, A @ x
+
+    def projected(c, U, x):
+        r = x - U @ c
+        return 0.5 * r @ r, c - U.T @ x
+
+    def entropy(s, P):  # P is symmetric, 0 on the diagonal, and sums to 1
+        e = np.exp(s)
+        return np.log(e.sum()) - np.sum(P @ s), e / e.sum() - P.sum(axis=0)
+
+    whole = np.array([[2.0, 1, 0], [1, 3, -1], [0, -1, 2]])
+    assert check(quadratic, dict(x=rng.normal(size=3), A=whole)).ok
+    U = np.linalg.qr(rng.normal(size=(4, 2)))[0]
+    assert check(projected, dict(c=rng.normal(size=2), U=U, x=rng.normal(size=4))).ok
+    P = rng.random((5, 5))
+    P = (P + P.T) * (1 - np.eye(5))
+    assert check(entropy, dict(s=rng.normal(size=5), P=P / P.sum())).ok
+    lopsided = check(quadratic, dict(x=rng.normal(size=3), A=whole + np.triu(np.ones((3, 3)), 1)))
+    assert wrongs(lopsided) == {"x"}
+
+
+def test_a_system_of_equations_is_solved_in_all_digits(rng):
+    def solved(K, y):
+        s = np.linalg.solve(K, y)
+        dy = np.linalg.solve(K.T, np.ones(len(y)))
+        return np.sum(s), -np.outer(dy, s), dy
+
+    inputs = dict(K=3 * np.eye(3) + rng.normal(size=(3, 3)), y=rng.normal(size=3))
+    report = check(solved, inputs)
+    assert report.ok, f"\n{report}"
+    assert {finding.name for finding in report.findings} == {"dK", "dy"}
+
+
+def test_a_branch_that_is_not_run_is_no_hindrance_and_the_cost_is_not_mended(rng):
+    module = planted.load(
+        "import numpy as np\n"
+        "def loss(w, X, y):\n"
+        "    if len(y) == 0:\n"
+        "        return 0.0, np.zeros_like(w)\n"
+        "    r = X @ w - y\n"
+        "    return np.mean(r**2), X.T @ r / len(y)\n"
+        "def mixture(logits, L):\n"
+        "    w = np.exp(logits) / np.exp(logits).sum()\n"
+        "    p = w * L\n"
+        "    resp = p / p.sum(1, keepdims=True)\n"
+        "    dlogits = w - resp.sum(0)\n"
+        "    return -np.log(p.sum(1)).sum(), dlogits\n",
+        "branches",
+    )
+    report = check(module.loss, dict(w=rng.normal(size=3), X=rng.normal(size=(8, 3)), y=rng.normal(size=8)))
+    assert [place.line for place in report.lines] == [6], f"\n{report}"
+    report = check(module.mixture, dict(logits=rng.normal(size=3), L=rng.random((6, 3))))
+    assert [place.line for place in report.lines] == [11], f"\n{report}"
 
 
 def test_an_object_without_the_usual_methods_says_which_it_has():
