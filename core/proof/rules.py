@@ -166,17 +166,8 @@ def _inv(g: Array, out: Array, x: Array) -> tuple[Array]:
     return (-(turned @ g @ turned),)
 
 
-def _solved(a: Array, b: Array) -> Array:
-    """a^-1 b to the digits of b: LAPACK solves in float64, and what is left is solved for again."""
-    narrow = a.astype(np.float64)
-    x = np.zeros_like(b)
-    for _ in range(3):
-        x = x + np.linalg.solve(narrow, (b - a @ x).astype(np.float64))
-    return x
-
-
 def _solve(g: Array, out: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    by_b = _solved(a.swapaxes(-1, -2), g)
+    by_b = np.linalg.solve(a.swapaxes(-1, -2).astype(np.float64), g.astype(np.float64))  # LAPACK knows no wider ones
     if b.ndim == 1:
         return -np.outer(by_b, out), by_b
     return -(by_b @ out.swapaxes(-1, -2)), by_b
