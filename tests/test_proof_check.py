@@ -9,6 +9,8 @@ import pytest
 from cases import CASES, RIGHT
 from handgrad import UsageError
 from handgrad.proof import check, check_file
+from handgrad.proof.checker import Checker
+from handgrad.proof.problem import Problem
 from handgrad.testing import assert_gradients
 
 
@@ -449,3 +451,16 @@ def test_a_module_that_ends_the_program_is_a_usage_error(tmp_path):
     (tmp_path / "leaves.py").write_text("import sys\nsys.exit(5)\n")
     with pytest.raises(UsageError, match="raised SystemExit: 5"):
         check_file(tmp_path / "leaves.py")
+
+
+def test_what_has_no_cost_is_not_inherited_from_what_has_none():
+    """Saturated: A is 1 where Y is 1, and the cost 0 * log 0; no line is wrong, and none inherits it."""
+    case = CASES["embedding"]
+    E = np.array([[-1.02, -1.70, -2.55, -0.75], [-0.20, 2.56, -2.01, 1.41], [-4.39, -4.13, -3.77, -1.98],
+                  [-1.12, -0.62, -0.05, -5.61], [2.01, 2.60, 0.77, -3.58]])  # fmt: skip
+    K = np.array([[0, 0, 4, 4], [3, 2, 2, 2]])
+    W = np.array([[-0.284], [-0.188], [-1.057], [-5.090]])
+    report = Checker(Problem(case.forward, case.backward), shapes=case.SHAPES).check(
+        dict(E=E, K=K, W=W, b=np.array([1.739]), Y=np.array([[0.0], [1.0]])), seed=810497973
+    )
+    assert not {finding.verdict for finding in report.findings} & {"wrong", "inherited"}, f"\n{report}"

@@ -322,11 +322,12 @@ class Checker:
         """Verdict, reason and the sample to show."""
         lines = [(sample, sample.judged[name]) for sample in samples]
         cost = float(np.ravel(list(samples[0].run.named.values())[-1])[0])
-        for sample, line in lines[0 if np.isfinite(cost) else 1 :]:
+        believed = lines if np.isfinite(cost) else lines[1:]  # where the cost is a number
+        for sample, line in believed:
             if line.wrong:
                 return WRONG, "", sample
         first, line = lines[0]
-        anyone_wrong = any(other.wrong for sample in samples for other in sample.judged.values())
+        anyone_wrong = any(other.wrong for sample, _ in believed for other in sample.judged.values())
         if np.any(line.undefined) and not np.all(np.isnan(line.local) & np.isfinite(line.hand) & (line.tolerance == 0)):
             return UNRESOLVED, self._why_undefined(first.run, line), first
         if np.any(line.kinks):
@@ -340,8 +341,8 @@ class Checker:
             dtype = np.asarray(dict(leaves(given.adjoints)).get(f"d{name}", np.zeros(()))).dtype
             reason = f"right in more digits, but in {dtype} an entry is not a finite number: it overflows"
             return UNRESOLVED, reason, first
-        if anyone_wrong and any(np.any(line.off_total) for _, line in lines):
-            return INHERITED, "", next(s for s, line in lines if np.any(line.off_total))
+        if anyone_wrong and any(np.any(line.off_total) for _, line in believed):
+            return INHERITED, "", next(s for s, line in believed if np.any(line.off_total))
         if not np.isfinite(cost):
             return UNRESOLVED, f"the cost is {cost} at the inputs given, and has no derivative there", first
         tolerated = next((sample for sample, line in lines if line.tolerated), None)
