@@ -35,8 +35,8 @@ def test_gradients_steps_and_costs_of_placed_examples_cost_what_the_inner_sums_d
         (lambda: fetched(neuron.step(P, examples, learning_rate=1e-6)), lambda: fetched(neuron.sums(P, x, y)[:3])),
         (lambda: neuron.cost(P, examples), lambda: fetched([neuron.loss_sum(P, x, y)])),
     ):
-        found = min((seconds(call, inner) for _ in range(3)), key=lambda of: of[2])
-        assert found[2] < 1.3 or found[0] - found[1] < 1e-3, found
+        tries = (seconds(call, inner) for _ in range(10))  # a machine that is busy otherwise is asked again
+        assert any(found[2] < 1.3 or found[0] - found[1] < 1e-3 for found in tries)
 
 
 def test_a_call_on_few_examples_takes_microseconds(rng):
