@@ -618,6 +618,14 @@ def test_a_wrong_layer_too_leaves_all_as_it_was(rng):
     assert set(vars(layer)) == {"W", "mean", "calls"}
 
 
+def test_the_line_is_found_where_the_cost_is_an_array_of_one_number(rng):
+    module = planted.load(
+        "def loss(w, X):\n    z = X @ w\n    J = z.T @ z\n    dw = 3 * X.T @ z\n    return J, dw\n", "one"
+    )
+    report = check(module.loss, dict(w=rng.normal(size=(3, 1)), X=rng.normal(size=(4, 3))))
+    assert [place.line for place in report.lines] == [4], f"\n{report}"
+
+
 def test_looking_for_the_line_leaves_all_as_it_was_and_prints_nothing(rng, capsys):
     module = planted.load(
         "import numpy as np\n"

@@ -321,7 +321,7 @@ class Checker:
     def _verdict(self, name: str, samples: list[Sample], given: Run) -> tuple[str, str, Sample]:
         """Verdict, reason and the sample to show."""
         lines = [(sample, sample.judged[name]) for sample in samples]
-        cost = float(np.ravel(list(samples[0].run.named.values())[-1])[0])
+        cost = samples[0].run.cost
         believed = lines if np.isfinite(cost) else lines[1:]  # where the cost is a number
         for sample, line in believed:
             if line.wrong:

@@ -86,17 +86,18 @@ def _located(context: Context, wrong: list[str], until: float) -> Place | None:
             return fixed
     only = suspects.only if problem.alone else set()
     if len(only) == 1:
-        return place_of(only.pop(), codes, "", "")
+        place = only.pop()
+        return place_of(place, codes.get(place), "", "")
     if lines and lines[0][1] >= 0.9 and all(score <= lines[0][1] - 0.6 for _, score in lines[1:]):
         sentence = "a statement is missing here" if missing else ""
-        return place_of(lines[0][0], codes, "dropped_term" if missing else "", sentence)
+        return place_of(lines[0][0], codes.get(lines[0][0]), "dropped_term" if missing else "", sentence)
     return None
 
 
 def _mended(problem: Problem, edit: Edit) -> Place:
     code = code_of(problem.backward)
-    place = (code.co_filename, edit.line)
-    return place_of(place, {place: code}, undone(edit.kind, edit.before, edit.after), said(edit.before, edit.after))
+    kind = undone(edit.kind, edit.before, edit.after)
+    return place_of((code.co_filename, edit.line), code, kind, said(edit.before, edit.after))
 
 
 def _besides(lines: list[Any], run: Traced, handed: bool) -> Iterator[tuple[tuple[str, int], float]]:
@@ -150,6 +151,5 @@ def _examples(context: Context, first: Sample) -> list[Example]:
             open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else ~np.isfinite(e)
             allowed[n] = 1e-8 * np.max(np.abs(e), initial=0, where=np.isfinite(e)) + noise + np.where(open_, np.inf, 0)
         inputs = cast(sample.run.inputs, np.float64, set(context.wrt))
-        cost = float(list(context.problem.run(inputs).named.values())[-1])
-        found.append(Example(inputs, cost, expected, allowed))
+        found.append(Example(inputs, context.problem.run(inputs).cost, expected, allowed))
     return found

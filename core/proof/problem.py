@@ -40,6 +40,11 @@ class Run:
     adjoints: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def cost(self) -> float:
+        """The last named value, a single number of whatever shape."""
+        return float(np.ravel(list(self.named.values())[-1])[0])
+
+    @property
     def values(self) -> dict[str, Any]:
         """The leaves of inputs and named values: a list Ws has Ws[0], Ws[1], ..."""
         return dict(leaves(self.inputs)) | dict(leaves(self.named))

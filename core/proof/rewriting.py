@@ -110,6 +110,7 @@ class Rewriter:
             nodes += [(stack[0], statement, name, None)] if stack else []
         for above in stack:
             nodes += nodes_of(above)
+        keys = [*dict.fromkeys(re.findall(r"\['(\w+)'\]", " ".join(names)))]
         for node, parent, name, place in nodes:
             stored = isinstance(parent, ast.Subscript | ast.Attribute) and isinstance(parent.ctx, ast.Store)
             if parent is None or (stored and not (isinstance(parent, ast.Subscript) and name == "slice")):
@@ -118,7 +119,6 @@ class Rewriter:
                 continue
             before = ast.unparse(node) if not isinstance(node, ast.keyword) else f"{node.arg}={ast.unparse(node.value)}"
             done: set[str] = set()
-            keys = [*dict.fromkeys(re.findall(r"\['(\w+)'\]", " ".join(names)))]
             others = [] if id(node) in seen or (seen and node is statement) else names
             for kind, new in [
                 *changes_of(node, parent, others, True),

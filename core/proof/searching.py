@@ -224,7 +224,7 @@ class Search:
     def _fits(self, example: Example) -> bool:
         try:
             run = self.problem.run(example.inputs)
-            cost, hands = float(list(run.named.values())[-1]), run.hands
+            cost, hands = run.cost, run.hands
         except Exception:
             return False
         same = cost == example.cost or abs(cost - example.cost) <= 1e-9 * abs(example.cost)  # it is not to be mended
@@ -251,8 +251,7 @@ class Search:
         found = self.found[best]
         sentence = said(found.before, found.after)
         kind = undone(found.kind, found.before, found.after)
-        code = self.codes[best]
-        return self._set_wrongly(best) or place_of((best[0], found.line), {(best[0], found.line): code}, kind, sentence)
+        return self._set_wrongly(best) or place_of((best[0], found.line), self.codes[best], kind, sentence)
 
     def _set_wrongly(self, place: Line) -> Place | None:
         """The line on which a variable was set, where what is right is another thing of the same name."""
@@ -270,8 +269,7 @@ class Search:
         ]
         if not where:
             return None
-        there = (place[0], max(where))
-        return place_of(there, {there: code}, found.kind, f"`{before}` should be `{after}`")
+        return place_of((place[0], max(where)), code, found.kind, f"`{before}` should be `{after}`")
 
 
 def _line_of(change: tuple[Any, str, int | None, Any], line: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import linecache
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -316,8 +316,7 @@ def _numbers(arrays: Iterable[Array]) -> Array:
     return np.unique(flat[np.isfinite(flat) & (flat != 0)])
 
 
-def place_of(place: tuple[str, int], codes: Mapping[Any, types.CodeType], kind: str, sentence: str) -> Place:
+def place_of(place: tuple[str, int], code: types.CodeType | None, kind: str, sentence: str) -> Place:
     """A line as it is reported."""
-    code = codes.get(place)
     text = linecache.getline(*place).strip()
     return Place(place[0], place[1], text, code.co_qualname if code is not None else "", kind, sentence)
