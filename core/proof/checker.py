@@ -12,6 +12,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
+from handgrad.proof.custom.kinds import framework_of
 from handgrad.proof.deadline import deadline
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.forms import understand
@@ -47,6 +48,9 @@ def check(
     methods: Sequence[str] | None = None,
     make: Callable[..., Any] | None = None,
     shapes: str | None = None,
+    reference: Callable[..., Any] | None = None,
+    order: int = 1,
+    mode: str = "vjp",
     seed: int = 0,
     trials: int = 3,
     seconds: float = 10.0,
@@ -91,6 +95,14 @@ def check(
     """
     if inputs is None:
         *subject, inputs = subject  # type: ignore[assignment]
+    framework = framework_of(subject[0], inputs, reference) if len(subject) == 1 and _inputs(inputs) else None
+    if framework is not None:
+        return _rule(
+            framework, subject[0], inputs, reference, order, mode, seed=seed, trials=trials, seconds=seconds, wrt=wrt,
+            others=dict(cost=cost, gradients=gradients, methods=methods, make=make, shapes=shapes),
+        )  # fmt: skip
+    if reference is not None or order != 1 or mode != "vjp":
+        raise UsageError("reference=, order= and mode= are for rules of PyTorch and JAX, of which this is none")
     if not isinstance(inputs, Mapping) or not inputs:
         raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument")
     if not subject:
@@ -103,6 +115,30 @@ def check(
     )
     problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
     return Checker(problem, shapes=shapes, seconds=seconds).check(problem.completed(inputs), seed=seed, trials=trials)
+
+
+def _inputs(inputs: Any) -> bool:
+    return isinstance(inputs, Mapping | list | tuple) and bool(inputs)
+
+
+def _rule(
+    framework: str,
+    subject: Any,
+    inputs: Any,
+    reference: Any,
+    order: int,
+    mode: str,
+    *,
+    others: dict[str, Any],
+    **how: Any,
+) -> Report:
+    """A rule of PyTorch's or JAX's."""
+    from handgrad.proof.custom import check_rule
+
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise UsageError(f"{given[0]}= is for code in NumPy; of a rule for {framework} all is known")
+    return check_rule(framework, subject, inputs, reference=reference, order=order, mode=mode, **how)
 
 
 class Checker:

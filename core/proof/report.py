@@ -11,7 +11,7 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
 
-RIGHT, WRONG, INHERITED, UNRESOLVED = "right", "wrong", "inherited", "unresolved"
+RIGHT, WRONG, INHERITED, IMPRECISE, UNRESOLVED = "right", "wrong", "inherited", "imprecise", "unresolved"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Finding:
     Attributes:
         name: as backward returns it, "dZ".
         verdict: "right"; "wrong", this line is at fault; "inherited", right in itself and fed by a wrong one; or
-            "unresolved".
+            "unresolved". Of a rule for PyTorch or JAX also "imprecise", right in exact arithmetic, and losing more at
+            some precision than the plain program.
         where: the index of the entry that is furthest off.
         hand: that entry as backward computes it; None where shapes differ.
         expected: what it should be, given the later adjoints as supplied.
@@ -88,6 +89,7 @@ class Report:
         inputs_tried: how many sets of inputs, the given ones included.
         seconds: what it took.
         lines: of the user's code that are at fault, where that was found out.
+        precisions: of a rule for PyTorch or JAX, those in which it runs.
         shrink: from the name of a wrong line to its counterexample.
     """
 
@@ -101,6 +103,7 @@ class Report:
     seconds: float
     understood: str = ""
     lines: tuple[Place, ...] = ()
+    precisions: tuple[str, ...] = ()
     shrink: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -142,6 +145,7 @@ class Report:
             "notes": self.notes,
             "understood": self.understood,
             "lines": [asdict(line) for line in self.lines],
+            "precisions": self.precisions,
             "inputs_tried": self.inputs_tried,
             "detectable": self.detectable,
             "seconds": self.seconds,
@@ -164,10 +168,16 @@ class Report:
             lines.append("  ".join(cells).rstrip())
             if i and (said := self.findings[i - 1].diagnosis):
                 lines.append(f"    {said}")
+        bad = [finding for finding in self.findings if finding.verdict != RIGHT]
         lines += ["", *(f"problem: {problem}" for problem in self.problems)]
         if self.lines:
             lines += ["The fault is on this line:" if len(self.lines) == 1 else "The faults are on these lines:"]
             lines += [str(line) for line in self.lines]
+        elif self.precisions:
+            said = (
+                "Every gradient is right" if self.ok else f"{len(bad)} of {len(self.findings)} gradients are not right"
+            )
+            lines.append(f"{said}, in {', '.join(self.precisions)}.")
         elif self.first_wrong:
             lines.append(f"No line was found that mends it. Nearest the cost, {self.first_wrong} is wrong.")
         elif self.ok:

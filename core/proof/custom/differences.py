@@ -1,0 +1,116 @@
+"""The vote of those who only run forward: extrapolated differences and the complex step, along one random direction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.custom.protocol import Framework, How, InexactError
+from handgrad.proof.numerical import Numerical
+from handgrad.proof.problem import Run, leaves, replace
+from handgrad.proof.wide import WIDE, Array
+
+COST = "the sum of cotangents times outputs"
+
+
+class Forward:
+    """The forward of a rule, as `Numerical` runs it: its cost is the sum of cotangents times outputs."""
+
+    forward_may_be_cut = False
+    forward = None
+
+    def __init__(self, rule: Framework, cotangents: Sequence[Array], how: How) -> None:
+        self.rule, self.cotangents, self.how = rule, cotangents, how
+
+    def run_forward(self, inputs: Mapping[str, Any], forward: Any = None) -> dict[str, Any]:
+        """The terms of the cost, of which `Numerical` takes the sum."""
+        del forward
+        if any(np.iscomplexobj(v) for _, v in leaves(inputs)):
+            raise UsageError("complex numbers")
+        outputs = self.rule.pull(inputs, None, self.how).outputs
+        return {COST: _parts(outputs, self.cotangents)}
+
+
+class Differences:
+    """What differences of the rule's own forward say.
+
+    Args:
+        rule: whose forward is run, in exact arithmetic or in the finest precision in which it runs.
+        precision: the finest in which it runs.
+        exact: whether it runs in exact arithmetic.
+    """
+
+    def __init__(self, rule: Framework, precision: str, exact: bool) -> None:
+        self.rule = rule
+        self.how = How(precision, exact=exact)
+        self.dtype = np.float64 if exact or precision == "float64" else np.float32
+
+    @property
+    def name(self) -> str:
+        """For the report."""
+        return f"extrapolated differences with {53 if self.dtype is np.float64 else 24} bits"
+
+    def agrees(
+        self, inputs: Mapping[str, Any], cotangents: Sequence[Array], gradients: Mapping[str, Array | None]
+    ) -> bool | None:
+        """Whether the slope along a random direction of all inputs is that of these gradients; None: can't be told."""
+        rng = np.random.default_rng(0)
+        names = [n for n in self.rule.wrt if gradients.get(n) is not None]
+        numerical, run = self._numerical(inputs, cotangents, gradients, names)
+        directions, slope, scale = {}, 0.0, 0.0
+        for name in names:
+            value, gradient = np.asarray(run.values[name], float), np.asarray(gradients[name], float)
+            usual = float(np.sqrt(np.mean(np.square(value)))) if value.size else 1.0
+            size = np.where(np.abs(value) > usual / 16, np.abs(value), usual or 1.0)
+            directions[name] = (rng.choice([-1, 1], value.shape) * size).astype(self.dtype)
+            parts = gradient * directions[name]
+            slope, scale = slope + float(parts.sum()), scale + float(np.abs(parts).sum())
+        if not np.isfinite(slope) or not directions:
+            return None
+        try:
+            found, error = numerical.slopes(run, directions)["differences"]
+        except (UsageError, InexactError, KeyError):
+            return None
+        if not np.isfinite(found) or not error <= 1e-3 * max(abs(float(found)), abs(slope), 1e-3 * scale):
+            return None
+        return bool(
+            abs(float(found) - slope) <= 64 * float(error) + 1e-9 * scale * (1 if self.dtype is np.float64 else 1e6)
+        )
+
+    def gradients(
+        self, inputs: Mapping[str, Any], cotangents: Sequence[Array], hands: Mapping[str, Array | None]
+    ) -> tuple[dict[str, Array | None], dict[str, Array]]:
+        """The gradients by differences, by entry or by halving, and their errors."""
+        shapes = {n: np.shape(v) for n, v in leaves(inputs)}
+        given = {n: h for n, h in hands.items() if h is not None and h.shape == shapes[n]}
+        given |= {n: np.zeros(shapes[n]) for n in self.rule.wrt if n not in given}
+        numerical, run = self._numerical(inputs, cotangents, given, list(given))
+        expected = numerical.total(run)
+        return (
+            {n: np.asarray(v, float) for n, v in expected.values.items()},
+            {n: np.asarray(v, float) for n, v in expected.errors.items()},
+        )
+
+    def _numerical(
+        self,
+        inputs: Mapping[str, Any],
+        cotangents: Sequence[Array],
+        gradients: Mapping[str, Array | None],
+        names: list[str],
+    ) -> tuple[Numerical, Run]:
+        forward: Any = Forward(self.rule, cotangents, self.how)
+        numerical = Numerical(forward, names, self.dtype)
+
+        def change(_: str, value: Any) -> Any:
+            return value.astype(self.dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+        cost = _parts(list(cotangents), cotangents)
+        return numerical, Run(replace(inputs, change), {COST: cost}, {f"d{n}": g for n, g in gradients.items()})
+
+
+def _parts(outputs: Sequence[Array], cotangents: Sequence[Array]) -> Array:
+    parts = [(o.astype(WIDE) * c).ravel() for o, c in zip(outputs, cotangents, strict=True)]
+    return np.concatenate(parts) if parts else np.zeros(0, WIDE)

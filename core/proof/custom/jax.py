@@ -1,0 +1,335 @@
+"""JAX's rules, as `handgrad.proof.custom.protocol` asks for them."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.custom import jaxtroubles
+from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
+from handgrad.proof.custom.jaxprs import Evaluation, Probe
+from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled, Trouble
+from handgrad.proof.problem import leaves, replace
+from handgrad.proof.wide import Array
+
+DTYPES = {name: jnp.dtype(name) for name in PRECISIONS}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+LOOKED_AT = How("float64", plain=True, exact=True)
+"""How the plain program goes when its operations are looked at."""
+
+
+class Jax:
+    """A rule of JAX's and its plain program.
+
+    Args:
+        subject: a ``custom_vjp``, a ``custom_jvp``, or any function that contains one, under ``jit`` or not.
+        inputs: by argument, or in order: arrays of NumPy or JAX, or lists and dictionaries of them; other things are
+            passed on as they are.
+        reference: the same function written plainly; by default the function inside the rule.
+        order: 2 for the gradient as a function of inputs and cotangents, whose own gradient is judged.
+        mode: "jvp" for what flows forward: the change of all outputs along one direction of one input.
+
+    Raises:
+        UsageError: inputs that the subject doesn't take, or none of floating point.
+    """
+
+    def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
+        self.subject, self.reference = subject, reference
+        self.parameters = _parameters(subject)
+        self.who = str(getattr(subject, "__qualname__", getattr(subject, "__name__", type(subject).__name__))).split(
+            "<locals>."
+        )[-1]
+        self.oracle = (
+            "the reference, differentiated by JAX in float64"
+            if reference is not None
+            else "the rule taken off: the function inside, differentiated by JAX in float64"
+        )
+        given = named(inputs, self.parameters, self.who)
+        floats = [
+            NAMES[v.dtype] for _, v in leaves(given) if isinstance(v, jax.Array | np.ndarray) and v.dtype in NAMES
+        ]
+        self.lowest = max(floats, key=PRECISIONS.index, default="float64")
+        self.structure = replace(
+            given, lambda _, v: _numpy(v) if isinstance(v, jax.Array | np.ndarray | np.floating) else v
+        )
+        self.wrt = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        if not self.wrt:
+            raise UsageError(
+                "inputs holds no array of floating point, so there is no gradient; give np.array(..., float)"
+            )
+        self._programs: dict[Any, Any] = {}
+        self._compiled: dict[int, Any] = {}
+        self._moving: dict[Any, Any] = {}
+        self.mode, self.order = mode, 1
+        self.first = len(self.wrt)
+        """How many of the inputs the first gradient is taken by."""
+        self.asked = "the gradients of" if mode == "vjp" else "the tangents along"
+        if order == 2:
+            rng = np.random.default_rng(0)
+            outputs = self.pull(self.structure, None, How("float32")).outputs
+            more = {f"cotangent{i or ''}": rng.standard_normal(o.shape) for i, o in enumerate(outputs)}
+            self.base, self.order = dict(self.structure), 2
+            self.structure |= more
+            self.wrt = [*self.wrt, *more]
+            self.asked = "the second gradients, of"
+
+    base: Mapping[str, Any] = {}
+
+    def pull(self, inputs: Mapping[str, Any], cotangents: Sequence[Array] | None, how: How) -> Pulled:
+        """Outputs, and gradients where there are cotangents."""
+        with self.settings(how):
+            arrays = self.arrays(inputs, how)
+            key = None if how.noise is None else np.random.default_rng(how.noise)
+            if cotangents is None:
+                outputs = self._evaluated(self._program(inputs, None, how), arrays, how, key)
+                return Pulled([_numpy(o) for o in outputs], dict.fromkeys(self.wrt))
+            dtype = np.dtype(np.float64) if how.exact else DTYPES[how.precision]
+            along = [jnp.asarray(c, dtype) for c in self._along(inputs, cotangents)]
+            results = self._evaluated(self._program(inputs, along, how), [*arrays, *along], how, key)
+            n = len(cotangents)
+            if self.mode == "jvp":
+                parts = [results[n * (i + 1) : n * (i + 2)] for i in range(len(self.wrt))]
+                found = {
+                    name: np.concatenate([np.ravel(_numpy(p)) for p in part])
+                    for name, part in zip(self.wrt, parts, strict=True)
+                }
+            else:
+                found = {name: _numpy(r) for name, r in zip(self.wrt, results[n:], strict=True)}
+            return Pulled([_numpy(o) for o in results[:n]], {**found})
+
+    def _along(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> Sequence[Array]:
+        """What flows in: cotangents, or directions of the inputs."""
+        if self.mode == "vjp":
+            return cotangents
+        rng = directions(cotangents)
+        values = dict(leaves(inputs))
+        return [rng.standard_normal(np.shape(values[n])) for n in self.wrt]
+
+    def call(self, plain: bool, structure: Mapping[str, Any], arrays: Sequence[Any]) -> list[Any]:
+        """The outputs of the subject or the reference, with these arrays at the leaves that can be differentiated."""
+        rest = iter(arrays)
+        given = replace(
+            structure,
+            lambda n, v: (
+                next(rest)
+                if n in self.wrt
+                else jnp.asarray(v)
+                if isinstance(v, np.ndarray) and v.dtype.kind in "iub"
+                else v
+            ),
+        )
+        subject = self.reference if plain and self.reference is not None else self.subject
+        wanted = self.parameters if subject is self.subject else _parameters(subject)
+        args, kwargs = (
+            passed(wanted, given)
+            if set(given) <= set(wanted) or subject is self.subject
+            else (list(given.values()), {})
+        )
+        role = "forward" if not plain else "the reference"
+        result = quietly(role, lambda: subject(*args, **kwargs))
+        found = [v for v in jax.tree.leaves(result) if jnp.issubdtype(jnp.result_type(v), jnp.floating)]
+        if not found:
+            raise UsageError(f"{self.who} gives no array of floating point, so there is nothing to differentiate")
+        return found
+
+    def repair(self) -> bool:
+        """JAX looks at gradients before it gives them on, and says what is wrong."""
+        return False
+
+    def edges(self, inputs: Mapping[str, Any]) -> list[Edge]:
+        """The operands of the plain program's operations."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        with self.settings(LOOKED_AT):
+            probe = Probe()
+            Evaluation(plain=True, exact=True, probe=probe).run(
+                self._program(inputs, None, LOOKED_AT), self.arrays(inputs, LOOKED_AT)
+            )
+            return list(probe.edges.values())
+
+    def varied(
+        self, inputs: Mapping[str, Any], cotangents: Sequence[Array], edge: Edge, straight: bool
+    ) -> dict[str, Array | None]:
+        """The plain program's gradients with an edge cut, or its operation's derivative 1."""
+        with self.settings(LOOKED_AT):
+            program, arrays = self._program(inputs, None, LOOKED_AT), self.arrays(inputs, LOOKED_AT)
+            along = [jnp.asarray(c, np.float64) for c in cotangents]
+            key = (id(program), *(np.asarray(a).tobytes() for a in (*arrays, *along)))
+            if key not in self._moving:
+                self._moving[key] = self._moved(program, arrays, along)
+            base, by_edge = self._moving[key]
+            if edge.where in by_edge:  # a gradient is linear in each edge that it goes through once
+                through, beside = by_edge[edge.where]
+                found = [g - t + (b if straight else 0) for g, t, b in zip(base, through, beside, strict=True)]
+                return dict(zip(self.wrt, found, strict=True))
+
+            def forward(*arrays: Any) -> Any:
+                return Evaluation(plain=True, exact=True, probe=Probe(edge.where, straight)).run(program, arrays)
+
+            _, back = jax.vjp(forward, *arrays)
+            return {n: _numpy(g) for n, g in zip(self.wrt, back(along), strict=True)}
+
+    def _moved(self, program: Any, arrays: Sequence[Any], along: Sequence[Any]) -> tuple[list[Array], dict[Any, Any]]:
+        """The gradients, and how they change with what flows through each edge, and beside it: all at once."""
+        probe = Probe()
+        Evaluation(plain=True, exact=True, probe=probe).run(program, arrays)
+        edges = [where for where, times in probe.uses.items() if times == 1]
+
+        def gradients(scales: Any) -> Any:
+            by_edge = {
+                where: (through, beside if probe.edges[where].elementwise else None)
+                for where, through, beside in zip(edges, *scales, strict=True)
+            }
+
+            def forward(*arrays: Any) -> Any:
+                return Evaluation(plain=True, exact=True, probe=Probe(scales=by_edge)).run(program, arrays)
+
+            return jax.vjp(forward, *arrays)[1](list(along))
+
+        zeros = jnp.zeros((2, len(edges)), np.float64)
+        changes = [np.moveaxis(np.asarray(c), (-2, -1), (0, 1)) for c in jax.jacfwd(gradients)(zeros)]
+        by_edge = {where: ([c[0, i] for c in changes], [c[1, i] for c in changes]) for i, where in enumerate(edges)}
+        return [_numpy(g) for g in gradients(zeros)], by_edge
+
+    def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
+        """The values of the plain program with their adjoints."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        with self.settings(LOOKED_AT):
+            program, arrays = self._program(inputs, None, LOOKED_AT), self.arrays(inputs, LOOKED_AT)
+            probe = Probe()
+            Evaluation(plain=True, exact=True, probe=probe).run(program, arrays)
+
+            def forward(arrays: Any, added: Any) -> Any:
+                return Evaluation(plain=True, exact=True, probe=Probe(added=added)).run(program, arrays)
+
+            _, back = jax.vjp(forward, arrays, [jnp.zeros_like(value) for _, value in probe.results])
+            by_input, by_result = back([jnp.asarray(c, np.float64) for c in cotangents])
+            found = [Flow(n, _numpy(v), _numpy(g)) for n, v, g in zip(self.wrt, arrays, by_input, strict=True)]
+            return found + [Flow(s, _numpy(v), _numpy(g)) for (s, v), g in zip(probe.results, by_result, strict=True)]
+
+    def troubles(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
+        """What is wrong besides the numbers."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        return jaxtroubles.troubles(self, inputs, cotangents)
+
+    def arrays(self, inputs: Mapping[str, Any], how: How) -> list[Any]:
+        """The leaves that can be differentiated, in the precision asked for."""
+        dtype = np.dtype(np.float64) if how.exact else DTYPES[how.precision]
+        values = dict(leaves(inputs))
+        return [jnp.asarray(values[name], dtype) for name in self.wrt]
+
+    def _forward(self, inputs: Mapping[str, Any], how: How) -> Any:
+        """The program of forward, as it goes for a precision; at order 2, that of the gradient."""
+        values = dict(leaves(inputs))
+        shapes = [jax.ShapeDtypeStruct(np.shape(values[n]), DTYPES[how.precision]) for n in self.wrt]
+        if self.order == 1:
+            return quietly("forward", lambda: jax.make_jaxpr(lambda *a: self.call(how.plain, inputs, a))(*shapes))
+        n = self.first
+        given = {k: v for k, v in inputs.items() if k in self.base}
+
+        def forward(*arrays: Any) -> Any:
+            return self.call(how.plain, given, arrays)
+
+        program = jax.make_jaxpr(forward)(*shapes[:n]) if how.plain else None
+
+        def gradient(*arrays: Any) -> Any:
+            call = forward if program is None else lambda *a: Evaluation(plain=True).run(program, a)
+            outputs, pull = jax.vjp(call, *arrays[:n])
+            return list(pull([c.astype(o.dtype) for c, o in zip(arrays[n:], outputs, strict=True)]))
+
+        return quietly("backward", lambda: jax.make_jaxpr(gradient)(*shapes))
+
+    def _program(self, inputs: Mapping[str, Any], along: Sequence[Any] | None, how: How) -> Any:
+        """Forward, or forward and its derivative, as one program; traced once for the same shapes."""
+        fixed = tuple(
+            (n, v.tobytes() if isinstance(v, np.ndarray) else repr(v)) for n, v in leaves(inputs) if n not in self.wrt
+        )
+        shapes = tuple(np.shape(v) for n, v in leaves(inputs) if n in self.wrt)
+        key = (how.precision, how.plain, how.exact, along is None, fixed, shapes)
+        if key not in self._programs:
+            forward = self._forward(inputs, how) if how.plain or along is None or self.order == 2 else None
+            self._programs[key] = forward if along is None else self._derived(forward, inputs, along, how)
+        return self._programs[key]
+
+    def _derived(self, forward: Any, inputs: Mapping[str, Any], along: Sequence[Any], how: How) -> Any:
+        """Forward and what flows back, or forth, as one program: outputs first."""
+
+        def call(*arrays: Any) -> Any:
+            if how.plain:
+                return Evaluation(plain=True, exact=how.exact).run(forward, arrays)
+            if forward is not None:
+                return jax.extend.core.jaxpr_as_fun(forward)(*arrays)
+            return self.call(False, inputs, arrays)
+
+        def both(*given: Any) -> Any:
+            arrays, flows = given[: len(self.wrt)], given[len(self.wrt) :]
+            if self.mode == "vjp":
+                outputs, pull = jax.vjp(call, *arrays)
+                return [*outputs, *pull([c.astype(o.dtype) for c, o in zip(flows, outputs, strict=True)])]
+            outputs, tangents = call(*arrays), []
+            for i in range(len(arrays)):
+                some = [f if i == j else jnp.zeros_like(a) for j, (a, f) in enumerate(zip(arrays, flows, strict=True))]
+                tangents += jax.jvp(call, arrays, tuple(some))[1]
+            return [*outputs, *tangents]
+
+        dtype = np.dtype(np.float64) if how.exact and how.plain else DTYPES[how.precision]
+        values = dict(leaves(inputs))
+        structs = [jax.ShapeDtypeStruct(np.shape(values[n]), dtype) for n in self.wrt]
+        structs += [jax.ShapeDtypeStruct(np.shape(c), dtype) for c in along]
+        role = "the reference's derivative" if how.plain else "backward" if self.mode == "vjp" else "forward mode"
+        return quietly(role, lambda: jax.make_jaxpr(both)(*structs))
+
+    def _evaluated(self, program: Any, arrays: Sequence[Any], how: How, key: Any) -> list[Any]:
+        """What a program gives; the rule as it is runs compiled, as people run it."""
+        if how.exact or how.plain or key is not None:
+            evaluation = Evaluation(plain=how.plain, exact=how.exact, key=key)
+            return quietly("the rule", lambda: evaluation.run(program, arrays))
+        if id(program) not in self._compiled:
+            self._compiled[id(program)] = jax.jit(jax.extend.core.jaxpr_as_fun(program))
+        return list(quietly("the rule", lambda: self._compiled[id(program)](*arrays)))
+
+    @contextlib.contextmanager
+    def settings(self, how: How) -> Iterator[None]:
+        """With all digits, without a word."""
+        precision = jax.default_matmul_precision("highest") if how.plain or how.exact else contextlib.nullcontext()
+        with warnings.catch_warnings(), jax.enable_x64(True), precision:
+            warnings.simplefilter("ignore")
+            try:
+                yield
+            except InexactError:
+                raise
+            except (CodeError, TypeError, ValueError, NotImplementedError, AttributeError) as error:
+                if how.exact:
+                    raise InexactError(str(error)) from error
+                raise
+
+
+def make(subject: Any, inputs: Any, reference: Any, *, order: int, mode: str) -> Jax:
+    """The rule, ready to be judged."""
+    return Jax(subject, inputs, reference, order, mode)
+
+
+def _parameters(subject: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(subject).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _numpy(value: Any) -> Any:
+    """In float64, if of floating point; what has no gradient, as that of an integer, as zeros."""
+    if getattr(value, "dtype", None) == jax.dtypes.float0:
+        return np.zeros(np.shape(value))
+    return np.asarray(value, np.float64) if jnp.issubdtype(value.dtype, jnp.floating) else np.asarray(value)

@@ -1,0 +1,77 @@
+"""What JAX's rules get wrong besides numbers: under jit and vmap, for no cotangent, called again. Each is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from handgrad.errors import UsageError
+from handgrad.proof.custom.protocol import How, Trouble
+from handgrad.proof.problem import leaves
+from handgrad.proof.wide import Array
+
+if TYPE_CHECKING:
+    from handgrad.proof.custom.jax import Jax
+
+SAME = 2.0**-5
+"""Of the largest entry: what another order of adding may change in a rule that works in few bits."""
+MANY = 1_000_000
+
+
+def troubles(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
+    """All that are found, in the finest precision in which the rule runs."""
+    if sum(np.size(v) for _, v in leaves(inputs)) > MANY:
+        return []
+    for precision in ("float64", "float32", rule.lowest):
+        how = How(precision)
+        with rule.settings(how):
+            try:
+                return list(_tried(rule, inputs, cotangents, how))
+            except UsageError:
+                continue
+    return []
+
+
+def _tried(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> Iterator[Trouble]:
+    arrays = rule.arrays(inputs, how)
+    back = [jnp.asarray(c, how.precision) for c in cotangents]
+
+    def gradients(arrays: Any, back: Any) -> Any:
+        outputs, pull = jax.vjp(lambda *a: rule.call(False, inputs, a), *arrays)
+        return pull([b.astype(o.dtype) for b, o in zip(back, outputs, strict=True)])
+
+    base = gradients(arrays, back)
+    yield from _compared(rule, base, lambda: gradients(arrays, back), "called again on the same inputs", "again")
+    yield from _compared(rule, base, lambda: jax.jit(gradients)(arrays, back), "under jit", "jit")
+    zero = gradients(arrays, [jnp.zeros_like(b) for b in back])
+    for name, gradient in zip(rule.wrt, zero, strict=True):
+        if gradient.dtype != jax.dtypes.float0 and bool(jnp.any(gradient)):
+            yield Trouble("where the cotangent is 0, the gradient is not", "zero", (name,))
+    scales = jnp.asarray([1.0, 0.5, 1.5], how.precision)
+    each = [gradients([s * a for a in arrays], back) for s in scales]
+    stacked = [jnp.stack([s * a for s in scales]) for a in arrays]
+    apart = [jnp.stack(parts) for parts in zip(*each, strict=True)]
+    yield from _compared(rule, apart, lambda: jax.vmap(lambda a: gradients(a, back))(stacked), "under vmap", "vmap")
+
+
+def _compared(rule: Jax, base: Any, run: Any, said: str, kind: str) -> Iterator[Trouble]:
+    try:
+        found = run()
+    except Exception as error:
+        line = str(error).splitlines()[0] if str(error) else ""
+        yield Trouble(f"{said}, it raised {type(error).__name__}: {line}", kind, tuple(rule.wrt))
+        return
+    for name, before, now in zip(rule.wrt, base, found, strict=True):
+        if before.dtype == jax.dtypes.float0:
+            continue
+        was, is_now = np.asarray(before, np.float64), np.asarray(now, np.float64)
+        with np.errstate(all="ignore"):
+            gap = float(np.max(np.abs(was - is_now), initial=0, where=np.isfinite(was) & np.isfinite(is_now)))
+            size = float(np.max(np.abs(was), initial=0, where=np.isfinite(was)))
+        if gap > SAME * size or not np.array_equal(np.isfinite(was), np.isfinite(is_now)):
+            share = f"{gap / size:.0%} of its largest entry" if size else "all of it"
+            yield Trouble(f"{said}, the gradient is off by {share}", kind, (name,))

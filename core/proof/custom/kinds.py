@@ -1,0 +1,109 @@
+"""Whose rule something is, PyTorch's or JAX's: found out without importing either."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.proof.problem import leaves
+
+FRAMEWORKS = {"torch": ("torch", "triton"), "jax": ("jax", "jaxlib", "flax")}
+"""The names of modules by which a framework is known."""
+DEPTH = 3
+"""So many calls deep the code of a plain function is looked at."""
+
+
+def framework_of(subject: Any, inputs: Any, reference: Any = None) -> str | None:
+    """Whose rule a subject is, "torch" or "jax"; None where it is neither's.
+
+    Args:
+        subject: anything that `handgrad.check` takes.
+        inputs: by argument, or in order.
+        reference: the same function written plainly, or None.
+    """
+    present = [name for name in FRAMEWORKS if name in sys.modules]
+    if not present:
+        return None
+    values = [value for _, value in leaves(inputs if isinstance(inputs, Mapping) else {"": list(inputs)})]
+    for thing in (subject, *values):
+        found = _owner(thing, present)
+        if found is not None:
+            return found
+    refers = _refers(subject, present, DEPTH) or _refers(reference, present, DEPTH)
+    if refers is None or (reference is None and _gives_numpy(subject, inputs)):
+        return None
+    return refers
+
+
+def _owner(thing: Any, present: Sequence[str]) -> str | None:
+    """Whose thing it is by its type: a tensor, a Function, a module, a transformed function."""
+    if isinstance(thing, types.MethodType):
+        return _owner(thing.__self__, present)
+    kind = thing if isinstance(thing, type) else type(thing)
+    for parent in kind.__mro__:
+        top = parent.__module__.partition(".")[0]
+        for name in present:
+            if top in FRAMEWORKS[name]:
+                return name
+    return None
+
+
+def _refers(thing: Any, present: Sequence[str], depth: int) -> str | None:
+    """Whose modules and rules the code of a function refers to."""
+    if isinstance(thing, functools.partial):
+        thing = thing.func
+    function = inspect.unwrap(thing) if callable(thing) else thing
+    if isinstance(function, types.MethodType):
+        function = function.__func__
+    elif callable(function) and not isinstance(function, types.FunctionType | type):
+        function = vars(type(function)).get("__call__")
+    if not isinstance(function, types.FunctionType):
+        return None
+    for value in _referred(function):
+        top = value.__name__.partition(".")[0] if isinstance(value, types.ModuleType) else ""
+        for name in present:
+            if top in FRAMEWORKS[name]:
+                return name
+        found = None if isinstance(value, types.ModuleType) else _owner(value, present)
+        found = found or (_refers(value, present, depth - 1) if depth and callable(value) else None)
+        if found is not None:
+            return found
+    return None
+
+
+def _referred(function: types.FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with_value = cell.cell_contents if _filled(cell) else None
+        yield with_value
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        codes += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        for name in code.co_names:
+            if name in function.__globals__:
+                yield function.__globals__[name]
+            elif name in sys.modules and "." not in name:
+                yield sys.modules[name]  # imported inside
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _gives_numpy(subject: Any, inputs: Any) -> bool:
+    """Whether a function that refers to a framework takes NumPy's arrays and gives such, as other code does."""
+    try:
+        result = subject(**inputs) if isinstance(inputs, Mapping) else subject(*inputs)
+    except Exception:
+        return False
+    found = [value for _, value in leaves({"": result})]
+    return all(isinstance(value, np.ndarray | np.generic | float | int | None) for value in found)

@@ -1,0 +1,554 @@
+"""PyTorch's rules, as `handgrad.proof.custom.protocol` asks for them."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import linecache
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd import Function, forward_ad
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from handgrad.errors import UsageError
+from handgrad.proof.custom import torchtroubles
+from handgrad.proof.custom.calling import CodeError, directions, is_users, named, passed, quietly
+from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled, Trouble
+from handgrad.proof.custom.torchmodes import Exact, Exactly, Jitter, Noisy
+from handgrad.proof.problem import leaves, replace
+from handgrad.proof.wide import Array
+
+DTYPES = {name: getattr(torch, name) for name in PRECISIONS}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_LOCK = threading.RLock()
+
+
+class Torch:
+    """A rule of PyTorch's and its plain program.
+
+    Args:
+        subject: a Function or its ``apply``, a ``custom_op``, a module, or any callable of tensors.
+        inputs: by argument, or in order: NumPy arrays or tensors, or lists and dictionaries of them; other things are
+            passed on as they are. The parameters of a module are inputs besides.
+        reference: the same function written plainly; by default the rule's forward, followed by autograd.
+        order: 2 for the gradient as a function of inputs and grad_output, whose own gradient is judged.
+        mode: "jvp" for what flows forward: the change of all outputs along one direction of one input.
+
+    Raises:
+        UsageError: inputs that the subject doesn't take, or none of floating point.
+    """
+
+    def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
+        if inspect.ismethod(subject) and subject.__name__ == "apply":
+            subject = subject.__self__
+        self.subject = subject
+        self.function = subject if isinstance(subject, type) and issubclass(subject, Function) else None
+        self.parameters = _parameters(subject, self.function)
+        self.who = _who(subject)
+        self.reference = reference
+        self.oracle = (
+            "the reference, differentiated by PyTorch in float64"
+            if reference is not None
+            else "the rule taken off: its forward, differentiated by PyTorch in float64"
+        )
+        given = named(inputs, self.parameters, self.who)
+        held = dict(subject.named_parameters()) if isinstance(subject, torch.nn.Module) else {}
+        self.held = [name for name in held if name not in given]
+        given |= {name: held[name] for name in self.held}
+        tensors = {n: v for n, v in leaves(given) if isinstance(v, torch.Tensor)}
+        floats = [v.dtype for v in tensors.values() if v.dtype in NAMES]
+        floats += [
+            getattr(torch, v.dtype.name) for _, v in leaves(given) if isinstance(v, np.ndarray) and v.dtype.kind == "f"
+        ]
+        self.lowest = min(
+            (NAMES.get(d, "float64") for d in floats), key=lambda n: -PRECISIONS.index(n), default="float64"
+        )
+        self.device = next((v.device for v in tensors.values()), torch.device("cpu"))
+        asking = [n for n, v in tensors.items() if v.requires_grad]
+        self.structure = replace(given, lambda _, v: _numpy(v) if isinstance(v, torch.Tensor) else _array(v))
+        floating = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        self.wrt = [n for n in floating if n in asking] if [n for n in asking if n not in self.held] else floating
+        if not self.wrt:
+            raise UsageError(
+                "inputs holds no array of floating point, so there is no gradient; give np.array(..., float)"
+            )
+        self.mode, self.order = mode, 1
+        self.misshapen: dict[str, Array] = {}
+        """What backward gave back in a shape that is not the input's, and PyTorch does not take."""
+        self.repairing = False
+        self.asked = "the gradients of" if mode == "vjp" else "the tangents along"
+        self.first: list[str] = []
+        """At order 2, the inputs by which the first gradient is taken."""
+        self.cotangents: list[str] = []
+        if order == 2:
+            self._twice()
+
+    def _twice(self) -> None:
+        """From here on the outputs are the gradients, and what they are gradients for is an input."""
+        outputs = self.pull(self.structure, None, How("float32")).outputs
+        rng = np.random.default_rng(0)
+        more = {f"grad_output{i or ''}": rng.standard_normal(o.shape) for i, o in enumerate(outputs)}
+        self.first, self.order, self.cotangents = list(self.wrt), 2, list(more)
+        self.structure |= more
+        self.wrt = [*self.wrt, *more]
+        self.asked = "the second gradients, of"
+
+    def pull(self, inputs: Mapping[str, Any], cotangents: Sequence[Array] | None, how: How) -> Pulled:
+        """Outputs, and gradients where there are cotangents."""
+        with _LOCK, self.settings(how):
+            if self.mode == "jvp" and cotangents is not None:
+                return self._pushed(inputs, cotangents, how)
+            tensors, asked = self.tensors(inputs, how)
+            outputs = self.outputs(tensors, how.plain)
+            found: dict[str, Array | None] = dict.fromkeys(self.wrt)
+            if cotangents is not None:
+                along = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+                if along:
+                    with self._repaired(tensors) if self.repairing and not how.plain else contextlib.nullcontext():
+                        gradients = self._backward(along, asked, how)
+                    found |= {n: None if g is None else _numpy(g) for n, g in zip(asked, gradients, strict=True)}
+                    found |= self.misshapen if not how.plain else {}
+            return Pulled([_numpy(o) for o in outputs], found)
+
+    def repair(self) -> bool:
+        """From here on gradients that PyTorch does not take are kept from it; whether that can be done."""
+        self.repairing = self.function is not None and self.mode == "vjp" and self.order == 1
+        return self.repairing
+
+    def _repaired(self, tensors: Mapping[str, Any]) -> Any:
+        names = [n for n, p in self.parameters.items() if p.kind is not p.KEYWORD_ONLY]
+
+        def see(_: Any, gave: Any) -> Any:
+            values = list(gave) if isinstance(gave, tuple) else [gave]
+            count = len(passed(self.parameters, tensors)[0])
+            values = [*values[:count], *[None] * (count - len(values))]
+            for i, (name, value) in enumerate(zip(names, values, strict=False)):
+                if not isinstance(value, torch.Tensor) or name not in self.wrt:
+                    continue
+                if tuple(value.shape) != tuple(tensors[name].shape):
+                    self.misshapen[name] = _numpy(value)
+                    values[i] = torch.zeros_like(tensors[name])
+            return tuple(values)
+
+        return torchtroubles.watched(self.function, see)
+
+    def _pushed(self, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> Pulled:
+        """The change of all outputs, one after the other, along a direction of each input."""
+        if how.exact:
+            raise InexactError("PyTorch's forward mode knows its own tensors only")
+        rng = directions(cotangents)
+        found: dict[str, Array | None] = {}
+        outputs: list[torch.Tensor] = []
+        for name in self.wrt:
+            tensors, asked = self.tensors(inputs, how)
+            along = self.tensor(rng.standard_normal(tuple(asked[name].shape)), how)
+            if how.noise is not None:  # forward mode takes no modes; then what goes in is moved, not each result
+                tensors, along = tree_map(Jitter(how.noise).moved, (_detached(tensors), along))
+
+            def forward(name: str = name, tensors: Any = tensors, along: Any = along) -> Any:
+                with forward_ad.dual_level():
+                    dual = forward_ad.make_dual(dict(leaves(tensors))[name].detach(), along)
+                    given = replace(tensors, lambda n, v: dual if n == name else v.detach() if n in self.wrt else v)
+                    outputs = self.outputs(given, how.plain)
+                    tangents = [forward_ad.unpack_dual(o).tangent for o in outputs]
+                    return outputs, [
+                        _numpy(torch.zeros_like(o) if t is None else t) for o, t in zip(outputs, tangents, strict=True)
+                    ]
+
+            outputs, tangents = quietly("forward mode", forward)
+            found[name] = np.concatenate([np.ravel(t) for t in tangents])
+        return Pulled([_numpy(o) for o in outputs], found)
+
+    def outputs(self, tensors: Mapping[str, Any], plain: bool) -> list[torch.Tensor]:
+        """Those of floating point, in order; at order 2 the gradients."""
+        if self.order == 1:
+            return self._outputs(tensors, plain)
+        back = [tensors[name] for name in self.cotangents]
+        given = {n: v for n, v in tensors.items() if n not in self.cotangents}
+        outputs = self._outputs(given, plain)
+        asked = dict(leaves(given))
+        along = [(o, c) for o, c in zip(outputs, back, strict=True) if o.requires_grad]
+
+        def differentiate() -> Any:
+            with taken_off() if plain else contextlib.nullcontext():
+                return torch.autograd.grad(
+                    [o for o, _ in along], [asked[n] for n in self.first], [c for _, c in along],
+                    create_graph=True, allow_unused=True,
+                )  # fmt: skip
+
+        gradients = quietly("backward", differentiate)
+        return [torch.zeros_like(asked[n]) if g is None else g for n, g in zip(self.first, gradients, strict=True)]
+
+    def _outputs(self, tensors: Mapping[str, Any], plain: bool) -> list[torch.Tensor]:
+        call = self.call if not plain or self.reference is None else self.call_reference
+        with taken_off() if plain else contextlib.nullcontext():
+            result = quietly("the reference" if plain else "forward", lambda: call(tensors))
+        found = [v for v in tree_leaves(result) if isinstance(v, torch.Tensor) and v.is_floating_point()]
+        if not found:
+            raise UsageError(f"{self.who} gives no tensor of floating point, so there is nothing to differentiate")
+        return found
+
+    def call(self, tensors: Mapping[str, Any]) -> Any:
+        """The subject, called with tensors."""
+        if isinstance(self.subject, torch.nn.Module):
+            held = {name: tensors[name] for name in self.held}
+            like = next(iter(held.values()), None)
+            if like is not None:
+                held |= {n: b.to(like.dtype) for n, b in self.subject.named_buffers() if b.is_floating_point()}
+            rest = {n: v for n, v in tensors.items() if n not in self.held}
+            args, kwargs = passed(self.parameters, rest)
+            return torch.func.functional_call(self.subject, held, tuple(args), kwargs)
+        args, kwargs = passed(self.parameters, tensors)
+        return self.function.apply(*args, **kwargs) if self.function is not None else self.subject(*args, **kwargs)
+
+    def call_reference(self, tensors: Mapping[str, Any]) -> Any:
+        """The reference, called with tensors: by name where its arguments are named as the inputs, else in order."""
+        wanted = _parameters(self.reference, None)
+        if set(tensors) <= set(wanted):
+            args, kwargs = passed(wanted, tensors)
+        else:
+            args, kwargs = list(tensors.values()), {}
+        return self.reference(*args, **kwargs)
+
+    def edges(self, inputs: Mapping[str, Any]) -> list[Edge]:
+        """The operands of the plain program's operations."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        how = How("float64", plain=True, exact=True)
+        with _LOCK, self.settings(how):
+            tensors, _ = self.tensors(inputs, how)
+            with Look() as look:
+                self.outputs(tensors, plain=True)
+            return list(look.edges.values())
+
+    def varied(
+        self, inputs: Mapping[str, Any], cotangents: Sequence[Array], edge: Edge, straight: bool
+    ) -> dict[str, Array | None]:
+        """The plain program's gradients with an edge cut, or its operation's derivative 1."""
+        how = How("float64", plain=True, exact=True)
+        with _LOCK, self.settings(how):
+            tensors, asked = self.tensors(inputs, how)
+            with Look(edge.where, straight):
+                outputs = self.outputs(tensors, plain=True)
+            along = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+            found: dict[str, Array | None] = {name: np.zeros(tuple(v.shape)) for name, v in asked.items()}
+            if along:
+                gradients = self._backward(along, asked, how)
+                found |= {n: _numpy(g) for n, g in zip(asked, gradients, strict=True) if g is not None}
+            return found
+
+    def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
+        """The values of the plain program with their adjoints."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        how = How("float64", plain=True, exact=True)
+        with _LOCK, self.settings(how):
+            tensors, asked = self.tensors(inputs, how)
+            with Look() as look:
+                outputs = self.outputs(tensors, plain=True)
+            along = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+            values = [*asked.items(), *look.results]
+            adjoints = self._backward(along, {str(i): v for i, (_, v) in enumerate(values)}, how)
+            return [
+                Flow(said, _numpy(v), None if g is None else _numpy(g))
+                for (said, v), g in zip(values, adjoints, strict=True)
+                if not v.is_complex()
+            ]
+
+    def troubles(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
+        """What is wrong besides the numbers."""
+        if self.order == 2 or self.mode == "jvp":
+            return []
+        return torchtroubles.troubles(self, inputs, cotangents)
+
+    @contextlib.contextmanager
+    def settings(self, how: How) -> Iterator[None]:
+        """Reproducible, with all digits, without a word."""
+        mode: Any = contextlib.nullcontext()
+        if how.exact:
+            mode = Exactly(how.noise)
+        elif how.noise is not None and self.mode == "vjp":
+            mode = Noisy(how.noise)
+        precision = torch.get_float32_matmul_precision()
+        with warnings.catch_warnings(), torch.random.fork_rng(), torch.enable_grad(), mode:
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            try:
+                torch.set_float32_matmul_precision("highest" if how.plain else precision)
+                yield
+            except InexactError:
+                raise
+            except (CodeError, RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
+                if how.exact:
+                    raise InexactError(str(error)) from error
+                raise
+            finally:
+                torch.set_float32_matmul_precision(precision)
+
+    def tensors(self, inputs: Mapping[str, Any], how: How) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """The inputs as the program is given them, and those of them that ask for a gradient."""
+        asked: dict[str, torch.Tensor] = {}
+
+        def change(name: str, value: Any) -> Any:
+            if not isinstance(value, np.ndarray):
+                return value
+            if value.dtype.kind != "f":
+                return torch.from_numpy(np.array(value, order="C")).to(self.device)
+            tensor = self.tensor(value, how)
+            if name in self.wrt:
+                tensor.requires_grad_()
+                asked[name] = tensor
+            return tensor
+
+        return replace(inputs, change), asked
+
+    def tensor(self, value: Array, how: How) -> torch.Tensor:
+        """An array of float64 as a tensor of the precision asked for."""
+        with torch.utils._python_dispatch._disable_current_modes():  # a copy of our own, which the code may change
+            made = torch.tensor(
+                np.array(value, order="C"),
+                dtype=torch.float64 if how.exact else DTYPES[how.precision],
+                device=self.device,
+            )
+        return Exact(made, DTYPES[how.precision]) if how.exact else made
+
+    def _backward(
+        self, along: Sequence[tuple[torch.Tensor, Array]], asked: Mapping[str, torch.Tensor], how: How
+    ) -> Sequence[torch.Tensor | None]:
+        cotangents = []
+        for output, cotangent in along:
+            precision = NAMES.get(output.dtype, "float64")
+            cotangents.append(self.tensor(np.asarray(cotangent), How(precision, how.plain, how.exact)))
+        role = "the reference's derivative" if how.plain else "backward"
+
+        gradients: Sequence[torch.Tensor | None] = quietly(
+            role,
+            lambda: torch.autograd.grad([o for o, _ in along], list(asked.values()), cotangents, allow_unused=True),
+        )
+        return gradients
+
+
+@contextlib.contextmanager
+def taken_off() -> Iterator[None]:
+    """Rules by hand are not used: the forward of a Function or of a custom op is run as any code, with autograd on."""
+    single: Any = Function.__mro__[1]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        forward = cls.forward
+        op = _generated(cls)
+        if op is not None:
+            return op(*args[:-1])  # the last one is what PyTorch keeps
+        if cls.__module__.partition(".")[0] == "torch":
+            return torch._C._FunctionBase.__dict__["apply"].__get__(None, cls)(*args, **kwargs)
+        own = [a.view_as(a) if isinstance(a, torch.Tensor) and a.requires_grad and a.is_leaf else a for a in args]
+        ctx = Ctx(args)
+        split = cls.setup_context is not torch.autograd.function._SingleLevelFunction.setup_context
+        result = forward(*own, **kwargs) if split else forward(ctx, *own, **kwargs)
+        if split:
+            cls.setup_context(ctx, tuple(own), result)
+        silent = ctx.silent
+        return tree_map(lambda v: v.detach() if id(v) in silent else v, result)
+
+    before = single.__dict__.get("apply")
+    single.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        if before is None:
+            del single.apply
+        else:
+            single.apply = before
+
+
+def _generated(cls: Any) -> Callable[..., Any] | None:
+    """The function behind the class that PyTorch makes for the gradient of a custom op."""
+    if cls.__module__ != "torch._library.autograd":
+        return None
+    from torch._library.custom_ops import OPDEFS
+
+    cells = dict(zip(cls.forward.__code__.co_freevars, cls.forward.__closure__ or (), strict=True))
+    if "op" not in cells:
+        return None
+    found = OPDEFS.get(str(cells["op"].cell_contents._name).partition(".")[0])
+    return None if found is None else found._init_fn
+
+
+class Ctx:
+    """What forward is given in the place of autograd's context."""
+
+    def __init__(self, args: Sequence[Any]) -> None:
+        self.needs_input_grad = tuple(isinstance(a, torch.Tensor) and a.requires_grad for a in args)
+        self.saved_tensors: tuple[Any, ...] = ()
+        self.silent: set[int] = set()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Kept, for a forward that reads them."""
+        self.saved_tensors = tensors
+
+    save_for_forward = save_for_backward
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Nothing: autograd sees what is changed."""
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """These have no gradient."""
+        self.silent |= {id(t) for t in tensors}
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Nothing: there is no backward."""
+
+
+VALUED = {
+    "item",
+    "tolist",
+    "numpy",
+    "__bool__",
+    "__float__",
+    "__int__",
+    "__len__",
+    "size",
+    "dim",
+    "stride",
+    "is_floating_point",
+}
+
+
+def _logsumexp(x: Any, dim: Any = -1, keepdim: bool = False) -> Any:
+    top = x.amax(dim, keepdim=True).detach()
+    total = torch.log(torch.exp(x - top).sum(dim, keepdim=True)) + top
+    return total if keepdim else total.squeeze(dim)
+
+
+def _softmax(x: Any, dim: Any = -1, *_: Any, **__: Any) -> Any:
+    e = torch.exp(x - x.amax(dim, keepdim=True).detach())
+    return e / e.sum(dim, keepdim=True)
+
+
+INSIDE: dict[str, Callable[..., Any]] = {
+    "logsumexp": _logsumexp,
+    "softmax": _softmax,
+    "log_softmax": lambda x, dim=-1, *_, **__: x - _logsumexp(x, dim, keepdim=True),
+    "silu": lambda x, *_, **__: x * torch.sigmoid(x),
+}
+"""What people derive by hand step by step, in steps."""
+
+
+class Look(TorchFunctionMode):
+    """The operations of a program as they are called; one of them changed in its derivative, and not in its value.
+
+    Args:
+        where: the place in the code and the number of a tensor in the arguments; None to list all of them.
+        straight: the operation's derivative is 1; else no gradient flows through that operand.
+    """
+
+    def __init__(self, where: Any = None, straight: bool = False) -> None:
+        super().__init__()
+        self.where, self.straight = where, straight
+        self.edges: dict[Any, Edge] = {}
+        self.results: list[tuple[str, torch.Tensor]] = []
+
+    def __torch_function__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        operands = [v for v in tree_leaves((args, kwargs)) if isinstance(v, torch.Tensor) and v.requires_grad]
+        if name in ("__get__", "__set__", "requires_grad_", "detach") or name in VALUED or not operands:
+            return func(*args, **kwargs)
+        if name in INSIDE:
+            try:
+                with self:
+                    return INSIDE[name](*args, **kwargs)
+            except TypeError:  # called in a way of its own
+                pass
+        place, line = _place()
+        if self.where is not None and self.where[0] == (place, name):
+            return self._changed(func, args, kwargs, operands)
+        result = func(*args, **kwargs)
+        if self.where is None and isinstance(result, torch.Tensor) and result.requires_grad:
+            self.results.append((f"{name}{line}", result))
+            for i, operand in enumerate(operands):
+                alike = operand.shape == result.shape and name not in ("add", "sub", "float", "to", "view_as")
+                self.edges[(place, name), i] = Edge(((place, name), i), name, f"{name}{line}", alike)
+        return result
+
+    def _changed(self, func: Any, args: Any, kwargs: Any, operands: list[torch.Tensor]) -> Any:
+        operand = operands[self.where[1]]
+        cut = operand.detach()
+        seen = iter(range(len(operands)))
+
+        def change(value: Any) -> Any:
+            asks = isinstance(value, torch.Tensor) and value.requires_grad
+            return cut if asks and next(seen) == self.where[1] else value
+
+        result = func(*tree_map(change, args), **tree_map(change, kwargs))
+        return result + (operand - cut) if self.straight else result
+
+
+def _place() -> tuple[Any, str]:
+    """Where in the user's code we are: which instruction, and the line in words."""
+    steps: list[Any] = []
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file == __file__:
+            steps.append(frame.f_lasti)  # within what is taken in steps
+        elif is_users(file):
+            line = linecache.getline(file, frame.f_lineno).strip()
+            return (file, frame.f_lasti, frame.f_lineno, *steps[1:-1]), f" in line {frame.f_lineno}: {line}"
+        frame = frame.f_back
+    return (), ""
+
+
+def _detached(tensors: Any) -> Any:
+    return tree_map(lambda v: v.detach() if isinstance(v, torch.Tensor) else v, tensors)
+
+
+def _parameters(subject: Any, function: Any) -> dict[str, inspect.Parameter]:
+    if function is not None:
+        parameters = dict(inspect.signature(function.forward).parameters)
+        split = function.setup_context is not torch.autograd.function._SingleLevelFunction.setup_context
+        if not split and parameters:
+            del parameters[next(iter(parameters))]  # ctx
+        return parameters
+    if isinstance(subject, torch.nn.Module):
+        return dict(inspect.signature(subject.forward).parameters)
+    subject = getattr(subject, "_init_fn", subject)
+    try:
+        return dict(inspect.signature(subject).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _who(subject: Any) -> str:
+    name = getattr(subject, "__qualname__", None) or getattr(subject, "__name__", None) or type(subject).__qualname__
+    return str(getattr(subject, "_qualname", name)).split("<locals>.")[-1]
+
+
+def _numpy(tensor: torch.Tensor) -> Array:
+    """In float64, if of floating point; a tensor that is none's but ours."""
+    tensor = tensor.value if isinstance(tensor, Exact) else tensor
+    with torch.utils._python_dispatch._disable_current_modes():
+        tensor = tensor.detach()
+        tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
+        wide = tensor.to(torch.float64) if tensor.is_floating_point() else tensor
+        return np.array(wide.cpu().numpy())
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f":
+        return np.array(value, np.float64)
+    return value
+
+
+def make(subject: Any, inputs: Any, reference: Any, *, order: int, mode: str) -> Torch:
+    """The rule, ready to be judged."""
+    return Torch(subject, inputs, reference, order, mode)
