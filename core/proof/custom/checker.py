@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replace_field
 from typing import Any
 
@@ -21,6 +21,8 @@ from handgrad.proof.problem import leaves, replace
 from handgrad.proof.report import IMPRECISE, RIGHT, UNRESOLVED, WRONG, Finding, Report
 from handgrad.proof.wide import Array
 
+Troubles = Callable[[Any, Mapping[str, Any], Sequence[Array]], list[Trouble]]
+"""What is wrong with a rule besides its numbers, at some inputs and cotangents."""
 MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
 LARGE = 300_000
 """Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
@@ -65,14 +67,15 @@ def check_rule(
         if unknown or not wrt:
             raise UsageError(f"wrt has {unknown or wrt!r}; inputs that can be differentiated: {', '.join(rule.wrt)}")
         rule.wrt = list(wrt)
-    return Checker(rule, seed, trials, seconds).check()
+    troubles = importlib.import_module(f"handgrad.proof.custom.{framework}troubles").troubles
+    return Checker(rule, troubles, seed, trials, seconds).check()
 
 
 class Checker:
     """One check of a rule."""
 
-    def __init__(self, rule: Framework, seed: int, trials: int, seconds: float) -> None:
-        self.rule, self.seed, self.seconds = rule, seed, seconds
+    def __init__(self, rule: Framework, troubles: Troubles, seed: int, trials: int, seconds: float) -> None:
+        self.rule, self.troubles, self.seed, self.seconds = rule, troubles, seed, seconds
         self.size = sum(np.size(v) for _, v in leaves(rule.structure) if isinstance(v, np.ndarray))
         self.trials = min(trials, 1) if self.size > LARGE else trials
         self.rng = np.random.default_rng(seed)
@@ -81,6 +84,8 @@ class Checker:
         self.disputed = ""
         self.votes: list[str] = []
         self.oracle = rule.oracle
+        self.slips: dict[tuple[str, ...], Slips] = {}
+        """By the sets of inputs on which something is wrong."""
 
     def check(self) -> Report:
         """The report."""
@@ -269,12 +274,12 @@ class Checker:
     def _troubles(self, sample: Sample) -> list[Trouble]:
         if any(j.wrong for j in sample.judged.values()) and self.size > LARGE:
             return []
-        return self.rule.troubles(sample.inputs, sample.cotangents)
+        return self.troubles(self.rule, sample.inputs, sample.cotangents)
 
     def _findings(self, samples: list[Sample], troubles: Sequence[Trouble], start: float) -> list[Finding]:
-        until = max(start + self.seconds, time.perf_counter() + self.seconds / 3)
         found = []
         for name in self.rule.wrt:
+            until = max(start + self.seconds, time.perf_counter() + self.seconds / 5)
             wrong = [s for s in (samples[:1] if self.alone else samples) if s.judged[name].wrong]
             trouble = next((t for t in troubles if name in t.names), None)
             lost = self._lost(samples, name)
@@ -313,8 +318,9 @@ class Checker:
 
     def _wrong(self, wrong: list[Sample], samples: list[Sample], name: str, until: float) -> Finding:
         judged = wrong[0].judged[name]
-        slips = Slips(self.rule, wrong, until)
-        kind, said = slips.name(name) if self.seconds > 0 else ("", "")
+        labels = tuple(sample.label for sample in wrong)
+        slips = self.slips.setdefault(labels, Slips(self.rule, wrong))
+        kind, said = slips.name(name, until) if self.seconds > 0 else ("", "")
         if judged.precision not in ("", self.ladder.runs[0]):
             said = f"only where inputs are {judged.precision}: {said}"
         if wrong[0].label != "given":

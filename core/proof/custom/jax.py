@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.custom import jaxtroubles
 from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
 from handgrad.proof.custom.jaxprs import Evaluation, Probe
-from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled, Trouble
+from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
@@ -196,10 +195,15 @@ class Jax:
 
             return jax.vjp(forward, *arrays)[1](list(along))
 
-        zeros = jnp.zeros((2, len(edges)), np.float64)
-        changes = [np.moveaxis(np.asarray(c), (-2, -1), (0, 1)) for c in jax.jacfwd(gradients)(zeros)]
-        by_edge = {where: ([c[0, i] for c in changes], [c[1, i] for c in changes]) for i, where in enumerate(edges)}
-        return [_numpy(g) for g in gradients(zeros)], by_edge
+        # one program, compiled in a hurry: operation by operation, each would be compiled by itself
+        both = jax.jit(
+            lambda scales: (gradients(scales), jax.jacfwd(gradients)(scales)),
+            compiler_options={"xla_backend_optimization_level": 0},
+        )
+        base, changes = both(jnp.zeros((2, len(edges)), np.float64))
+        moved = [np.moveaxis(np.asarray(c), (-2, -1), (0, 1)) for c in changes]
+        by_edge = {where: ([c[0, i] for c in moved], [c[1, i] for c in moved]) for i, where in enumerate(edges)}
+        return [_numpy(g) for g in base], by_edge
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
         """The values of the plain program with their adjoints."""
@@ -217,12 +221,6 @@ class Jax:
             by_input, by_result = back([jnp.asarray(c, np.float64) for c in cotangents])
             found = [Flow(n, _numpy(v), _numpy(g)) for n, v, g in zip(self.wrt, arrays, by_input, strict=True)]
             return found + [Flow(s, _numpy(v), _numpy(g)) for (s, v), g in zip(probe.results, by_result, strict=True)]
-
-    def troubles(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
-        """What is wrong besides the numbers."""
-        if self.order == 2 or self.mode == "jvp":
-            return []
-        return jaxtroubles.troubles(self, inputs, cotangents)
 
     def arrays(self, inputs: Mapping[str, Any], how: How) -> list[Any]:
         """The leaves that can be differentiated, in the precision asked for."""

@@ -49,6 +49,17 @@ TURNS = 64
 WITH_DTYPE = ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
 
 
+@jax.custom_jvp
+def _moving(x: Any) -> Any:
+    """0, with the derivative 1; where x is infinite, too."""
+    return jnp.zeros_like(x)
+
+
+@_moving.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return _moving(primals[0]), tangents[0]
+
+
 @dataclass
 class Probe:
     """Looks at the operations of a program; changes one of them in its derivative, and not in its value.
@@ -78,13 +89,13 @@ class Probe:
             i = self.where[1]
             operand, cut = args[i], jax.lax.stop_gradient(args[i])
             results = bound(eqn, [*args[:i], cut, *args[i + 1 :]])
-            return [r + (operand - cut) for r in results] if self.straight else results
+            return [r + _moving(operand) for r in results] if self.straight else results
         past: Any = None
         if self.scales is not None:
             for i in range(len(args)):
                 if (id(eqn), i) in self.scales:
                     through, beside = self.scales[id(eqn), i]
-                    moved = args[i] - jax.lax.stop_gradient(args[i])  # 0, with the derivative 1
+                    moved = _moving(args[i])
                     args[i] = args[i] + through * moved
                     past = beside * moved if beside is not None else past
         results = bound(eqn, args)

@@ -165,6 +165,3 @@ class Framework(Protocol):
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
         """The values of the plain program with their adjoints; none where it cannot be looked into."""
-
-    def troubles(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
-        """What is wrong besides the numbers."""

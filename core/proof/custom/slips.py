@@ -42,22 +42,27 @@ Found = tuple[str, str]
 
 
 class Slips:
-    """Diagnoses the gradient by one input.
+    """Diagnoses wrong gradients.
 
     Args:
         rule: and its plain program.
         samples: the sets of inputs, those first on which the fault was seen.
-        until: when to end, in seconds of `time.perf_counter`.
     """
 
-    def __init__(self, rule: Framework, samples: Sequence[Sample], until: float) -> None:
+    def __init__(self, rule: Framework, samples: Sequence[Sample]) -> None:
         self.rule = rule
         self.samples = samples[:3]
-        self.until = until
+        self.until = 0.0
         self._edges: list[tuple[Edge, bool, list[dict[str, Array]]]] | None = None
 
-    def name(self, name: str) -> Found:
-        """The kind of the fault, and a sentence."""
+    def name(self, name: str, until: float) -> Found:
+        """The kind of the fault, and a sentence.
+
+        Args:
+            name: of the input.
+            until: when to end, in seconds of `time.perf_counter`.
+        """
+        self.until = until
         judged = self.samples[0].judged[name]
         if judged.wrong_shape is not None:
             return self._shape(name)

@@ -21,9 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from handgrad.errors import UsageError
-from handgrad.proof.custom import torchtroubles
 from handgrad.proof.custom.calling import CodeError, directions, is_users, named, passed, quietly
-from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled, Trouble
+from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.custom.torchmodes import Exact, Exactly, Jitter, Noisy
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -140,7 +139,7 @@ class Torch:
                     values[i] = torch.zeros_like(tensors[name])
             return tuple(values)
 
-        return torchtroubles.watched(self.function, see)
+        return watched(self.function, see)
 
     def _pushed(self, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> Pulled:
         """The change of all outputs, one after the other, along a direction of each input."""
@@ -265,12 +264,6 @@ class Torch:
                 if not v.is_complex()
             ]
 
-    def troubles(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
-        """What is wrong besides the numbers."""
-        if self.order == 2 or self.mode == "jvp":
-            return []
-        return torchtroubles.troubles(self, inputs, cotangents)
-
     @contextlib.contextmanager
     def settings(self, how: How) -> Iterator[None]:
         """Reproducible, with all digits, without a word."""
@@ -336,6 +329,25 @@ class Torch:
             lambda: torch.autograd.grad([o for o, _ in along], list(asked.values()), cotangents, allow_unused=True),
         )
         return gradients
+
+
+@contextlib.contextmanager
+def watched(function: Any, see: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """The backward of a Function, with ``see(grad_outputs, gradients)`` given what it gets and gives."""
+    own = function.__dict__.get("backward")
+    original = function.backward
+
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        return see(cotangents, original(ctx, *cotangents))
+
+    function.backward = staticmethod(backward)
+    try:
+        yield
+    finally:
+        if own is None:
+            del function.backward
+        else:
+            function.backward = own
 
 
 @contextlib.contextmanager
@@ -490,7 +502,9 @@ class Look(TorchFunctionMode):
             return cut if asks and next(seen) == self.where[1] else value
 
         result = func(*tree_map(change, args), **tree_map(change, kwargs))
-        return result + (operand - cut) if self.straight else result
+        if not self.straight:
+            return result
+        return result + torch.where(torch.isfinite(cut), operand - cut, 0)  # 0, with the derivative 1
 
 
 def _place() -> tuple[Any, str]:

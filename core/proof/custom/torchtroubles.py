@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +15,9 @@ from torch.utils._pytree import tree_leaves
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
 from handgrad.proof.custom.protocol import How, Trouble
+from handgrad.proof.custom.torch import Torch, watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
-
-if TYPE_CHECKING:
-    from handgrad.proof.custom.torch import Torch
 
 Layout = Callable[[torch.Tensor], torch.Tensor]
 Gradients = dict[str, torch.Tensor | None]
@@ -42,6 +40,8 @@ class Went:
 
 def troubles(rule: Torch, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:
     """All that are found, in the finest precision in which the rule runs."""
+    if rule.order == 2 or rule.mode == "jvp":
+        return []
     for precision in ("float64", "float32", rule.lowest):
         with rule.settings(How(precision)):
             tries = Tries(rule, inputs, cotangents, How(precision))
@@ -329,25 +329,6 @@ class Tries:
 
 
 Function_vmap = torch.autograd.Function.vmap
-
-
-@contextlib.contextmanager
-def watched(function: Any, see: Callable[[Any, Any], Any]) -> Iterator[None]:
-    """The backward of a Function, with ``see(grad_outputs, gradients)`` given what it gets and gives."""
-    own = function.__dict__.get("backward")
-    original = function.backward
-
-    def backward(ctx: Any, *cotangents: Any) -> Any:
-        return see(cotangents, original(ctx, *cotangents))
-
-    function.backward = staticmethod(backward)
-    try:
-        yield
-    finally:
-        if own is None:
-            del function.backward
-        else:
-            function.backward = own
 
 
 def _strided(tensor: torch.Tensor) -> torch.Tensor:
