@@ -1,13 +1,23 @@
 """Rules for PyTorch and JAX: right ones pass at every precision, planted faults are found and told apart."""
 
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rules import NAMES, faults, load
 
 from conftest import SEED
+from handgrad import UsageError
+from handgrad.commands import run
 from handgrad.proof import check
+from handgrad.testing import assert_gradients
 
-FRAMEWORKS = [name for name in ("torch", "jax") if any(n.startswith(name) for n in NAMES)]
+CASES = Path(__file__).parents[2] / "shared" / "cases"
 
 
 def needs(name):
@@ -21,24 +31,387 @@ def verdicts(report):
     return {f.name[1:]: f.verdict for f in report.findings if f.verdict != "right"}
 
 
-def checked(name, fault=None):
+def kinds(report):
+    return {f.name[1:]: f.kind for f in report.findings if f.verdict != "right"}
+
+
+def checked(name, fault=None, **options):
     module = load(needs(name), fault)
-    return check(module.RULE, module.inputs(np.random.default_rng(SEED)), **getattr(module, "OPTIONS", {}))
+    return check(module.RULE, module.inputs(np.random.default_rng(SEED)), **getattr(module, "OPTIONS", {}), **options)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_right_rule_is_right_at_every_precision(name):
-    report = checked(name)
+    report = checked(name, trials=1)
     assert report.ok, f"\n{report}"
     assert set(report.precisions) >= {"float32", "bfloat16", "float16"}
+    assert report.detectable < 0.01
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_faults_are_found_in_the_gradients_that_they_spoil(name):
-    """Two of each rule's, others with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
+def test_a_fault_is_found_in_the_gradients_that_it_spoils(name):
+    """One of each rule's, another with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
     planted = faults(needs(name))
-    wrong = [f for f in planted if f.verdict == "wrong"]
-    imprecise = [f for f in planted if f.verdict == "imprecise"]
-    for fault in (wrong[SEED % len(wrong)], imprecise[SEED % len(imprecise)]):
-        report = checked(name, fault)
-        assert verdicts(report) == dict.fromkeys(fault.names, fault.verdict), f"{fault}\n{report}"
+    fault = planted[(SEED - NAMES.index(name)) % len(planted)]
+    report = checked(name, fault, trials=1, seconds=0)
+    assert verdicts(report) == dict.fromkeys(fault.names, fault.verdict), f"{fault}\n{report}"
+
+
+def torch_rule(forward, backward, **attributes):
+    """A Function of these two."""
+    torch = pytest.importorskip("torch")
+    made = {"forward": staticmethod(forward), "backward": staticmethod(backward), **attributes}
+    return type("Rule", (torch.autograd.Function,), made)
+
+
+def product(ctx, x, w):
+    ctx.save_for_backward(x, w)
+    return x * w
+
+
+def product_back(ctx, g):
+    x, w = ctx.saved_tensors
+    return g * w, g * x
+
+
+@pytest.fixture
+def two(rng):
+    return {"x": rng.normal(size=(6, 4)), "w": rng.normal(size=(6, 4))}
+
+
+def test_one_zeroed_entry_of_16_million_is_found_and_called_that():
+    torch = pytest.importorskip("torch")
+
+    def back(ctx, g):
+        x, w = ctx.saved_tensors
+        dx = g * w
+        dx[1234, 321] = 0
+        return dx, g * x
+
+    x, w = (torch.randn(4096, 4096, generator=torch.Generator().manual_seed(i)).bfloat16() for i in (0, 1))
+    report = check(torch_rule(product, back), {"x": x, "w": w}, trials=0)
+    assert verdicts(report) == {"x": "wrong"}
+    assert kinds(report) == {"x": "single_entry"}
+    assert report.findings[0].where == (1234, 321)
+
+
+def test_a_mask_that_is_missing_in_backward_is_called_that():
+    name = needs("torch_attention")
+    missing = next(f for f in faults(name) if f.new == "" and "masked_fill" in f.old)
+    report = checked(name, missing, trials=1, seconds=60)
+    assert verdicts(report) == dict.fromkeys(("q", "k", "v"), "wrong")
+    assert set(kinds(report).values()) == {"mask"}
+
+
+def test_a_sum_of_65536_products_in_bfloat16_is_imprecise_and_not_wrong():
+    torch = pytest.importorskip("torch")
+
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return (x.float() * w.float()).to(x.dtype)
+
+    def back(ctx, g):
+        x, w = ctx.saved_tensors
+        products = (g.float() * x.float()).to(x.dtype)
+        total = torch.zeros_like(w)
+        for part in products.split(64):  # in 1,024 steps, each rounded to x's digits
+            total = total + part.sum(0)
+        return (g.float() * w.float()).to(x.dtype), total
+
+    rng = np.random.default_rng(SEED)
+    inputs = {"x": torch.tensor(1 + rng.random((65536, 4))).bfloat16(), "w": torch.tensor(rng.random(4)).bfloat16()}
+    report = check(torch_rule(forward, back), inputs)
+    assert verdicts(report) == {"w": "imprecise"}, f"\n{report}"
+    assert float(re.search(r"loses (\S+) bits", report.findings[1].diagnosis)[1]) > 3
+    assert report.findings[1].gaps["float64"] < 1e-12 < report.findings[1].gaps["bfloat16"]
+
+
+def test_a_rule_that_is_wrong_in_bfloat16_only_is_wrong():
+    torch = pytest.importorskip("torch")
+
+    def back(ctx, g):
+        x, w = ctx.saved_tensors
+        return g * w, (g if x.dtype is torch.bfloat16 else g * x)
+
+    x = np.random.default_rng(SEED).normal(size=(6, 4))
+    report = check(torch_rule(product, back), {"x": x, "w": x + 1})
+    assert verdicts(report) == {"w": "wrong"}
+    assert report.findings[1].diagnosis.startswith("only where inputs are bfloat16: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "back"),
+    [
+        ("not contiguous", "contiguity", lambda ctx, g: product_back(ctx, _flat(g))),
+        ("expanded", "contiguity", lambda ctx, g: product_back(ctx, g if 0 not in g.stride() else 0 * g)),
+        ("only x needs", "needs", lambda ctx, g: _needs(ctx, g)),
+        ("changed in place", "in_place", lambda ctx, g: _in_place(ctx, g)),
+        ("grad_output is 0", "zero", lambda ctx, g: tuple(d + 1 if not g.any() else d for d in product_back(ctx, g))),
+    ],
+)  # fmt: skip
+def test_what_rules_get_wrong_besides_numbers(said, kind, back, two):
+    report = check(torch_rule(product, back), two, trials=0)
+    assert not report.ok
+    told = [f.diagnosis for f in report.findings] + list(report.problems)
+    assert any(said in words for words in told), f"\n{report}"
+    assert kind in kinds(report).values() or report.problems
+
+
+def _flat(g):
+    """What a kernel reads that takes the memory for a contiguous array."""
+    return g.as_strided(g.shape, (g.shape[1], 1))
+
+
+def _needs(ctx, g):
+    x, w = ctx.saved_tensors
+    return (g * w if all(ctx.needs_input_grad) else g), g * x
+
+
+def _in_place(ctx, g):
+    found = product_back(ctx, g.clone())
+    g.mul_(2)
+    return found
+
+
+def test_a_buffer_that_is_added_to_is_found_by_the_second_call(two):
+    torch = pytest.importorskip("torch")
+    kept = torch.zeros(6, 4, dtype=torch.float64)
+
+    def back(ctx, g):
+        x, w = ctx.saved_tensors
+        kept.add_((g * w).detach().double())
+        return kept.to(x.dtype).clone(), g * x
+
+    report = check(torch_rule(product, back), two, trials=0)
+    assert "x" in verdicts(report)
+
+
+def test_none_a_wrong_count_a_wrong_order_and_a_wrong_shape(rng):
+    x, b = rng.normal(size=(4, 3)), rng.normal(size=3)
+    none = check(torch_rule(product, lambda ctx, g: (product_back(ctx, g)[0], None)), {"x": x, "w": x + 1})
+    assert kinds(none) == {"w": "none"}
+    count = check(torch_rule(product, lambda ctx, g: product_back(ctx, g)[0]), {"x": x, "w": x + 1})
+    assert kinds(count) == {"w": "none"}
+    order = check(
+        torch_rule(product, lambda ctx, g: (product_back(ctx, g)[1].sum(0), product_back(ctx, g)[0])), {"x": x, "w": b}
+    )
+    assert kinds(order) == {"x": "swapped", "w": "swapped"}
+    shape = check(
+        torch_rule(product, lambda ctx, g: (product_back(ctx, g)[0].T, product_back(ctx, g)[1])), {"x": x, "w": x + 1}
+    )
+    assert kinds(shape) == {"x": "transpose"}
+
+
+def test_the_second_gradient_and_forward_mode(rng):
+    torch = pytest.importorskip("torch")
+    x = {"x": rng.normal(size=5), "w": rng.normal(size=5)}
+
+    def cube(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x**3 * w
+
+    def back(ctx, g):
+        x, w = ctx.saved_tensors
+        return 3 * x**2 * w * g, x**3 * g
+
+    detached = torch_rule(
+        cube, lambda ctx, g: (3 * ctx.saved_tensors[0].detach() ** 2 * ctx.saved_tensors[1] * g, back(ctx, g)[1])
+    )
+    once = torch_rule(cube, torch.autograd.function.once_differentiable(back))
+    assert check(torch_rule(cube, back), x, order=2).ok
+    assert check(detached, x).ok
+    assert verdicts(check(detached, x, order=2)) == {"x": "wrong"}
+    assert check(once, x).ok
+    assert set(kinds(check(once, x, order=2)).values()) == {"once_differentiable"}
+
+    class Forth(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x, w):
+            return x * x * w
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):  # noqa: ARG004
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            x, w = ctx.saved_tensors
+            return 2 * x * w * g, x * x * g
+
+        @staticmethod
+        def jvp(ctx, tx, tw):
+            x, w = ctx.saved_tensors
+            return 2 * x * w * tx + x * x * tw
+
+    class Bad(Forth):
+        @staticmethod
+        def jvp(ctx, tx, tw):
+            x, w = ctx.saved_tensors
+            return 2 * x * w * tx - x * x * tw
+
+    assert check(Forth, x).ok
+    assert check(Forth, x, mode="jvp").ok
+    assert check(Bad, x).ok
+    assert kinds(check(Bad, x, mode="jvp")) == {"w": "sign"}
+
+
+def test_a_rule_of_jax_forth_and_twice(rng):
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    x = {"x": rng.normal(size=5), "y": rng.normal(size=5)}
+
+    def made(sign):
+        @jax.custom_jvp
+        def f(x, y):
+            return x**3 * jnp.sin(y)
+
+        @f.defjvp
+        def _(primals, tangents):
+            (x, y), (tx, ty) = primals, tangents
+            return f(x, y), 3 * x**2 * jnp.sin(y) * tx + sign * x**3 * jnp.cos(y) * ty
+
+        return f
+
+    assert check(made(1), x, order=2).ok
+    assert check(made(1), x, mode="jvp").ok
+    assert kinds(check(jax.jit(made(-1)), x)) == {"y": "sign"}
+    assert kinds(check(made(-1), x, mode="jvp")) == {"y": "sign"}
+
+
+def test_pytrees_keywords_settings_and_functions_that_contain_a_rule(rng):
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    @jax.custom_vjp
+    def scaled(x, s):
+        return x * s
+
+    scaled.defvjp(lambda x, s: (x * s, (x, s)), lambda saved, g: (g * saved[1], (g * saved[0]).sum()))
+
+    def layer(params, x, power=2, *, bias=True):
+        return jnp.tanh(scaled(x @ params["W"], params["s"][0])) ** power + (params["b"] if bias else 0)
+
+    params = {"W": rng.normal(size=(3, 2)), "b": rng.normal(size=2), "s": [np.array(0.7)]}
+    report = check(layer, {"params": params, "x": rng.normal(size=(5, 3)), "power": 3})
+    assert report.ok, f"\n{report}"
+    assert [f.name for f in report.findings] == ["dparams['W']", "dparams['b']", "dparams['s'][0]", "dx"]
+
+
+def test_a_reference_is_what_forward_is_compared_with(two):
+    rule = torch_rule(product, product_back)
+    assert check(rule, two, reference=lambda x, w: w * x).ok
+    other = check(rule, two, reference=lambda x, w: x * w * 1.001)
+    assert not other.ok
+    assert "forward is not the reference's function" in other.problems[0]
+
+
+def test_a_forward_that_autograd_cannot_follow_is_judged_by_differences(two):
+    torch = pytest.importorskip("torch")
+
+    def hidden(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return torch.from_numpy(np.asarray(x.detach().double()) * np.asarray(w.detach().double())).to(x.dtype)
+
+    assert check(torch_rule(hidden, product_back), two, trials=0).ok
+    wrong = check(
+        torch_rule(hidden, lambda ctx, g: (product_back(ctx, g)[0], 2 * product_back(ctx, g)[1])), two, trials=0
+    )
+    assert verdicts(wrong) == {"w": "wrong"}
+    assert "differences" in wrong.oracle
+
+
+def test_inputs_that_do_not_fit_are_named(two):
+    rule = torch_rule(product, product_back)
+    with pytest.raises(UsageError, match="inputs has 'z', which Rule does not take; it takes: x, w"):
+        check(rule, {**two, "z": 1.0})
+    with pytest.raises(UsageError, match="Rule takes 'w', which inputs lacks; it has: x"):
+        check(rule, {"x": two["x"]})
+    with pytest.raises(UsageError, match="no array of floating point"):
+        check(rule, {"x": np.arange(3), "w": np.arange(3)})
+    with pytest.raises(UsageError, match="cost= is for code in NumPy"):
+        check(rule, two, cost="J")
+    with pytest.raises(UsageError, match=r"wrt has \['z'\]"):
+        check(rule, two, wrt=["z"])
+    with pytest.raises(UsageError, match="are for rules of PyTorch and JAX"):
+        check(lambda x: (np.sum(x * x), {"dx": 2 * x}), {"x": np.ones(3)}, order=2)
+
+
+def test_a_million_inputs_take_seconds():
+    torch = pytest.importorskip("torch")
+    x = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0))
+
+    def swish(ctx, x):
+        s = torch.sigmoid(x)
+        ctx.save_for_backward(x, s)
+        return x * s
+
+    def back(ctx, g):
+        x, s = ctx.saved_tensors
+        return g * (s + x * s * (1 - s))
+
+    start = time.perf_counter()
+    assert check(torch_rule(swish, back), {"x": x}).ok
+    assert time.perf_counter() - start < 20
+
+
+def test_pytest_and_the_command_line(tmp_path, two, capsys):
+    pytest.importorskip("torch")
+    with pytest.raises(AssertionError, match="exchanged"):
+        assert_gradients(torch_rule(product, lambda ctx, g: product_back(ctx, g)[::-1]), two)
+    assert_gradients(torch_rule(product, product_back), two, reference=lambda x, w: x * w)
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n"
+        "class Square(torch.autograd.Function):\n"
+        "    @staticmethod\n"
+        "    def forward(ctx, x):\n"
+        "        ctx.save_for_backward(x)\n"
+        "        return x * x\n"
+        "    @staticmethod\n"
+        "    def backward(ctx, g):\n"
+        "        return g * ctx.saved_tensors[0]\n"
+        "def inputs(rng):\n"
+        "    return {'x': rng.normal(size=3)}\n"
+    )
+    for name in "", ":Square", ":Square.apply":
+        assert run(["check", f"{file}{name}"]) == 1
+        assert "it is 0.5 times what it should be" in capsys.readouterr().out
+
+
+def test_no_framework_is_imported_by_a_check_that_is_not_of_its_rules(tmp_path):
+    needs("torch_rms_norm"), needs("jax_rms_norm")
+    code = (
+        "import sys, numpy as np; sys.path.insert(0, {tests!r})\n"
+        "from handgrad import check\n"
+        "from rules import load\n"
+        "rng = np.random.default_rng(0)\n"
+        "{do}\n"
+        "print([name for name in ('torch', 'jax') if name in sys.modules])\n"
+    )
+    plain = "check(lambda x: (np.sum(x * x), dict(dx=2 * x)), dict(x=np.ones(3)))"
+    for do, present in (
+        (plain, "[]"),
+        ("m = load('torch_rms_norm'); assert check(m.RULE, m.inputs(rng), trials=0).ok", "['torch']"),
+        ("m = load('jax_rms_norm'); assert check(m.RULE, m.inputs(rng), trials=0).ok", "['jax']"),
+    ):
+        program = code.format(tests=str(Path(__file__).parent), do=do)
+        run = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True
+        )
+        assert run.stdout.strip() == present
+
+
+def test_the_cases_of_rules():
+    if not (CASES / "s5_jax.py").is_file():
+        pytest.skip("the cases are not beside this checkout")
+    pytest.importorskip("jax")
+    scope = {"__name__": "s5_jax"}
+    exec(compile((CASES / "s5_jax.py").read_text(), "s5_jax.py", "exec"), scope)
+    for variant, rule in scope["VARIANTS"].items():
+        inputs = scope["inputs"](np.random.default_rng(SEED))
+        inputs.pop("R")
+        report = check(rule, inputs)
+        assert sorted(verdicts(report)) == scope["WRONG"].get(variant, []), f"{variant}\n{report}"

@@ -50,6 +50,7 @@ class Pairs(Names):
         "handgrad check mine.py:forward,backward     # a pair",
         "handgrad check mine.py:Layer                # a class, made of inputs; or an object, or a list of layers",
         "handgrad check mine.py:Net --methods loss,gradient",
+        "handgrad check mine.py:Swish                # a torch.autograd.Function, a custom_op, a jax.custom_vjp, ...",
         "handgrad check mine.py:f --cost J --gradients w=g1,b=g2",
         "handgrad check mine.py --counterexample test_mine.py",
         "handgrad check mine.py --variants",
@@ -62,6 +63,8 @@ class Pairs(Names):
 @click.option("--wrt", type=Names(), metavar="A,B", help="The inputs whose gradients must be given back.")
 @click.option("--gradients", type=Pairs(), metavar="W=DW", help="Which returned value is whose gradient, as w=dw,b=db.")
 @click.option("--methods", type=Names(), metavar="A,B", help="Of an object: forward and backward, or one for both.")
+@click.option("--order", type=click.IntRange(1, 2), help="Of a rule for PyTorch or JAX: 2 for the second gradient.")
+@click.option("--mode", type=click.Choice(["vjp", "jvp"]), help="Of such a rule: what flows back, or what flows forth.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs tried besides.")
 @click.option("--trials", type=click.IntRange(0, 3), default=3, show_default=True, help="How many inputs besides.")
 @click.option(
@@ -90,8 +93,10 @@ def check(
     """Prove a hand-derived gradient, or name the line.
 
     FILE.py is a Python module, which is run. It defines inputs, a dictionary by argument, or inputs() or inputs(rng)
-    that returns one, and what is checked, in plain NumPy. Each gradient is right, wrong, inherited (right, but fed by a
-    wrong one) or unresolved. Options that belong to the code may stand in the file, as OPTIONS = {"cost": "J"}.
+    that returns one, and what is checked: plain NumPy, or a rule for PyTorch or JAX, which is judged at every precision
+    that it runs in. Each gradient is right, wrong, inherited (right, but fed by a wrong one), imprecise (right, but
+    losing digits) or unresolved. Options that belong to the code may stand in the file, as OPTIONS = {"cost": "J"} or
+    OPTIONS = {"reference": plain}.
 
     The exit code is 0 if all are right, 1 if not, and 2 if the code cannot be used as it is.
     """
@@ -133,7 +138,7 @@ def _file(file: str, seed: int, counterexample: str | None, as_json: bool, optio
     wrong = report.first_wrong is not None
     if counterexample is not None and (counterexample or (wrong and not as_json)):
         _counterexample(report, counterexample)
-    elif not as_json and counterexample is None and (wrong or (report.ok and pair)):
+    elif not as_json and counterexample is None and ((wrong and report.shrink) or (report.ok and pair)):
         click.echo(f"\nnext: {_again(path, name, seed)} --{'counterexample' if wrong else 'variants'}")
     return report.ok
 

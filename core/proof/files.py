@@ -20,6 +20,7 @@ import numpy as np
 from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
 from handgrad.proof.checker import check
+from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
 from handgrad.proof.instrument import NoSourceError, parse
 from handgrad.proof.isolation import attributes, codes
@@ -174,7 +175,8 @@ def _own(module: ModuleType) -> dict[str, Any]:
     """What a module defines itself, without what tells how to check it."""
     found = {}
     for name, value in vars(module).items():
-        whose = value if isinstance(value, type) or inspect.isroutine(value) else type(value)
+        inside = getattr(value, "__wrapped__", getattr(value, "_init_fn", None)) if is_rule(value) else None
+        whose = value if isinstance(value, type) or inspect.isroutine(value) else inside or type(value)
         own = getattr(whose, "__module__", None) == module.__name__ or isinstance(value, list | tuple)
         if own and not name.startswith("_") and name not in ("inputs", "OPTIONS", "SHAPES"):
             found[name] = value
@@ -233,7 +235,7 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         if inspect.isfunction(value):
             if name not in paired and _returns_gradients(value):
                 found[name] = (value,)
-        elif _is_list(value) or (_has_methods(value) and not _is_backend(value)):
+        elif _is_list(value) or is_rule(value) or (_has_methods(value) and not _is_backend(value)):
             found[name] = (value,)
     return found
 

@@ -127,6 +127,8 @@ class Report:
         """
         wrong = [finding.name for finding in self.findings if finding.verdict == WRONG]
         name = name or self.first_wrong
+        if self.precisions:
+            raise UsageError("no counterexample: that of a rule for PyTorch or JAX is not made smaller")
         if name is None or name not in wrong or self.shrink is None:
             raise UsageError(
                 f"no counterexample: {name or 'no line'} is wrong; wrong are: {', '.join(wrong) or 'none'}"

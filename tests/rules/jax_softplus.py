@@ -33,7 +33,7 @@ RULE = softplus
 
 
 def inputs(rng):
-    return {"x": rng.normal(3, 2, size=(40, 40)), "beta": rng.uniform(0.8, 1.5, 40)}
+    return {"x": rng.normal(6, 2.5, size=(40, 40)), "beta": rng.uniform(0.8, 1.5, 40)}
 
 
 FAULTS = [

@@ -16,7 +16,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
-from handgrad.proof.custom.jaxprs import Evaluation, Probe
+from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -41,6 +41,8 @@ class Jax:
     Raises:
         UsageError: inputs that the subject doesn't take, or none of floating point.
     """
+
+    compiles = True
 
     def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
         self.subject, self.reference = subject, reference
@@ -69,6 +71,7 @@ class Jax:
         self._programs: dict[Any, Any] = {}
         self._compiled: dict[int, Any] = {}
         self._moving: dict[Any, Any] = {}
+        self._loops: dict[Any, Any] = {}
         self.mode, self.order = mode, 1
         self.first = len(self.wrt)
         """How many of the inputs the first gradient is taken by."""
@@ -198,7 +201,7 @@ class Jax:
         # one program, compiled in a hurry: operation by operation, each would be compiled by itself
         both = jax.jit(
             lambda scales: (gradients(scales), jax.jacfwd(gradients)(scales)),
-            compiler_options={"xla_backend_optimization_level": 0},
+            compiler_options=IN_A_HURRY,
         )
         base, changes = both(jnp.zeros((2, len(edges)), np.float64))
         moved = [np.moveaxis(np.asarray(c), (-2, -1), (0, 1)) for c in changes]
@@ -292,7 +295,7 @@ class Jax:
     def _evaluated(self, program: Any, arrays: Sequence[Any], how: How, key: Any) -> list[Any]:
         """What a program gives; the rule as it is runs compiled, as people run it."""
         if how.exact or how.plain or key is not None:
-            evaluation = Evaluation(plain=how.plain, exact=how.exact, key=key)
+            evaluation = Evaluation(plain=how.plain, exact=how.exact, key=key, kept=self._loops)
             return quietly("the rule", lambda: evaluation.run(program, arrays))
         if id(program) not in self._compiled:
             self._compiled[id(program)] = jax.jit(jax.extend.core.jaxpr_as_fun(program))

@@ -41,11 +41,13 @@ MOVES = {
 }  # fmt: skip
 """Operations that give numbers on as they are."""
 SUMS = {
-    "dot_general", "conv_general_dilated", "reduce_sum", "cumsum", "reduce_window_sum", "scatter-add", "logsumexp",
+    "dot_general", "conv_general_dilated", "fft", "reduce_sum", "cumsum", "reduce_window_sum", "scatter-add",
 }  # fmt: skip
 """Operations within which much is added: their operands are moved too, where these have 24 bits or more."""
 TURNS = 64
 """Loops of more turns are not unrolled."""
+IN_A_HURRY: Any = {"xla_backend_optimization_level": 0}
+"""How programs are compiled that run a few times."""
 WITH_DTYPE = ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
 
 
@@ -125,12 +127,14 @@ class Evaluation:
         exact: all real numbers are computed in float64.
         key: of the rounding that is made visible, or None.
         probe: what looks at each operation, and may change its derivative.
+        kept: loops that were compiled, of the same programs.
     """
 
     plain: bool = False
     exact: bool = False
     key: Any = None
     probe: Probe | None = None
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def run(self, closed: Any, args: Sequence[Any]) -> list[Any]:
         """What a closed program gives."""
@@ -140,8 +144,13 @@ class Evaluation:
         values: dict[Any, Any] = {}
 
         def read(atom: Any) -> Any:
-            value = atom.val if isinstance(atom, jexcore.Literal) else values[atom]
-            return self._wide(value)
+            if not isinstance(atom, jexcore.Literal):
+                return self._wide(values[atom])
+            value = self._wide(atom.val)
+            coarse = self.exact and _real(atom.val) and jnp.result_type(atom.val) != np.float64
+            if coarse and self.key is not None and not _short(atom.val):
+                return self._moved(value, float(jnp.finfo(jnp.result_type(atom.val)).eps))
+            return value
 
         values.update(zip(jaxpr.constvars, consts, strict=True))
         values.update(zip(jaxpr.invars, args, strict=True))
@@ -181,18 +190,17 @@ class Evaluation:
                     params[key] = np.dtype(np.float64)
             if "update_jaxpr" in params and params["update_jaxpr"] is not None:
                 params |= _combining(params["update_jaxpr"], params["update_consts"])
-            if any(_real(a) for a in args):
-                args = [a.astype(np.float64) if _real(a) else a for a in map(jnp.asarray, args)]
+            args = [self._wide(a) for a in args]
         if self.key is not None and name in SUMS:
-            args = [self._moved(a) if _real(a) and jnp.finfo(jnp.result_type(a)).nmant >= 23 else a for a in args]
+            args = [self._moved(a) if _inexact(a) and jnp.finfo(jnp.result_type(a)).nmant >= 23 else a for a in args]
         results = eqn.primitive.bind(*args, **eqn.primitive.get_bind_params(params))
         results = list(results) if eqn.primitive.multiple_results else [results]
         if self.key is None or name in MOVES or (name == "convert_element_type" and not _narrows(args[0], results[0])):
             return results
-        return [self._moved(r) if _real(r) else r for r in results]
+        return [self._moved(r) if _inexact(r) else r for r in results]
 
-    def _moved(self, value: Any) -> Any:
-        """Each entry off by up to a unit: of its own last place, or of float64's."""
+    def _moved(self, value: Any, unit: float | None = None) -> Any:
+        """Each entry off by up to a unit: of its own last place, of float64's where all is exact, or as given."""
         value = jnp.asarray(value)
         if isinstance(self.key, np.random.Generator):
             spread = jnp.asarray(self.key.random(value.shape) - 0.5)
@@ -201,29 +209,36 @@ class Evaluation:
             spread = jax.random.uniform(mine, value.shape) - 0.5
         if self.exact:  # never next to nothing, since it is all that a tolerance is made of
             spread = spread + jnp.sign(spread) / 2
-        unit = VISIBLE if self.exact else float(jnp.finfo(value.dtype).eps)
-        wide = value.astype(np.float64)
+        unit = unit or (VISIBLE if self.exact else float(jnp.finfo(value.dtype).eps))
+        wide = value.astype(np.complex128 if _complex(value) else np.float64)
         return jnp.where(jnp.isfinite(wide), wide * (1 + unit * spread), wide).astype(value.dtype)
 
     def _wide(self, value: Any) -> Any:
-        return (
-            jnp.asarray(value, np.float64)
-            if self.exact and _real(value) and jnp.result_type(value) != np.float64
-            else value
-        )
+        if not self.exact:
+            return value
+        if _real(value):
+            return value if jnp.result_type(value) == np.float64 else jnp.asarray(value, np.float64)
+        return jnp.asarray(value, np.complex128) if _complex(value) else value
 
     def _loop(self, eqn: Any, args: list[Any]) -> list[Any]:
         """A loop of JAX's, its body evaluated in the same way; compiled, so that JAX draws the rounding."""
-        name, params = eqn.primitive.name, eqn.params
         if self.probe is not None:
             return self._unrolled(eqn, args)
-        key = self._key()
+        if any(isinstance(arg, jax.core.Tracer) for arg in args):
+            return self._looped(eqn, self._key(), args)
+        kept = (id(eqn), self.plain, self.exact, self.key is None)
+        if kept not in self.kept:  # or it would be compiled anew each time
+            inner = Evaluation(self.plain, self.exact)
+            self.kept[kept] = jax.jit(
+                lambda key, *args: inner._looped(eqn, key, list(args)), compiler_options=IN_A_HURRY
+            )
+        return list(self.kept[kept](self._key(), *args))
+
+    def _looped(self, eqn: Any, key: Any, args: list[Any]) -> list[Any]:
+        name, params = eqn.primitive.name, eqn.params
         if name == "cond":
             index, *operands = args
-            chosen = params["branches"]
-            if not isinstance(index, jax.core.Tracer):
-                return self.run(chosen[int(np.clip(index, 0, len(chosen) - 1))], operands)
-            branches = [partial(self._again, branch, key) for branch in chosen]
+            branches = [partial(self._again, branch, key) for branch in params["branches"]]
             return list(jax.lax.switch(index, branches, *operands))
         if name == "scan":
             n, c = params["num_consts"], params["num_carry"]
@@ -317,12 +332,26 @@ def library(closed: Any) -> bool:
     return "/jax/_src/" in source or "/jax/nn/" in source or "/jax/scipy/" in source or "/jax/numpy/" in source
 
 
+def _short(number: Any) -> bool:
+    """Whether a number has so few digits that it is surely what was written, as 0.5 or 3."""
+    mantissa, _ = np.frexp(float(number))
+    return bool(mantissa * 256 == np.rint(mantissa * 256))
+
+
 def _real_dtype(dtype: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.floating))
 
 
 def _real(value: Any) -> bool:
     return _real_dtype(jnp.result_type(value)) if hasattr(value, "dtype") or isinstance(value, float) else False
+
+
+def _complex(value: Any) -> bool:
+    return hasattr(value, "dtype") and bool(jnp.issubdtype(value.dtype, jnp.complexfloating))
+
+
+def _inexact(value: Any) -> bool:
+    return _real(value) or _complex(value)
 
 
 def _narrows(given: Any, result: Any) -> bool:

@@ -15,6 +15,8 @@ from handgrad.proof.problem import leaves
 
 FRAMEWORKS = {"torch": ("torch", "triton"), "jax": ("jax", "jaxlib", "flax")}
 """The names of modules by which a framework is known."""
+RULES = {"Function", "CustomOpDef", "custom_vjp", "custom_jvp"}
+"""The names of the types that a rule may be of."""
 DEPTH = 3
 """So many calls deep the code of a plain function is looked at."""
 
@@ -39,6 +41,12 @@ def framework_of(subject: Any, inputs: Any, reference: Any = None) -> str | None
     if refers is None or (reference is None and _gives_numpy(subject, inputs)):
         return None
     return refers
+
+
+def is_rule(thing: Any) -> bool:
+    """Whether a thing is a rule by its type: a Function, a custom op, a function with custom_vjp or custom_jvp."""
+    kind = thing if isinstance(thing, type) else type(thing)
+    return any(parent.__name__ in RULES and _owner(parent, list(FRAMEWORKS)) for parent in kind.__mro__[:-1])
 
 
 def _owner(thing: Any, present: Sequence[str]) -> str | None:

@@ -29,12 +29,16 @@ def unit(precision: str) -> float:
 
 def rounded(array: Array, precision: str) -> Array:
     """Numbers of float64 rounded to those of fewer bits (ties to even), and to its range."""
-    mantissa, exponent = np.frexp(array)
-    bits = 2.0 ** DIGITS[precision]
+    if precision == "float64":
+        return array
     with np.errstate(all="ignore"):
-        near = np.ldexp(np.rint(mantissa * bits) / bits, exponent)
-        near = np.rint(near / SMALLEST[precision]) * SMALLEST[precision] if precision == "float16" else near
-    return np.asarray(np.clip(near, -LARGEST[precision], LARGEST[precision]))
+        near = np.clip(array, -LARGEST[precision], LARGEST[precision]).astype(
+            np.float16 if precision == "float16" else np.float32
+        )
+    if precision == "bfloat16":  # the upper half of a float32
+        bits = near.view(np.uint32)
+        near = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return np.asarray(near.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class Framework(Protocol):
         who: what the subject is, for messages.
         asked: what is judged, as "the gradients of".
         oracle: what the expected gradients come from.
+        compiles: whether other integers among the inputs make it another program.
         parameters: the arguments of the subject, in order.
         structure: the inputs by argument, NumPy arrays in float64 at the leaves that can be differentiated.
         wrt: the leaves whose gradients are judged.
@@ -139,6 +144,7 @@ class Framework(Protocol):
     who: str
     asked: str
     oracle: str
+    compiles: bool
     parameters: Mapping[str, Any]
     structure: dict[str, Any]
     wrt: list[str]

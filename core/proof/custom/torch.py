@@ -47,6 +47,8 @@ class Torch:
         UsageError: inputs that the subject doesn't take, or none of floating point.
     """
 
+    compiles = False
+
     def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
         if inspect.ismethod(subject) and subject.__name__ == "apply":
             subject = subject.__self__
@@ -307,12 +309,10 @@ class Torch:
 
     def tensor(self, value: Array, how: How) -> torch.Tensor:
         """An array of float64 as a tensor of the precision asked for."""
+        dtype = torch.float64 if how.exact else DTYPES[how.precision]
         with torch.utils._python_dispatch._disable_current_modes():  # a copy of our own, which the code may change
-            made = torch.tensor(
-                np.array(value, order="C"),
-                dtype=torch.float64 if how.exact else DTYPES[how.precision],
-                device=self.device,
-            )
+            own = np.array(value, np.float64, order="C", copy=None if dtype is not torch.float64 else True)
+            made = torch.from_numpy(own).to(self.device, dtype)
         return Exact(made, DTYPES[how.precision]) if how.exact else made
 
     def _backward(
@@ -554,7 +554,8 @@ def _numpy(tensor: torch.Tensor) -> Array:
         tensor = tensor.detach()
         tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
         wide = tensor.to(torch.float64) if tensor.is_floating_point() else tensor
-        return np.array(wide.cpu().numpy())
+        wide = wide.clone() if wide is tensor else wide
+        return np.asarray(wide.cpu().numpy())
 
 
 def _array(value: Any) -> Any:
