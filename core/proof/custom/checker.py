@@ -324,7 +324,7 @@ class Checker:
     def _wrong(self, wrong: list[Sample], samples: list[Sample], name: str, until: float) -> Finding:
         judged = wrong[0].judged[name]
         labels = tuple(sample.label for sample in wrong)
-        slips = self.slips.setdefault(labels, Slips(self.rule, wrong))
+        slips = self.slips.setdefault(labels, Slips(self.rule, wrong, self.ladder.exact))
         kind, said = slips.name(name, until) if self.seconds > 0 else ("", "")
         if judged.precision not in ("", self.ladder.runs[0]):
             said = f"only where inputs are {judged.precision}: {said}"

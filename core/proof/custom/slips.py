@@ -24,6 +24,8 @@ from handgrad.proof.wide import Array
 
 CLOSE = 1e-8
 """Of the largest entry: so close is the same, where the fault itself is larger by far."""
+COARSE = 2.0**-16
+"""The same of a rule that can only be run in its own precision."""
 EDGES = 120
 """So many uses of values are looked at."""
 MASKS = {
@@ -47,9 +49,12 @@ class Slips:
     Args:
         rule: and its plain program.
         samples: the sets of inputs, those first on which the fault was seen.
+        exact: whether the rule was run in exact arithmetic.
     """
 
-    def __init__(self, rule: Framework, samples: Sequence[Sample]) -> None:
+    def __init__(self, rule: Framework, samples: Sequence[Sample], exact: bool) -> None:
+        self.close = CLOSE if exact else COARSE
+        self.like = 100 * self.close  # so close are the factors on several inputs
         self.rule = rule
         self.samples = samples[:3]
         self.until = 0.0
@@ -100,7 +105,7 @@ class Slips:
             if candidate is None or hand.shape != candidate.shape:
                 return False
             with np.errstate(all="ignore"):
-                if not np.all(np.abs(hand - candidate) <= CLOSE * np.max(np.abs(hand), initial=0) + 1e-300):
+                if not np.all(np.abs(hand - candidate) <= self.close * np.max(np.abs(hand), initial=0) + 1e-300):
                     return False
         return True
 
@@ -137,10 +142,10 @@ class Slips:
                     "derivative is 0, and backward gives grad_output on",
                 )
             return "not_zero", "the derivative of forward is 0 everywhere"
-        factors = [_factor(h, r) for h, r in zip(hands, rights, strict=True)]
+        factors = [_factor(h, r, self.close) for h, r in zip(hands, rights, strict=True)]
         if all(f is not None for f in factors):
             numbers = [float(f) for f in factors if f is not None]
-            if max(numbers) - min(numbers) <= 1e-6 * abs(numbers[0]):
+            if max(numbers) - min(numbers) <= self.like * abs(numbers[0]):
                 return "factor", f"it is {self._number(numbers[0])} times what it should be"
         if self.same(hands, [np.abs(r) for r in rights]):
             return "sign", "it is the absolute value of what it should be"
@@ -155,7 +160,7 @@ class Slips:
         return None
 
     def _multiple(self, name: str) -> Found | None:
-        factors = [_factor(h, r) for h, r in zip(self.hands(name), self.rights(name), strict=True)]
+        factors = [_factor(h, r, self.close) for h, r in zip(self.hands(name), self.rights(name), strict=True)]
         if any(f is None for f in factors) or len(factors) < 2 or self.hands(name)[0].size < 2:
             return None
         said = ", ".join(f"{f:.3g}" for f in factors if f is not None)
@@ -311,13 +316,17 @@ class Slips:
                 if varied is None or name not in varied or varied[name].shape != right.shape:
                     break
                 contribution = right - varied[name]
-                if np.max(np.abs(contribution), initial=0) <= CLOSE * np.max(np.abs(right), initial=0):
+                if np.max(np.abs(contribution), initial=0) <= self.close * np.max(np.abs(right), initial=0):
                     break
-                factor = _factor(hand - right, contribution, scale=np.max(np.abs(hand), initial=0))
+                factor = _factor(hand - right, contribution, self.close, scale=np.max(np.abs(hand), initial=0))
                 if factor is None:
                     break
                 factors.append(factor + 1)
-            if len(factors) < len(hands) or not factors or max(factors) - min(factors) > 1e-6 * (1 + abs(factors[0])):
+            if (
+                len(factors) < len(hands)
+                or not factors
+                or max(factors) - min(factors) > self.like * (1 + abs(factors[0]))
+            ):
                 continue
             found = self._told(edge, straight, factors[0])
             if found is not None and (best is None or found[0] < best[0]):
@@ -331,32 +340,34 @@ class Slips:
             varied = self._gradients(item, i)
             if varied is None or name not in varied or varied[name].shape != right.shape:
                 return None
-            factor = _factor(hand, varied[name])
-            if factor is None or not np.any(np.abs(varied[name] - right) > CLOSE * np.max(np.abs(right), initial=0)):
+            factor = _factor(hand, varied[name], self.close)
+            if factor is None or not np.any(
+                np.abs(varied[name] - right) > self.close * np.max(np.abs(right), initial=0)
+            ):
                 return None
             factors.append(factor)
-        if max(factors) - min(factors) > 1e-6 * abs(factors[0]):
+        if max(factors) - min(factors) > self.like * abs(factors[0]):
             return None
-        times = "" if abs(factors[0] - 1) < 1e-6 else f", with the factor {self._number(factors[0])}"
+        times = "" if abs(factors[0] - 1) < self.like else f", with the factor {self._number(factors[0])}"
         if item[0].operation in MASKS:
             return "mask", f"the mask of {item[0].said} is not applied in backward{times}"
         return "missing_derivative", f"the derivative of {item[0].said} is missing{times}"
 
     def _told(self, edge: Edge, straight: bool, factor: float) -> tuple[float, Found] | None:
-        if straight and abs(factor) < 1e-6:
+        if straight and abs(factor) < self.like:
             if edge.operation in MASKS:
                 return 0.5, ("mask", f"the mask of {edge.said} is not applied in backward")
             return 1.0, ("missing_derivative", f"the derivative of {edge.said} is missing")
         if straight:
             return None
-        if abs(factor) < 1e-6:
+        if abs(factor) < self.like:
             return 0.0, ("missing_term", f"what flows back through {edge.said} is missing")
-        if abs(factor + 1) < 1e-6:
+        if abs(factor + 1) < self.like:
             return 0.5, ("sign", f"the sign of what flows back through {edge.said} is wrong")
         said = self._number(factor)
         plain = (
-            abs(factor - round(factor)) < 1e-6
-            or abs(1 / factor - round(1 / factor)) < 1e-6
+            abs(factor - round(factor)) < self.like
+            or abs(1 / factor - round(1 / factor)) < self.like
             or "sqrt" in said
             or "/" in said
         )
@@ -368,19 +379,19 @@ class Slips:
         items = [i for i in self.edges() if not i[1] and name in i[2][0] and i[2][0][name].shape == rights[0].shape]
         contributions = [(item, rights[0] - item[2][0][name]) for item in items]
         size = np.max(np.abs(rights[0]), initial=0)
-        some = [(item, c) for item, c in contributions if np.max(np.abs(c), initial=0) > CLOSE * size][:40]
+        some = [(item, c) for item, c in contributions if np.max(np.abs(c), initial=0) > self.close * size][:40]
         gap = hands[0] - rights[0]
         for i, (first, a) in enumerate(some):
             for second, b in some[i + 1 :]:
                 basis = np.stack([a.ravel(), b.ravel()], 1)
                 factors, *_ = np.linalg.lstsq(basis, gap.ravel(), rcond=None)
-                plain = all(any(abs(f - k) < 1e-6 for k in (-2, -1, -0.5, 1)) for f in factors)
-                if not plain or np.max(np.abs(basis @ factors - gap.ravel())) > CLOSE * max(
+                plain = all(any(abs(f - k) < self.like for k in (-2, -1, -0.5, 1)) for f in factors)
+                if not plain or np.max(np.abs(basis @ factors - gap.ravel())) > self.close * max(
                     size, np.max(np.abs(hands[0]))
                 ):
                     continue
                 if all(self._holds(name, i, (first, second), factors) for i in range(1, len(hands))):
-                    word = "missing" if all(abs(f + 1) < 1e-6 for f in factors) else "wrong"
+                    word = "missing" if all(abs(f + 1) < self.like for f in factors) else "wrong"
                     return "missing_term" if word == "missing" else "sign", (
                         f"what flows back through {first[0].said} and through {second[0].said} is {word}")  # fmt: skip
         return None
@@ -392,7 +403,7 @@ class Slips:
             if varied is None:
                 return False
             gap = gap - factor * (self.rights(name)[i] - varied[name])
-        return bool(np.max(np.abs(gap), initial=0) <= CLOSE * np.max(np.abs(self.hands(name)[i]), initial=0))
+        return bool(np.max(np.abs(gap), initial=0) <= self.close * np.max(np.abs(self.hands(name)[i]), initial=0))
 
     def _value(self, name: str) -> Found | None:
         """A product of an adjoint and a value, summed where the input was broadcast: another one of either is taken."""
@@ -528,7 +539,7 @@ def _filled(gradients: Mapping[str, Array | None]) -> dict[str, Array]:
     return {n: g for n, g in gradients.items() if g is not None}
 
 
-def _factor(a: Array, b: Array, scale: float | None = None) -> float | None:
+def _factor(a: Array, b: Array, close: float, scale: float | None = None) -> float | None:
     """c, where a is c times b at every entry."""
     with np.errstate(all="ignore"):
         square = float((b * b).sum())
@@ -536,5 +547,5 @@ def _factor(a: Array, b: Array, scale: float | None = None) -> float | None:
             return None
         c = float((a * b).sum()) / square
         size = np.max(np.abs(a), initial=0) if scale is None else scale
-        close = np.all(np.abs(a - c * b) <= CLOSE * max(size, np.max(np.abs(b), initial=0) * abs(c)))
-    return c if close and np.isfinite(c) else None
+        same = np.all(np.abs(a - c * b) <= close * max(size, np.max(np.abs(b), initial=0) * abs(c)))
+    return c if same and np.isfinite(c) else None
