@@ -16,7 +16,7 @@ from handgrad.proof.custom.kinds import framework_of
 from handgrad.proof.deadline import deadline
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.forms import understand
-from handgrad.proof.inputs import Manner, others
+from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.locating import locate
 from handgrad.proof.numerical import Numerical
@@ -30,13 +30,10 @@ from handgrad.proof.taped import FromTape
 from handgrad.proof.votes import outvoted, said, votes
 from handgrad.proof.wide import WIDE, Array
 
-MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
 BLIND = 0.1
 """A line is not right if a fault of so much of an entry would not have been seen in it."""
 LOCATING = 0.8
 """The part of the time to look for a diagnosis in which the line is looked for."""
-LARGE = 300_000
-"""Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
 
 
 def check(
@@ -60,7 +57,9 @@ def check(
     Args:
         subject: one function that returns the cost and its gradients; a forward and a backward function, with a cache
             or a dictionary of named values between them; an object or a class with such methods, as a layer or a
-            network; a list of layers that follow each other. Plain NumPy. The last positional argument is `inputs`.
+            network; a list of layers that follow each other. Plain NumPy; or a rule for PyTorch or JAX, an
+            ``autograd.Function``, a ``custom_op``, a module, a ``custom_vjp``, a ``custom_jvp``, or a function that
+            contains one. The last positional argument is `inputs`.
         inputs: by the names of arguments: arrays, numbers, or lists, tuples and dictionaries of them. Arrays that an
             object or a module holds are inputs too, under their own names.
         wrt: the inputs whose gradients must be given back; by default all that are.
@@ -71,6 +70,9 @@ def check(
         make: makes the object out of some of the inputs, which are its arguments.
         shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the
             counterexample. By default equal sizes vary together.
+        reference: of a rule for PyTorch or JAX, the same function written plainly; by default its own forward.
+        order: of such a rule; 2 judges the gradient of the gradient.
+        mode: of such a rule; "vjp" judges what flows back, "jvp" what flows forward.
         seed: of the inputs that are tried besides, of cotangents, and of the noise.
         trials: how many other inputs, from 0 to 3: the given ones moved a little, new ones of their size, extreme ones.
         seconds: after which no further line or diagnosis is looked for.

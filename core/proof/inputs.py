@@ -17,6 +17,10 @@ Manner = Literal["near", "fresh", "extreme"]
 """near: each number moved by a tenth of itself; fresh: new numbers of the same size; extreme: larger, a few much
 larger."""
 
+MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
+LARGE = 300_000
+"""Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
+
 
 def others(
     inputs: Mapping[str, Any], differentiated: set[str], rng: np.random.Generator, manner: Manner, signed: bool = True

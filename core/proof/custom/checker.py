@@ -16,19 +16,15 @@ from handgrad.proof.custom.differences import Differences
 from handgrad.proof.custom.ladder import BITS, Judged, Ladder, Sample
 from handgrad.proof.custom.protocol import Framework, InexactError, Pulled, Trouble
 from handgrad.proof.custom.slips import Slips
-from handgrad.proof.inputs import Manner, others
+from handgrad.proof.inputs import LARGE, MANNERS, others
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.report import IMPRECISE, RIGHT, UNRESOLVED, WRONG, Finding, Report
 from handgrad.proof.wide import Array
 
 Troubles = Callable[[Any, Mapping[str, Any], Sequence[Array]], list[Trouble]]
 """What is wrong with a rule besides its numbers, at some inputs and cotangents."""
-MANNERS: tuple[Manner, ...] = ("near", "fresh", "extreme")
-LARGE = 300_000
-"""Inputs of more numbers than this are tried in fewer variants, to stay within seconds."""
-
 SLOW = 0.15
-"""So are programs that take so many seconds."""
+"""Programs that take so many seconds are tried in fewer variants, as large inputs are."""
 
 
 def check_rule(
@@ -79,7 +75,7 @@ class Checker:
         self.size = sum(np.size(v) for _, v in leaves(rule.structure) if isinstance(v, np.ndarray))
         self.trials = min(trials, 1) if self.size > LARGE else trials
         self.rng = np.random.default_rng(seed)
-        self.ladder = Ladder(rule, self.size, LARGE)
+        self.ladder = Ladder(rule, large=self.size > LARGE)
         self.notes: list[str] = []
         self.disputed = ""
         self.votes: list[str] = []
@@ -177,12 +173,12 @@ class Checker:
         return [self.rng.standard_normal(output.shape) for output in pulled.outputs]
 
     def _samples(self) -> list[Sample]:
-        found = []
+        found, given = [], dict(leaves(self.rule.structure))
         for label in ("given", *MANNERS[: self.trials]):
             inputs = self.rule.structure
             if label != "given":
                 inputs = others(inputs, set(self.rule.wrt), self.rng, label)  # type: ignore[arg-type]
-                inputs = replace(inputs, lambda n, v: v if self._varies(n, v) else _leaf(self.rule.structure, n))
+                inputs = replace(inputs, lambda n, v: v if self._varies(n, v) else given[n])
             try:
                 cotangents = self._cotangents(self.ladder.expect(inputs, None))
                 expected = self.ladder.expect(inputs, cotangents)
@@ -377,7 +373,3 @@ TARGETS = ("target", "targets", "label", "labels", "y_true", "truth", "mask")
 def _forgiven(wrong: Sequence[Sample], name: str) -> bool:
     """None for a target is what people mean to give."""
     return name.strip("_").lower() in TARGETS and all(s.judged[name].hand is None for s in wrong)
-
-
-def _leaf(values: Mapping[str, Any], name: str) -> Any:
-    return dict(leaves(values))[name]

@@ -1,4 +1,4 @@
-"""The vote of those who only run forward: extrapolated differences and the complex step, along one random direction."""
+"""The vote of those who only run forward: extrapolated differences along one random direction."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.protocol import Framework, How, InexactError
+from handgrad.proof.inputs import LARGE
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Run, leaves, replace
 from handgrad.proof.wide import WIDE, Array
 
-LARGE = 300_000
-"""Of so many numbers the slope is taken once first."""
 COST = "the sum of cotangents times outputs"
 
 

@@ -374,6 +374,3 @@ def frames(eqn: Any) -> Iterator[Any]:
     for frame in source_info_util.user_frames(eqn.source_info.traceback):
         if "handgrad" not in frame.file_name:
             yield frame
-
-
-Program = Callable[..., Any]

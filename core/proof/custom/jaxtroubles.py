@@ -11,13 +11,9 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.jax import Jax
-from handgrad.proof.custom.protocol import How, Trouble
+from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble
 from handgrad.proof.problem import leaves
 from handgrad.proof.wide import Array
-
-SAME = 2.0**-5
-"""Of the largest entry: what another order of adding may change in a rule that works in few bits."""
-MANY = 1_000_000
 
 
 def troubles(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Trouble]:

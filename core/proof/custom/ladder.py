@@ -9,8 +9,8 @@ bfloat16 is held to the same 1e-12.
 **Imprecise** is what is right in exact arithmetic, and loses more at a precision than its reference does there. The
 measuring stick is the reference in that very precision, as it is and with its rounding made visible; both are compared
 with their own exact values, entry by entry, on inputs that have been rounded to that precision. The bits lost are
-log2(rms(gap / scale)) over all entries and sets of inputs; one bit is what the best practice allows (twice the plain
-program's error), and `BITS` is what has never been seen of a right rule in the tests of false alarms.
+log2(rms(gap / scale)) over all entries, the median over the sets of inputs; one bit is what the best practice allows
+(twice the plain program's error), and `BITS` is more than any right rule of the tests loses.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from handgrad.proof.custom.protocol import (
     unit,
 )
 from handgrad.proof.judge import SLACK
-from handgrad.proof.problem import replace
+from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
 BITS = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
@@ -109,12 +109,12 @@ class Ladder:
 
     Args:
         rule: and its plain program.
-        size: how many numbers the inputs hold.
+        large: whether each run takes long, so that few are made.
     """
 
-    def __init__(self, rule: Framework, size: int, large: int) -> None:
+    def __init__(self, rule: Framework, large: bool) -> None:
         self.rule = rule
-        self.large = size > large
+        self.large = large
         self.runs: list[str] = []
         self.exact = True
         """Whether the rule can be run in exact arithmetic; else the finest precision in which it runs stands for it."""
@@ -268,7 +268,7 @@ class Ladder:
     def _one(
         self, hand: Array | None, right: Array | None, scale: Array | None, least: float, inputs: Any, name: str
     ) -> Judged:
-        shape = np.shape(_leaf(inputs, name)) if right is None else right.shape
+        shape = np.shape(dict(leaves(inputs))[name]) if right is None else right.shape
         expected = np.zeros(shape) if right is None else right
         far = np.zeros(shape) if scale is None else scale
         with np.errstate(all="ignore"):
@@ -369,9 +369,3 @@ def _bits(gap: Array, stick: Array, value: Array, precision: str) -> float:
     if not np.all(np.isfinite(ratio)):
         return float("inf")
     return float(np.log2(np.sqrt(np.mean(np.square(ratio))) + 1e-300))
-
-
-def _leaf(inputs: Mapping[str, Any], name: str) -> Any:
-    from handgrad.proof.problem import leaves
-
-    return dict(leaves(inputs))[name]

@@ -21,6 +21,11 @@ SMALLEST = {"float64": 5e-324, "float32": 2.0**-149, "bfloat16": 2.0**-133, "flo
 VISIBLE = 2.0**-50
 """The rounding that is shown of programs in float64: more than they have, since both sides of a comparison have it."""
 
+SAME = 2.0**-5
+"""Of the largest entry: what another order of adding may change in a rule that works in few bits."""
+MANY = 1_000_000
+"""Of inputs of more numbers only what costs one or two runs is tried besides the numbers."""
+
 
 def unit(precision: str) -> float:
     """Half the distance from 1 to the next number: 2^-53, 2^-24, 2^-8, 2^-11."""

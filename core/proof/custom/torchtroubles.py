@@ -14,18 +14,13 @@ from torch.utils._pytree import tree_leaves
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
-from handgrad.proof.custom.protocol import How, Trouble
+from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble
 from handgrad.proof.custom.torch import Torch, watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
 Layout = Callable[[torch.Tensor], torch.Tensor]
 Gradients = dict[str, torch.Tensor | None]
-MANY = 1_000_000
-"""Of inputs of more numbers only what costs one or two runs is tried."""
-
-SAME = 2.0**-5
-"""Of the largest entry: what another order of adding may change in a rule that works in few bits."""
 
 
 @dataclass
