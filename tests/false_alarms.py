@@ -1,10 +1,12 @@
 """Right gradients, checked over and over: random cases, shapes, values, dtypes and seeds. An alarm is a false one.
 
 `python tests/false_alarms.py --checks 20000 --seed 0` runs as many as asked and prints what was found; with `--shapes`,
-of the programs in `written`, in all the shapes in which people write them.
+of the programs in `written`, in all the shapes in which people write them; with `--rules`, of the rules for PyTorch and
+JAX in `rules`, at four precisions.
 """
 
 import collections
+import inspect
 import re
 import sys
 import time
@@ -12,6 +14,7 @@ import warnings
 
 import click
 import numpy as np
+import rules
 
 import planted
 from cases import RIGHT
@@ -83,18 +86,69 @@ def alarms_of_shapes(checks, seed, progress=False):
     return counts, found
 
 
+def alarms_of_rules(checks, seed, progress=False, names=None):
+    """As `alarms`, of the rules in `rules`: sizes, values, dtypes and layouts drawn anew.
+
+    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small.
+    """
+    rng = np.random.default_rng(seed)
+    counts, found, start = collections.Counter(), [], time.perf_counter()
+    modules = {name: rules.load(name) for name in names or rules.NAMES}
+    for i in range(checks):
+        name = str(rng.choice(sorted(modules)))
+        module, compiled = modules[name], name.startswith("jax_")
+        usual = {n: p.default for n, p in inspect.signature(module.inputs).parameters.items() if n != "rng"}
+        sizes = {n: int(rng.choice([3, size] if compiled else [1, 2, 3, 7, size])) for n, size in usual.items()}
+        drawn_with, trial = int(rng.integers(2**31)), int(rng.integers(2**31))
+        dtype = str(rng.choice(["float64", "float32", "bfloat16", "float16"]))
+        layout = str(rng.choice(["contiguous", "transposed", "strided"]))
+        inputs = module.inputs(np.random.default_rng(drawn_with), **sizes)
+        inputs = {n: _made(v, compiled, dtype, layout) for n, v in inputs.items()}
+        options = {"seed": trial, "trials": int(rng.integers(3)), "seconds": 0.0, **getattr(module, "OPTIONS", {})}
+        report = check(module.RULE, inputs, **options)
+        counts.update(finding.verdict for finding in report.findings)
+        if any(finding.verdict in ("wrong", "imprecise") for finding in report.findings) or report.problems:
+            seen = [(f.name, f.verdict, f.diagnosis) for f in report.findings if f.verdict != "right"]
+            found.append((i, name, sizes, drawn_with, dtype, layout, options, seen, report.problems))
+        if progress and (i + 1) % 100 == 0:
+            click.echo(f"{i + 1} checks, {len(found)} alarms, {time.perf_counter() - start:.0f} s")
+    return counts, found
+
+
+def _made(value, jax, dtype, layout):
+    """An array of JAX's or PyTorch's, of a dtype; in PyTorch with other strides than those of a new one, if asked."""
+    real = value.dtype.kind == "f"
+    if jax:
+        import jax.numpy as jnp
+
+        return jnp.asarray(value, dtype if real and dtype != "float64" else "float32") if real else value
+    import torch
+
+    tensor = torch.tensor(value, dtype=getattr(torch, dtype) if real else None)
+    if layout == "transposed" and tensor.ndim > 1:
+        return tensor.transpose(0, -1).contiguous().transpose(0, -1)
+    return tensor.repeat_interleave(2, -1)[..., ::2] if layout == "strided" and tensor.ndim else tensor
+
+
 @click.command()
+@click.option("--rules", "of_rules", is_flag=True, help="the rules for PyTorch and JAX in `rules`")
 @click.option("--shapes", is_flag=True, help="the programs in `written`")
 @click.option("--checks", default=20_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(shapes, checks, seed):
+def main(of_rules, shapes, checks, seed):
     """Check right gradients and count the alarms."""
+    call, what = (
+        (alarms_of_rules, "rules")
+        if of_rules
+        else (alarms_of_shapes, "programs in shapes")
+        if shapes
+        else (alarms, "backward passes")
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        counts, found = (alarms_of_shapes if shapes else alarms)(checks, seed, progress=True)
+        counts, found = call(checks, seed, progress=True)
     for alarm in found[:20]:
         click.echo(f"ALARM {alarm}")
-    what = "programs in shapes" if shapes else "backward passes"
     click.echo(f"{checks} checks (seed {seed}) of {what} that are right: {len(found)} false alarms")
     click.echo(f"lines: {dict(counts)}")
     sys.exit(bool(found))

@@ -44,8 +44,8 @@ attention.defvjp(_forward, _backward)
 RULE = attention
 
 
-def inputs(rng):
-    return {name: rng.normal(size=(2, 48, 8)) for name in "qkv"}
+def inputs(rng, batch=2, length=48, width=8):
+    return {name: rng.normal(size=(batch, length, width)) for name in "qkv"}
 
 
 FAULTS = [

@@ -29,8 +29,8 @@ clamp_scale.defvjp(_forward, _backward)
 RULE = clamp_scale
 
 
-def inputs(rng):
-    return {"x": 1.3 * rng.normal(size=(400, 10)), "scale": rng.uniform(0.5, 2, 10)}
+def inputs(rng, m=400, n=10):
+    return {"x": 1.3 * rng.normal(size=(m, n)), "scale": rng.uniform(0.5, 2, n)}
 
 
 FAULTS = [

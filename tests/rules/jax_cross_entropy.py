@@ -46,8 +46,8 @@ cross_entropy.defvjp(_forward, _backward)
 RULE = cross_entropy
 
 
-def inputs(rng):
-    return {"logits": 2 * rng.normal(size=(48, 60)), "labels": rng.integers(0, 60, 48)}
+def inputs(rng, m=48, classes=60):
+    return {"logits": 2 * rng.normal(size=(m, classes)), "labels": rng.integers(0, classes, m)}
 
 
 FAULTS = [

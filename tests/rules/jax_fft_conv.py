@@ -34,8 +34,8 @@ fft_conv.defvjp(_forward, _backward)
 RULE = fft_conv
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(160, 2, 12)), "kernel": rng.normal(size=(2, 12))}
+def inputs(rng, m=160, channels=2, n=12):
+    return {"x": rng.normal(size=(m, channels, n)), "kernel": rng.normal(size=(channels, n))}
 
 
 FAULTS = [

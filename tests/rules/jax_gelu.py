@@ -27,8 +27,8 @@ def _tangent(primals, tangents):
 RULE = gelu
 
 
-def inputs(rng):
-    return {"x": 1.5 * rng.normal(size=(30, 40))}
+def inputs(rng, m=30, n=40):
+    return {"x": 1.5 * rng.normal(size=(m, n))}
 
 
 FAULTS = [

@@ -45,8 +45,8 @@ grouped_conv.defvjp(_forward, _backward)
 RULE = grouped_conv
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(20, 4, 24)), "kernel": rng.normal(size=(4, 2, 3))}
+def inputs(rng, m=20, length=24):
+    return {"x": rng.normal(size=(m, 4, length)), "kernel": rng.normal(size=(4, 2, 3))}
 
 
 FAULTS = [

@@ -38,8 +38,8 @@ layer_norm.defvjp(_forward, _backward)
 RULE = layer_norm
 
 
-def inputs(rng):
-    return {"x": 2 + rng.normal(size=(400, 10)), "weight": 1 + 0.3 * rng.normal(size=10), "bias": rng.normal(size=10)}
+def inputs(rng, m=400, n=10):
+    return {"x": 2 + rng.normal(size=(m, n)), "weight": 1 + 0.3 * rng.normal(size=n), "bias": rng.normal(size=n)}
 
 
 FAULTS = [

@@ -30,8 +30,8 @@ def _tangent(primals, tangents):
 RULE = logsumexp
 
 
-def inputs(rng):
-    return {"x": 10 + rng.normal(size=(8, 500))}
+def inputs(rng, m=8, n=500):
+    return {"x": 10 + rng.normal(size=(m, n))}
 
 
 FAULTS = [

@@ -55,8 +55,8 @@ RULE = root
 OPTIONS = {"reference": unrolled}
 
 
-def inputs(rng):
-    return {"a": rng.uniform(0.2, 4, size=(12, 25)), "b": 2 * rng.normal(size=(12, 25))}
+def inputs(rng, m=12, n=25):
+    return {"a": rng.uniform(0.2, 4, size=(m, n)), "b": 2 * rng.normal(size=(m, n))}
 
 
 FAULTS = [

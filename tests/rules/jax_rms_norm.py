@@ -36,8 +36,8 @@ rms_norm.defvjp(_forward, _backward)
 RULE = rms_norm
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(320, 12)), "weight": 1 + 0.3 * rng.normal(size=12)}
+def inputs(rng, m=320, n=12):
+    return {"x": rng.normal(size=(m, n)), "weight": 1 + 0.3 * rng.normal(size=n)}
 
 
 FAULTS = [

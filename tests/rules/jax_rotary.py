@@ -41,8 +41,12 @@ rotary.defvjp(_forward, _backward)
 RULE = rotary
 
 
-def inputs(rng):
-    return {"q": rng.normal(size=(64, 16)), "k": rng.normal(size=(64, 16)), "positions": rng.integers(0, 500, 64)}
+def inputs(rng, length=64, half=8):
+    return {
+        "q": rng.normal(size=(length, 2 * half)),
+        "k": rng.normal(size=(length, 2 * half)),
+        "positions": rng.integers(0, 500, length),
+    }
 
 
 FAULTS = [

@@ -47,8 +47,12 @@ rnn.defvjp(_forward, _backward)
 RULE = rnn
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(60, 5, 6)), "W": 1.5 * rng.normal(size=(6, 6)), "U": 0.4 * rng.normal(size=(6, 6))}
+def inputs(rng, length=60, m=5, n=6):
+    return {
+        "x": rng.normal(size=(length, m, n)),
+        "W": 1.5 * rng.normal(size=(n, n)),
+        "U": 0.4 * rng.normal(size=(n, n)),
+    }
 
 
 FAULTS = [

@@ -27,9 +27,9 @@ embedding_bag.defvjp(_forward, _backward)
 RULE = embedding_bag
 
 
-def inputs(rng):
-    tokens = rng.integers(0, 8, (160, 12)) % 7  # 0 comes twice as often
-    return {"table": rng.normal(size=(8, 10)), "weights": rng.uniform(0.1, 1, (160, 12)), "tokens": tokens}
+def inputs(rng, m=160, length=12, width=10):
+    tokens = rng.integers(0, 8, (m, length)) % 7  # 0 comes twice as often
+    return {"table": rng.normal(size=(8, width)), "weights": rng.uniform(0.1, 1, (m, length)), "tokens": tokens}
 
 
 FAULTS = [

@@ -32,8 +32,8 @@ def softplus(x, beta):
 RULE = softplus
 
 
-def inputs(rng):
-    return {"x": rng.normal(6, 2.5, size=(40, 40)), "beta": rng.uniform(0.8, 1.5, 40)}
+def inputs(rng, m=40, n=40):
+    return {"x": rng.normal(6, 2.5, size=(m, n)), "beta": rng.uniform(0.8, 1.5, n)}
 
 
 FAULTS = [

@@ -29,11 +29,11 @@ sparse_matmul.defvjp(_forward, _backward)
 RULE = sparse_matmul
 
 
-def inputs(rng):
-    places = rng.permutation(12 * 12)[:90]
+def inputs(rng, stored=90, n=320):
+    places = rng.permutation(12 * 12)[:stored]
     return {
-        "values": rng.normal(size=90),
-        "dense": rng.normal(size=(12, 320)),
+        "values": rng.normal(size=stored),
+        "dense": rng.normal(size=(12, n)),
         "rows": places // 12,
         "columns": places % 12,
     }

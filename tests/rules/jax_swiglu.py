@@ -28,8 +28,8 @@ swiglu.defvjp(_forward, _backward)
 RULE = swiglu
 
 
-def inputs(rng):
-    return {"gate": 2 * rng.normal(size=(24, 48)), "up": rng.normal(size=(24, 48))}
+def inputs(rng, m=24, n=48):
+    return {"gate": 2 * rng.normal(size=(m, n)), "up": rng.normal(size=(m, n))}
 
 
 FAULTS = [

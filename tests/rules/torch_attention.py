@@ -35,11 +35,11 @@ class CausalAttention(Function):
 RULE = CausalAttention
 
 
-def inputs(rng):
+def inputs(rng, batch=3, length=24, width=8):
     return {
-        "q": 2.5 * rng.normal(size=(3, 24, 8)),
-        "k": 2.5 * rng.normal(size=(3, 24, 8)),
-        "v": rng.normal(size=(3, 24, 8)),
+        "q": 2.5 * rng.normal(size=(batch, length, width)),
+        "k": 2.5 * rng.normal(size=(batch, length, width)),
+        "v": rng.normal(size=(batch, length, width)),
     }
 
 

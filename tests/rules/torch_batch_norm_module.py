@@ -38,8 +38,8 @@ class BatchNorm(torch.nn.Module):
 RULE = BatchNorm(12)
 
 
-def inputs(rng):
-    return {"x": 1 + rng.normal(size=(300, 12))}
+def inputs(rng, m=300):
+    return {"x": 1 + rng.normal(size=(m, 12))}
 
 
 FAULTS = [

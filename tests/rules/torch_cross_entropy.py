@@ -32,8 +32,8 @@ class CrossEntropy(Function):
 RULE = CrossEntropy
 
 
-def inputs(rng):
-    return {"logits": 20 + 3 * rng.normal(size=(64, 30)), "labels": rng.integers(0, 30, 64)}
+def inputs(rng, m=64, classes=30):
+    return {"logits": 20 + 3 * rng.normal(size=(m, classes)), "labels": rng.integers(0, classes, m)}
 
 
 FAULTS = [

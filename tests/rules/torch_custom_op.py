@@ -32,8 +32,8 @@ bias_squared_relu.register_autograd(backward, setup_context=setup_context)
 RULE = bias_squared_relu
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(300, 12)), "bias": rng.normal(size=12)}
+def inputs(rng, m=300, n=12):
+    return {"x": rng.normal(size=(m, n)), "bias": rng.normal(size=n)}
 
 
 FAULTS = [

@@ -23,8 +23,8 @@ class Embedding(Function):
 RULE = Embedding
 
 
-def inputs(rng):
-    return {"weight": rng.normal(size=(24, 8)), "indices": (rng.geometric(0.3, size=1200) - 1) % 24}
+def inputs(rng, words=24, width=8, m=1200):
+    return {"weight": rng.normal(size=(words, width)), "indices": (rng.geometric(0.3, size=m) - 1) % words}
 
 
 FAULTS = [

@@ -23,8 +23,8 @@ class FFTConv(torch.autograd.Function):
 RULE = FFTConv
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(240, 16)), "kernel": rng.normal(size=16)}
+def inputs(rng, m=240, n=16):
+    return {"x": rng.normal(size=(m, n)), "kernel": rng.normal(size=n)}
 
 
 FAULTS = [

@@ -34,8 +34,8 @@ class GELU(Function):
 RULE = GELU
 
 
-def inputs(rng):
-    return {"x": 2.5 * rng.normal(size=(40, 30))}
+def inputs(rng, m=40, n=30):
+    return {"x": 2.5 * rng.normal(size=(m, n))}
 
 
 FAULTS = [

@@ -24,9 +24,9 @@ class GroupedConv(torch.autograd.Function):
 RULE = GroupedConv
 
 
-def inputs(rng):
+def inputs(rng, m=3, side=10):
     return {
-        "x": rng.normal(size=(3, 4, 10, 10)),
+        "x": rng.normal(size=(m, 4, side, side)),
         "weight": rng.normal(size=(6, 2, 3, 3)),
         "bias": rng.normal(size=6),
     }

@@ -29,8 +29,8 @@ class LayerNorm(Function):
 RULE = LayerNorm
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(256, 16)), "weight": rng.normal(size=16), "bias": rng.normal(size=16)}
+def inputs(rng, m=256, n=16):
+    return {"x": rng.normal(size=(m, n)), "weight": rng.normal(size=n), "bias": rng.normal(size=n)}
 
 
 FAULTS = [

@@ -26,8 +26,8 @@ class LogSumExp(Function):
 RULE = LogSumExp
 
 
-def inputs(rng):
-    return {"x": 30 + rng.normal(size=(400, 10)), "b": rng.uniform(0.2, 2, size=10)}
+def inputs(rng, m=400, n=10):
+    return {"x": 30 + rng.normal(size=(m, n)), "b": rng.uniform(0.2, 2, size=n)}
 
 
 FAULTS = [

@@ -35,8 +35,8 @@ RULE = Root
 OPTIONS = {"reference": lambda a, b: iterate(a.float(), b.float()).to(b.dtype)}
 
 
-def inputs(rng):
-    return {"a": rng.uniform(0.5, 2, size=8), "b": 2 * rng.normal(size=(560, 8))}
+def inputs(rng, m=560, n=8):
+    return {"a": rng.uniform(0.5, 2, size=n), "b": 2 * rng.normal(size=(m, n))}
 
 
 FAULTS = [

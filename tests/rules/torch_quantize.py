@@ -28,8 +28,8 @@ class Clip(Function):
 RULE = Clip
 
 
-def inputs(rng):
-    return {"x": 16 * rng.normal(size=(450, 8)), "scale": rng.uniform(0.6, 1.6, size=8)}
+def inputs(rng, m=450, n=8):
+    return {"x": 16 * rng.normal(size=(m, n)), "scale": rng.uniform(0.6, 1.6, size=n)}
 
 
 FAULTS = [

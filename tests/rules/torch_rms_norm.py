@@ -27,8 +27,8 @@ class RMSNorm(Function):
 RULE = RMSNorm
 
 
-def inputs(rng):
-    return {"x": rng.normal(size=(48, 16)), "weight": rng.normal(size=16)}
+def inputs(rng, m=48, n=16):
+    return {"x": rng.normal(size=(m, n)), "weight": rng.normal(size=n)}
 
 
 FAULTS = [

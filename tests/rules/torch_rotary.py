@@ -36,8 +36,12 @@ class Rotary(Function):
 RULE = Rotary
 
 
-def inputs(rng):
-    return {"q": rng.normal(size=(40, 2, 16)), "k": rng.normal(size=(40, 2, 16)), "positions": np.arange(40) * 7}
+def inputs(rng, length=40, heads=2, half=8):
+    return {
+        "q": rng.normal(size=(length, heads, 2 * half)),
+        "k": rng.normal(size=(length, heads, 2 * half)),
+        "positions": np.arange(length) * 7,
+    }
 
 
 FAULTS = [

@@ -26,12 +26,12 @@ class SparseDense(Function):
 RULE = SparseDense
 
 
-def inputs(rng):
+def inputs(rng, stored=100, n=240):
     return {
-        "values": rng.normal(size=100),
-        "rows": rng.integers(0, SIZE, 100),
-        "columns": rng.integers(0, SIZE, 100),
-        "dense": rng.normal(size=(SIZE, 240)),
+        "values": rng.normal(size=stored),
+        "rows": rng.integers(0, SIZE, stored),
+        "columns": rng.integers(0, SIZE, stored),
+        "dense": rng.normal(size=(SIZE, n)),
     }
 
 

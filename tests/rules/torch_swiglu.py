@@ -25,8 +25,8 @@ class SwiGLU(Function):
 RULE = SwiGLU
 
 
-def inputs(rng):
-    return {"gate": 5 * rng.normal(size=(30, 40)), "up": rng.normal(size=(30, 40))}
+def inputs(rng, m=30, n=40):
+    return {"gate": 5 * rng.normal(size=(m, n)), "up": rng.normal(size=(m, n))}
 
 
 FAULTS = [

@@ -44,8 +44,8 @@ RULE = SiLUMul
 OPTIONS = {"reference": plain}
 
 
-def inputs(rng):
-    return {"gate": 2 * rng.normal(size=(24, 40)), "up": rng.normal(size=(24, 40))}
+def inputs(rng, m=24, n=40):
+    return {"gate": 2 * rng.normal(size=(m, n)), "up": rng.normal(size=(m, n))}
 
 
 FAULTS = [

@@ -16,13 +16,15 @@ from handgrad.proof.custom.differences import Differences
 from handgrad.proof.custom.ladder import BITS, Judged, Ladder, Sample
 from handgrad.proof.custom.protocol import Framework, InexactError, Pulled, Trouble
 from handgrad.proof.custom.slips import Slips
-from handgrad.proof.inputs import LARGE, MANNERS, others
+from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.report import IMPRECISE, RIGHT, UNRESOLVED, WRONG, Finding, Report
 from handgrad.proof.wide import Array
 
 Troubles = Callable[[Any, Mapping[str, Any], Sequence[Array]], list[Trouble]]
 """What is wrong with a rule besides its numbers, at some inputs and cotangents."""
+MORE = 5
+"""Samples that are weighed besides, where bits seem to be lost."""
 SLOW = 0.15
 """Programs that take so many seconds are tried in fewer variants, as large inputs are."""
 
@@ -104,15 +106,18 @@ class Checker:
             self.ladder.judge(sample, self.seed + 10 * k)
         self._vote(samples[0])
         self._kinks(samples)
-        for k, sample in enumerate(samples[:1] if self.size > LARGE else samples):
+        weighed = samples[:1] if self.size > LARGE else list(samples)
+        for k, sample in enumerate(weighed):
             ladder.weigh(sample, self.seed + 10 * k)
+        if self.size <= LARGE and any(self._lost(weighed, name) for name in rule.wrt):
+            weighed += self._more()
         found = self._troubles(samples[0])
         if not ladder.exact:
             self.notes.append(
                 f"it does not run in exact arithmetic ({ladder.inexact}); judged in {runs[0]}, the finest that it takes"
             )
         self.notes += [f"it does not run in {p}: {said}" for p, said in ladder.failures.items()]
-        findings = self._findings(samples, [t for t in found if t.names and not t.harmless], start)
+        findings = self._findings(samples, weighed, [t for t in found if t.names and not t.harmless], start)
         self.notes += [t.said for t in found if t.harmless]
         problems = list(dict.fromkeys(t.said for t in found if not t.names and not t.harmless))
         outputs = [f"forward is not the reference's function: {said}" for s in samples for said in s.outputs_off][:1]
@@ -173,12 +178,11 @@ class Checker:
         return [self.rng.standard_normal(output.shape) for output in pulled.outputs]
 
     def _samples(self) -> list[Sample]:
-        found, given = [], dict(leaves(self.rule.structure))
+        found = []
         for label in ("given", *MANNERS[: self.trials]):
             inputs = self.rule.structure
             if label != "given":
-                inputs = others(inputs, set(self.rule.wrt), self.rng, label)  # type: ignore[arg-type]
-                inputs = replace(inputs, lambda n, v: v if self._varies(n, v) else given[n])
+                inputs = self._drawn(label)  # type: ignore[arg-type]
             try:
                 cotangents = self._cotangents(self.ladder.expect(inputs, None))
                 expected = self.ladder.expect(inputs, cotangents)
@@ -194,6 +198,12 @@ class Checker:
         if not found:
             raise UsageError(f"the gradient of {self.rule.who} is not a finite number at these inputs")
         return found
+
+    def _drawn(self, manner: Manner) -> dict[str, Any]:
+        """Other inputs; what is positive stays so, since few rules say for what inputs they are made."""
+        given = dict(leaves(self.rule.structure))
+        inputs = others(self.rule.structure, set(self.rule.wrt), self.rng, manner, signed=False)
+        return replace(inputs, lambda n, v: v if self._varies(n, v) else given[n])
 
     def _varies(self, name: str, value: Any) -> bool:
         """Whether an input is drawn anew: settings are not, nor what JAX would compile everything anew for."""
@@ -277,13 +287,29 @@ class Checker:
             return []
         return self.troubles(self.rule, sample.inputs, sample.cotangents)
 
-    def _findings(self, samples: list[Sample], troubles: Sequence[Trouble], start: float) -> list[Finding]:
+    def _more(self) -> list[Sample]:
+        """Samples that are only weighed: of few numbers some happen to lose bits."""
+        found = []
+        for k in range(MORE):
+            inputs = self._drawn("near")
+            try:
+                cotangents = self._cotangents(self.ladder.expect(inputs, None))
+                sample = Sample("near", inputs, cotangents, self.ladder.expect(inputs, cotangents))
+                self.ladder.weigh(sample, self.seed + 1000 + 10 * k)
+            except (UsageError, InexactError):
+                continue
+            found.append(sample)
+        return found
+
+    def _findings(
+        self, samples: list[Sample], weighed: Sequence[Sample], troubles: Sequence[Trouble], start: float
+    ) -> list[Finding]:
         found = []
         for name in self.rule.wrt:
             until = max(start + self.seconds, time.perf_counter() + self.seconds / 5)
             wrong = [s for s in (samples[:1] if self.alone else samples) if s.judged[name].wrong]
             trouble = next((t for t in troubles if name in t.names), None)
-            lost = self._lost(samples, name)
+            lost = self._lost(weighed, name)
             if wrong and not _forgiven(wrong, name):
                 found.append(self._wrong(wrong, samples, name, until))
             elif trouble is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.jax import Jax
-from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble
+from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble, rounding
 from handgrad.proof.problem import leaves
 from handgrad.proof.wide import Array
 
@@ -38,9 +38,10 @@ def _tried(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array], ho
         outputs, pull = jax.vjp(lambda *a: rule.call(False, inputs, a), *arrays)
         return pull([b.astype(o.dtype) for b, o in zip(back, outputs, strict=True)])
 
+    off = rounding(rule, inputs, cotangents, how)
     base = gradients(arrays, back)
-    yield from _compared(rule, base, lambda: gradients(arrays, back), "called again on the same inputs", "again")
-    yield from _compared(rule, base, lambda: jax.jit(gradients)(arrays, back), "under jit", "jit")
+    yield from _compared(rule, off, base, lambda: gradients(arrays, back), "called again on the same inputs", "again")
+    yield from _compared(rule, off, base, lambda: jax.jit(gradients)(arrays, back), "under jit", "jit")
     zero = gradients(arrays, [jnp.zeros_like(b) for b in back])
     for name, gradient in zip(rule.wrt, zero, strict=True):
         if gradient.dtype != jax.dtypes.float0 and bool(jnp.any(gradient)):
@@ -49,10 +50,12 @@ def _tried(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array], ho
     each = [gradients([s * a for a in arrays], back) for s in scales]
     stacked = [jnp.stack([s * a for s in scales]) for a in arrays]
     apart = [jnp.stack(parts) for parts in zip(*each, strict=True)]
-    yield from _compared(rule, apart, lambda: jax.vmap(lambda a: gradients(a, back))(stacked), "under vmap", "vmap")
+    yield from _compared(
+        rule, off, apart, lambda: jax.vmap(lambda a: gradients(a, back))(stacked), "under vmap", "vmap"
+    )
 
 
-def _compared(rule: Jax, base: Any, run: Any, said: str, kind: str) -> Iterator[Trouble]:
+def _compared(rule: Jax, off: Mapping[str, float], base: Any, run: Any, said: str, kind: str) -> Iterator[Trouble]:
     try:
         found = run()
     except Exception as error:
@@ -66,6 +69,6 @@ def _compared(rule: Jax, base: Any, run: Any, said: str, kind: str) -> Iterator[
         with np.errstate(all="ignore"):
             gap = float(np.max(np.abs(was - is_now), initial=0, where=np.isfinite(was) & np.isfinite(is_now)))
             size = float(np.max(np.abs(was), initial=0, where=np.isfinite(was)))
-        if gap > SAME * size or not np.array_equal(np.isfinite(was), np.isfinite(is_now)):
+        if gap > SAME * size + off.get(name, 0.0) or not np.array_equal(np.isfinite(was), np.isfinite(is_now)):
             share = f"{gap / size:.0%} of its largest entry" if size else "all of it"
             yield Trouble(f"{said}, the gradient is off by {share}", kind, (name,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,8 @@ VISIBLE = 2.0**-50
 
 SAME = 2.0**-5
 """Of the largest entry: what another order of adding may change in a rule that works in few bits."""
+ROUNDED = 16
+"""Times the visible rounding by which two runs may differ: where most of a gradient cancels, that is all there is."""
 MANY = 1_000_000
 """Of inputs of more numbers only what costs one or two runs is tried besides the numbers."""
 
@@ -130,6 +132,20 @@ class Flow:
     said: str
     value: Array
     adjoint: Array | None
+
+
+def rounding(rule: Framework, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> dict[str, float]:
+    """How far rounding may take the gradients of a rule that is run so: `ROUNDED` times what it does made visible."""
+    here = rule.pull(inputs, cotangents, how).gradients
+    there = rule.pull(inputs, cotangents, replace(how, noise=0)).gradients
+    found = {}
+    for name, gradient in here.items():
+        other = there.get(name)
+        if gradient is not None and other is not None and gradient.shape == other.shape:
+            with np.errstate(all="ignore"):
+                gap = np.abs(gradient - other)
+            found[name] = ROUNDED * float(np.max(gap, initial=0, where=np.isfinite(gap)))
+    return found
 
 
 class Framework(Protocol):

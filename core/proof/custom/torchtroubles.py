@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
-from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble
+from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble, rounding
 from handgrad.proof.custom.torch import Torch, watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -44,6 +44,7 @@ def troubles(rule: Torch, inputs: Mapping[str, Any], cotangents: Sequence[Array]
                 tries.base = tries.run()
             except UsageError:
                 continue
+            tries.rounding = rounding(rule, inputs, cotangents, How(precision))
             return list(tries.all())
     return []
 
@@ -55,6 +56,8 @@ class Tries:
         self.rule, self.inputs, self.how = rule, inputs, how
         self.cotangents = [rule.tensor(np.asarray(c), how) for c in cotangents]
         self.base: Went
+        self.rounding: dict[str, float] = {}
+        """How far rounding may take a gradient, where most of it cancels."""
         self.small = sum(np.size(v) for _, v in leaves(inputs) if isinstance(v, np.ndarray)) <= MANY
 
     def all(self) -> Iterator[Trouble]:
@@ -128,7 +131,7 @@ class Tries:
             gap = float((before - gradient).abs().nan_to_num(0).max()) if before.numel() else 0.0
             odd = bool((before.isfinite() != gradient.isfinite()).any())
             size = float(before.abs().nan_to_num(0).max()) if before.numel() else 0.0
-            least = 0.0 if exactly else size * SAME
+            least = 0.0 if exactly else size * SAME + self.rounding.get(name, 0.0)
             if odd or gap > least:
                 found[name] = gap / size if size else float("inf")
         return found
@@ -270,6 +273,7 @@ class Tries:
             said = f"for a batch of {'one' if size else 'no'} example{'' if size else 's'}"
             try:
                 found = self.rule.pull(inputs, cotangents, how)
+                off = rounding(self.rule, inputs, cotangents, how)
             except Exception as error:
                 yield Trouble(f"{said}, {error}", "size", tuple(names) if size else ())
                 continue
@@ -277,7 +281,7 @@ class Tries:
                 hand, right = found.gradients[name], expected.gradients[name]
                 if hand is None or right is None or self.base.gradients.get(name) is None:
                     continue
-                far = SAME * np.max(np.abs(right), initial=0)
+                far = SAME * np.max(np.abs(right), initial=0) + off.get(name, 0.0)
                 if hand.shape != right.shape or not np.all(np.abs(hand - right) <= far):
                     yield Trouble(f"{said}, the gradient is not what it should be: {_summary(right)}", "size", (name,))
 
