@@ -46,8 +46,11 @@ cross_entropy.defvjp(_forward, _backward)
 RULE = cross_entropy
 
 
-def inputs(rng, m=48, classes=60):
-    return {"logits": 2 * rng.normal(size=(m, classes)), "labels": rng.integers(0, classes, m)}
+def inputs(rng, chunks=3, classes=60):
+    return {
+        "logits": 2 * rng.normal(size=(CHUNK * chunks, classes)),
+        "labels": rng.integers(0, classes, CHUNK * chunks),
+    }
 
 
 FAULTS = [

@@ -68,8 +68,8 @@ RULE = silu_mul
 OPTIONS = {"reference": plain}
 
 
-def inputs(rng, m=24, n=32):
-    return {"x": 1.5 * rng.normal(size=(m, n)), "up": rng.normal(size=(m, n))}
+def inputs(rng, blocks=3):
+    return {"x": 1.5 * rng.normal(size=(8 * blocks, 32)), "up": rng.normal(size=(8 * blocks, 32))}
 
 
 FAULTS = [

@@ -29,7 +29,7 @@ sparse_matmul.defvjp(_forward, _backward)
 RULE = sparse_matmul
 
 
-def inputs(rng, stored=90, n=320):
+def inputs(rng, n=320, stored=90):
     places = rng.permutation(12 * 12)[:stored]
     return {
         "values": rng.normal(size=stored),

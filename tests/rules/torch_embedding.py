@@ -23,7 +23,7 @@ class Embedding(Function):
 RULE = Embedding
 
 
-def inputs(rng, words=24, width=8, m=1200):
+def inputs(rng, m=1200, words=24, width=8):
     return {"weight": rng.normal(size=(words, width)), "indices": (rng.geometric(0.3, size=m) - 1) % words}
 
 

@@ -26,7 +26,7 @@ class SparseDense(Function):
 RULE = SparseDense
 
 
-def inputs(rng, stored=100, n=240):
+def inputs(rng, n=240, stored=100):
     return {
         "values": rng.normal(size=stored),
         "rows": rng.integers(0, SIZE, stored),

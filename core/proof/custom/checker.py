@@ -23,6 +23,7 @@ from handgrad.proof.wide import Array
 
 Troubles = Callable[[Any, Mapping[str, Any], Sequence[Array]], list[Trouble]]
 """What is wrong with a rule besides its numbers, at some inputs and cotangents."""
+LIKE = ("given", "near")
 MORE = 5
 """Samples that are weighed besides, where bits seem to be lost."""
 SLOW = 0.15
@@ -332,13 +333,14 @@ class Checker:
         ]
 
     def _lost(self, samples: Sequence[Sample], name: str) -> tuple[str, float] | None:
-        """The precision at which most is lost, and how much, over all inputs."""
+        """The precision at which most is lost, and the bits: the median over inputs like the given, or all on any."""
         best: tuple[str, float] | None = None
         for precision in self.ladder.runs:
-            seen = [s.lost[name, precision] for s in samples if (name, precision) in s.lost]
-            if not seen:
+            lost = [(s.label, s.lost[name, precision]) for s in samples if (name, precision) in s.lost]
+            if not lost:
                 continue
-            bits = float("inf") if np.inf in seen else float(np.median(seen))
+            everything = any(bits == np.inf for _, bits in lost)
+            bits = np.inf if everything else float(np.median([b for label, b in lost if label in LIKE] or [0.0]))
             if bits > BITS.get(precision, np.inf) and (best is None or bits > best[1]):
                 best = precision, bits
         return best

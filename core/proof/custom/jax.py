@@ -23,6 +23,8 @@ from handgrad.proof.wide import Array
 
 DTYPES = {name: jnp.dtype(name) for name in PRECISIONS}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+AT_ONCE = 32
+"""Edges of a program that are moved in one call; all of some hundreds would take gigabytes."""
 LOOKED_AT = How("float64", plain=True, exact=True)
 """How the plain program goes when its operations are looked at."""
 
@@ -46,7 +48,7 @@ class Jax:
 
     def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
         self.subject, self.reference = subject, reference
-        self.parameters = _parameters(subject)
+        self.parameters: Mapping[str, Any] = _parameters(subject)
         self.who = str(getattr(subject, "__qualname__", getattr(subject, "__name__", type(subject).__name__))).split(
             "<locals>."
         )[-1]
@@ -60,7 +62,7 @@ class Jax:
             NAMES[v.dtype] for _, v in leaves(given) if isinstance(v, jax.Array | np.ndarray) and v.dtype in NAMES
         ]
         self.lowest = max(floats, key=PRECISIONS.index, default="float64")
-        self.structure = replace(
+        self.structure: dict[str, Any] = replace(
             given, lambda _, v: _numpy(v) if isinstance(v, jax.Array | np.ndarray | np.floating) else v
         )
         self.wrt = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
@@ -199,14 +201,15 @@ class Jax:
             return jax.vjp(forward, *arrays)[1](list(along))
 
         # one program, compiled in a hurry: operation by operation, each would be compiled by itself
-        both = jax.jit(
-            lambda scales: (gradients(scales), jax.jacfwd(gradients)(scales)),
-            compiler_options=IN_A_HURRY,
-        )
-        base, changes = both(jnp.zeros((2, len(edges)), np.float64))
-        moved = [np.moveaxis(np.asarray(c), (-2, -1), (0, 1)) for c in changes]
-        by_edge = {where: ([c[0, i] for c in moved], [c[1, i] for c in moved]) for i, where in enumerate(edges)}
-        return [_numpy(g) for g in base], by_edge
+        none = jnp.zeros((2, len(edges)), np.float64)
+        changed = jax.jit(jax.vmap(lambda along: jax.jvp(gradients, (none,), (along,))[1]), compiler_options=IN_A_HURRY)
+        every = np.eye(2 * len(edges)).reshape(-1, 2, len(edges))
+        every = np.concatenate([every, np.zeros((-len(every) % AT_ONCE, *every.shape[1:]))])
+        parts = [changed(every[i : i + AT_ONCE]) for i in range(0, len(every), AT_ONCE)]
+        moved = [np.concatenate([np.asarray(p[k]) for p in parts]) for k in range(len(arrays))]
+        n = len(edges)
+        by_edge = {where: ([c[i] for c in moved], [c[n + i] for c in moved]) for i, where in enumerate(edges)}
+        return [_numpy(g) for g in jax.jit(gradients, compiler_options=IN_A_HURRY)(none)], by_edge
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
         """The values of the plain program with their adjoints."""

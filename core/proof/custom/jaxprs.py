@@ -46,8 +46,9 @@ SUMS = {
 """Operations within which much is added: their operands are moved too, where these have 24 bits or more."""
 TURNS = 64
 """Loops of more turns are not unrolled."""
-IN_A_HURRY: Any = {"xla_backend_optimization_level": 0}
-"""How programs are compiled that run a few times."""
+IN_A_HURRY: Any = {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "fusion"}
+"""How programs are compiled that run a few times. Fused, a value is computed again wherever it is used: a chain of 20
+steps takes seconds, and one of 25 hours."""
 WITH_DTYPE = ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
 
 
@@ -294,7 +295,7 @@ class Evaluation:
     def _key(self) -> Any:
         if not isinstance(self.key, np.random.Generator):
             return self.key
-        return jax.random.key(int(self.key.integers(2**31)))
+        return jax.random.key(int(self.key.integers(2**31)), impl="unsafe_rbg")  # threefry takes long to compile
 
     def _again(self, closed: Any, key: Any, *args: Any) -> list[Any]:
         return Evaluation(self.plain, self.exact, key).run(closed, args)

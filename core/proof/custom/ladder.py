@@ -9,8 +9,8 @@ bfloat16 is held to the same 1e-12.
 **Imprecise** is what is right in exact arithmetic, and loses more at a precision than its reference does there. The
 measuring stick is the reference in that very precision, as it is and with its rounding made visible; both are compared
 with their own exact values, entry by entry, on inputs that have been rounded to that precision. The bits lost are
-log2(rms(gap / scale)) over all entries, the median over the sets of inputs; one bit is what the best practice allows
-(twice the plain program's error), and `BITS` is more than any right rule of the tests loses.
+log2(rms(gap / scale)) over all entries, the median over inputs like the given ones; one bit is what the best practice
+allows (twice the plain program's error), and `BITS` is more than any right rule of the tests loses.
 """
 
 from __future__ import annotations
@@ -289,7 +289,7 @@ class Ladder:
                 continue
             with np.errstate(all="ignore"):
                 size = np.max(np.abs(right), initial=0, where=np.isfinite(right))
-                far = np.abs(hand - right) > np.sqrt(least) * (np.abs(right) + size)
+                far = ~(np.abs(hand - right) <= np.sqrt(least) * (np.abs(right) + size))
             far &= np.isfinite(right)
             if np.any(far):
                 where = tuple(int(k) for k in np.argwhere(far)[0])

@@ -134,20 +134,6 @@ class Flow:
     adjoint: Array | None
 
 
-def rounding(rule: Framework, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> dict[str, float]:
-    """How far rounding may take the gradients of a rule that is run so: `ROUNDED` times what it does made visible."""
-    here = rule.pull(inputs, cotangents, how).gradients
-    there = rule.pull(inputs, cotangents, replace(how, noise=0)).gradients
-    found = {}
-    for name, gradient in here.items():
-        other = there.get(name)
-        if gradient is not None and other is not None and gradient.shape == other.shape:
-            with np.errstate(all="ignore"):
-                gap = np.abs(gradient - other)
-            found[name] = ROUNDED * float(np.max(gap, initial=0, where=np.isfinite(gap)))
-    return found
-
-
 class Framework(Protocol):
     """PyTorch or JAX.
 
@@ -192,3 +178,17 @@ class Framework(Protocol):
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
         """The values of the plain program with their adjoints; none where it cannot be looked into."""
+
+
+def rounding(rule: Framework, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> dict[str, float]:
+    """How far rounding may take the gradients of a rule that is run so: `ROUNDED` times what it does made visible."""
+    here = rule.pull(inputs, cotangents, how).gradients
+    there = rule.pull(inputs, cotangents, replace(how, noise=0)).gradients
+    found = {}
+    for name, gradient in here.items():
+        other = there.get(name)
+        if gradient is not None and other is not None and gradient.shape == other.shape:
+            with np.errstate(all="ignore"):
+                gap = np.abs(gradient - other)
+            found[name] = ROUNDED * float(np.max(gap, initial=0, where=np.isfinite(gap)))
+    return found

@@ -54,7 +54,7 @@ class Torch:
             subject = subject.__self__
         self.subject = subject
         self.function = subject if isinstance(subject, type) and issubclass(subject, Function) else None
-        self.parameters = _parameters(subject, self.function)
+        self.parameters: Mapping[str, Any] = _parameters(subject, self.function)
         self.who = _who(subject)
         self.reference = reference
         self.oracle = (
@@ -76,7 +76,9 @@ class Torch:
         )
         self.device = next((v.device for v in tensors.values()), torch.device("cpu"))
         asking = [n for n, v in tensors.items() if v.requires_grad]
-        self.structure = replace(given, lambda _, v: _numpy(v) if isinstance(v, torch.Tensor) else _array(v))
+        self.structure: dict[str, Any] = replace(
+            given, lambda _, v: numpy_of(v) if isinstance(v, torch.Tensor) else _array(v)
+        )
         floating = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         self.wrt = [n for n in floating if n in asking] if [n for n in asking if n not in self.held] else floating
         if not self.wrt:
@@ -117,9 +119,9 @@ class Torch:
                 if along:
                     with self._repaired(tensors) if self.repairing and not how.plain else contextlib.nullcontext():
                         gradients = self._backward(along, asked, how)
-                    found |= {n: None if g is None else _numpy(g) for n, g in zip(asked, gradients, strict=True)}
+                    found |= {n: None if g is None else numpy_of(g) for n, g in zip(asked, gradients, strict=True)}
                     found |= self.misshapen if not how.plain else {}
-            return Pulled([_numpy(o) for o in outputs], found)
+            return Pulled([numpy_of(o) for o in outputs], found)
 
     def repair(self) -> bool:
         """From here on gradients that PyTorch does not take are kept from it; whether that can be done."""
@@ -137,7 +139,7 @@ class Torch:
                 if not isinstance(value, torch.Tensor) or name not in self.wrt:
                     continue
                 if tuple(value.shape) != tuple(tensors[name].shape):
-                    self.misshapen[name] = _numpy(value)
+                    self.misshapen[name] = numpy_of(value)
                     values[i] = torch.zeros_like(tensors[name])
             return tuple(values)
 
@@ -163,12 +165,13 @@ class Torch:
                     outputs = self.outputs(given, how.plain)
                     tangents = [forward_ad.unpack_dual(o).tangent for o in outputs]
                     return outputs, [
-                        _numpy(torch.zeros_like(o) if t is None else t) for o, t in zip(outputs, tangents, strict=True)
+                        numpy_of(torch.zeros_like(o) if t is None else t)
+                        for o, t in zip(outputs, tangents, strict=True)
                     ]
 
             outputs, tangents = quietly("forward mode", forward)
             found[name] = np.concatenate([np.ravel(t) for t in tangents])
-        return Pulled([_numpy(o) for o in outputs], found)
+        return Pulled([numpy_of(o) for o in outputs], found)
 
     def outputs(self, tensors: Mapping[str, Any], plain: bool) -> list[torch.Tensor]:
         """Those of floating point, in order; at order 2 the gradients."""
@@ -245,7 +248,7 @@ class Torch:
             found: dict[str, Array | None] = {name: np.zeros(tuple(v.shape)) for name, v in asked.items()}
             if along:
                 gradients = self._backward(along, asked, how)
-                found |= {n: _numpy(g) for n, g in zip(asked, gradients, strict=True) if g is not None}
+                found |= {n: numpy_of(g) for n, g in zip(asked, gradients, strict=True) if g is not None}
             return found
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
@@ -261,7 +264,7 @@ class Torch:
             values = [*asked.items(), *look.results]
             adjoints = self._backward(along, {str(i): v for i, (_, v) in enumerate(values)}, how)
             return [
-                Flow(said, _numpy(v), None if g is None else _numpy(g))
+                Flow(said, numpy_of(v), None if g is None else numpy_of(g))
                 for (said, v), g in zip(values, adjoints, strict=True)
                 if not v.is_complex()
             ]
@@ -547,7 +550,7 @@ def _who(subject: Any) -> str:
     return str(getattr(subject, "_qualname", name)).split("<locals>.")[-1]
 
 
-def _numpy(tensor: torch.Tensor) -> Array:
+def numpy_of(tensor: torch.Tensor) -> Array:
     """In float64, if of floating point; a tensor that is none's but ours."""
     tensor = tensor.value if isinstance(tensor, Exact) else tensor
     with torch.utils._python_dispatch._disable_current_modes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
 from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble, rounding
-from handgrad.proof.custom.torch import Torch, watched
+from handgrad.proof.custom.torch import Torch, numpy_of, watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
@@ -44,7 +44,6 @@ def troubles(rule: Torch, inputs: Mapping[str, Any], cotangents: Sequence[Array]
                 tries.base = tries.run()
             except UsageError:
                 continue
-            tries.rounding = rounding(rule, inputs, cotangents, How(precision))
             return list(tries.all())
     return []
 
@@ -56,9 +55,12 @@ class Tries:
         self.rule, self.inputs, self.how = rule, inputs, how
         self.cotangents = [rule.tensor(np.asarray(c), how) for c in cotangents]
         self.base: Went
-        self.rounding: dict[str, float] = {}
-        """How far rounding may take a gradient, where most of it cancels."""
         self.small = sum(np.size(v) for _, v in leaves(inputs) if isinstance(v, np.ndarray)) <= MANY
+
+    @cached_property
+    def rounding(self) -> dict[str, float]:
+        """How far rounding may take a gradient, where most of it cancels."""
+        return rounding(self.rule, self.inputs, [numpy_of(c) for c in self.cotangents], self.how)
 
     def all(self) -> Iterator[Trouble]:
         """One after another."""
@@ -131,8 +133,7 @@ class Tries:
             gap = float((before - gradient).abs().nan_to_num(0).max()) if before.numel() else 0.0
             odd = bool((before.isfinite() != gradient.isfinite()).any())
             size = float(before.abs().nan_to_num(0).max()) if before.numel() else 0.0
-            least = 0.0 if exactly else size * SAME + self.rounding.get(name, 0.0)
-            if odd or gap > least:
+            if odd or (gap > 0 if exactly else gap > size * SAME and gap > size * SAME + self.rounding.get(name, 0.0)):
                 found[name] = gap / size if size else float("inf")
         return found
 
