@@ -8,6 +8,7 @@ compiled as the function itself.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -206,8 +207,8 @@ class Evaluation:
         if isinstance(self.key, np.random.Generator):
             spread = jnp.asarray(self.key.random(value.shape) - 0.5)
         else:
-            self.key, mine = jax.random.split(self.key)
-            spread = jax.random.uniform(mine, value.shape) - 0.5
+            spread = _spread(self.key, value.shape)
+            self.key = _next(self.key)
         if self.exact:  # never next to nothing, since it is all that a tolerance is made of
             spread = spread + jnp.sign(spread) / 2
         unit = unit or (VISIBLE if self.exact else float(jnp.finfo(value.dtype).eps))
@@ -249,9 +250,8 @@ class Evaluation:
 
             def step(state: Any, x: Any) -> Any:
                 key, inner = state
-                key, mine = (None, None) if key is None else jax.random.split(key)
-                out = self._again(body, mine, *consts, *inner, *x)
-                return (key, self._like(body.out_avals[:c], out[:c])), out[c:]
+                out = self._again(body, key, *consts, *inner, *x)
+                return (_next(key), self._like(body.out_avals[:c], out[:c])), out[c:]
 
             (_, carry), ys = jax.lax.scan(
                 step, (key, carry), xs, length=params["length"], reverse=params["reverse"], unroll=params["unroll"]
@@ -265,9 +265,8 @@ class Evaluation:
 
         def once(state: Any) -> Any:
             key, inner = state
-            key, mine = (None, None) if key is None else jax.random.split(key)
-            out = self._again(params["body_jaxpr"], mine, *for_body, *inner)
-            return key, self._like(params["body_jaxpr"].out_avals, out)
+            out = self._again(params["body_jaxpr"], key, *for_body, *inner)
+            return _next(key), self._like(params["body_jaxpr"].out_avals, out)
 
         return list(jax.lax.while_loop(go_on, once, (key, carry))[1])
 
@@ -293,9 +292,11 @@ class Evaluation:
         return [*carry, *(jnp.stack(parts) for parts in zip(*(outs[t] for t in turns), strict=True))]
 
     def _key(self) -> Any:
-        if not isinstance(self.key, np.random.Generator):
-            return self.key
-        return jax.random.key(int(self.key.integers(2**31)), impl="unsafe_rbg")  # threefry takes long to compile
+        """Where a loop starts from: a number of 32 bits, since it can't be given a generator."""
+        if isinstance(self.key, np.random.Generator):
+            return jnp.uint32(self.key.integers(2**32))
+        key, self.key = self.key, _next(self.key)
+        return key
 
     def _again(self, closed: Any, key: Any, *args: Any) -> list[Any]:
         return Evaluation(self.plain, self.exact, key).run(closed, args)
@@ -317,6 +318,19 @@ class Evaluation:
             for a, v in zip(args, eqn.invars, strict=True)
             if hasattr(v.aval, "dtype") and _real(a)
         )
+
+
+def _next(key: Any) -> Any:
+    """The key after this one (Numerical Recipes, 7.1)."""
+    return None if key is None else key * np.uint32(1664525) + np.uint32(1013904223)
+
+
+def _spread(key: Any, shape: tuple[int, ...]) -> Any:
+    """Numbers from -0.5 to 0.5, by the finalizer of MurmurHash3: JAX's own take half a second to compile."""
+    x = jax.lax.iota(np.uint32, math.prod(shape)) * np.uint32(0x9E3779B9) + key
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x.reshape(shape).astype(np.float64) / 2**32 - 0.5
 
 
 def _combining(jaxpr: Any, consts: Any) -> dict[str, Any]:
