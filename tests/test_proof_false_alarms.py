@@ -1,7 +1,9 @@
 """No false alarm; 20,000 of these were run once, with the command in false_alarms.py."""
 
+import pytest
+
 from conftest import SEED
-from false_alarms import alarms, alarms_of_shapes
+from false_alarms import alarms, alarms_of_rules, alarms_of_shapes
 
 
 def test_500_right_gradients_raise_no_alarm():
@@ -12,6 +14,15 @@ def test_500_right_gradients_raise_no_alarm():
 
 def test_150_right_programs_in_all_shapes_raise_no_alarm():
     counts, found = alarms_of_shapes(150, SEED)
+    assert found == []
+    assert counts["right"] > 50 * counts["unresolved"]
+
+
+def test_300_right_rules_raise_no_alarm():
+    pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    pytest.importorskip("jax")
+    counts, found = alarms_of_rules(300, SEED)
     assert found == []
     assert counts["right"] > 50 * counts["unresolved"]
 

@@ -339,7 +339,9 @@ def test_inputs_that_do_not_fit_are_named(two):
         check(lambda x: (np.sum(x * x), {"dx": 2 * x}), {"x": np.ones(3)}, order=2)
 
 
-def test_a_million_inputs_take_seconds():
+@pytest.mark.parametrize("slope", [lambda x, s: s + x * s * (1 - s), lambda x, s: s * (1 + x * (1 - s))])
+def test_a_million_inputs_take_seconds(slope):
+    """In the second form an entry cancels here and there: once, 22 of 30 draws had one that one draw did not move."""
     torch = pytest.importorskip("torch")
     x = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0))
 
@@ -350,7 +352,7 @@ def test_a_million_inputs_take_seconds():
 
     def back(ctx, g):
         x, s = ctx.saved_tensors
-        return g * (s + x * s * (1 - s))
+        return g * slope(x, s)
 
     start = time.perf_counter()
     assert check(torch_rule(swish, back), {"x": x}).ok
