@@ -6,7 +6,7 @@ python -m handgrad.benchmarks.rules --few --scale 0.25 --scale 1 --scale 4 --sca
 The rules and the faults are those of ``tests/rules``. Beside `handgrad.check` stand `torch.autograd.gradcheck`, slow
 and fast, `torch.autograd.gradgradcheck`, `torch.library.opcheck`, `jax.test_util.check_grads`, and two practices: the
 rule and the plain program in bfloat16 compared by allclose with atol = rtol = 0.01, and an error of at most twice the
-plain program's in bfloat16. Each checker has a minute for a rule.
+plain program's in bfloat16. Each of these has 20 seconds for a rule.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Row:
         kind: whether the diagnosis is one of those that are right; of handgrad's.
         seconds: what it took.
         scale: what the first size of the inputs is multiplied by.
-        late: whether it had not ended after `MINUTE`.
+        late: whether it had not ended after `LIMIT`.
     """
 
     checker: str
@@ -60,7 +60,8 @@ class Row:
     late: bool = False
 
 
-MINUTE = 60.0
+LIMIT = 20.0
+"""Seconds that another checker has for a rule."""
 
 
 class LateError(Exception):
@@ -194,7 +195,7 @@ def ours(name: str, number: int, module: ModuleType, fault: Any, scale: float = 
 def theirs(checker: str, name: str, number: int, module: ModuleType, fault: Any, scale: float) -> Row:
     """Another checker on a rule."""
     start, late = time.perf_counter(), False
-    signal.setitimer(signal.ITIMER_REAL, MINUTE)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -252,7 +253,7 @@ def summary(rows: list[Row]) -> str:
     for row in rows:
         by_checker[row.checker, row.scale].append(row)
     lines = [
-        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", "in a minute not", "exact",
+        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", "in 20 s not", "exact",
          "diagnosis", "median s", "longest s")
     ]  # fmt: skip
     for (checker, scale), some in sorted(by_checker.items(), key=lambda i: ([OURS, *OTHERS].index(i[0][0]), i[0][1])):
