@@ -6,7 +6,7 @@ python -m handgrad.benchmarks.rules --few --scale 0.25 --scale 1 --scale 4 --sca
 The rules and the faults are those of ``tests/rules``. Beside `handgrad.check` stand `torch.autograd.gradcheck`, slow
 and fast, `torch.autograd.gradgradcheck`, `torch.library.opcheck`, `jax.test_util.check_grads`, and two practices: the
 rule and the plain program in bfloat16 compared by allclose with atol = rtol = 0.01, and an error of at most twice the
-plain program's in bfloat16. Each of these has 20 seconds for a rule.
+plain program's in bfloat16. Each of these has 5 seconds for a rule.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Row:
     late: bool = False
 
 
-LIMIT = 20.0
+LIMIT = 5.0
 """Seconds that another checker has for a rule."""
 
 
@@ -253,7 +253,7 @@ def summary(rows: list[Row]) -> str:
     for row in rows:
         by_checker[row.checker, row.scale].append(row)
     lines = [
-        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", "in 20 s not", "exact",
+        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", "in 5 s not", "exact",
          "diagnosis", "median s", "longest s")
     ]  # fmt: skip
     for (checker, scale), some in sorted(by_checker.items(), key=lambda i: ([OURS, *OTHERS].index(i[0][0]), i[0][1])):

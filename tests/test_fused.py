@@ -13,6 +13,7 @@ from handgrad import Parameters
 from handgrad.backends.fused import LARGEST, PROGRAMS, fits, tiling
 from handgrad.backends.numpy import Neuron as ByHand
 from handgrad.exact import CONFIGURATIONS
+from handgrad.proof import check
 from handgrad.rounding import bounds
 
 
@@ -37,7 +38,25 @@ def triton_kernel():
                 loss = weight * loss_sum(W, b, rows.T, Y, *configuration)
             return [V.detach().cpu().numpy() for V in (loss, *torch.autograd.grad(loss, (W, b)))]
 
+        differentiate.loss_sum = lambda W, b, X, Y, *how: loss_sum(
+            W.float(), b.float(), X.T.contiguous().T, Y.float(), *how
+        )
+        differentiate.plain = plainly(torch, torch.nn.functional.softplus)
         yield differentiate
+
+
+def plainly(xp, softplus):
+    """The loss, written with the functions of PyTorch or JAX."""
+
+    def loss_sum(W, b, X, Y, input_scale, activation, loss):
+        W, b = (V.to(xp.float32) if hasattr(V, "to") else V.astype("float32") for V in (W, b))
+        Z = (input_scale * W) @ (X + 0 * b) + b
+        if loss == "cross_entropy":
+            return softplus((1 - 2 * Y) * Z).sum()
+        A = {"sigmoid": lambda: 1 / (1 + xp.exp(-Z)), "tanh": lambda: xp.tanh(Z), "relu": lambda: Z * (Z > 0)}
+        return ((A.get(activation, lambda: Z)() - Y) ** 2 / 2).sum()
+
+    return loss_sum
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +74,11 @@ def pallas_kernel():
         loss, gradients = jax.value_and_grad(weighted, (0, 1))(W, b)
         return [np.asarray(V) for V in (loss, *gradients)]
 
+    float32 = jax.numpy.float32
+    differentiate.loss_sum = lambda W, b, X, Y, *how: loss_sum(
+        W.astype(float32), b.astype(float32), X.T, Y.astype(float32), *how
+    )
+    differentiate.plain = plainly(jax.numpy, jax.nn.softplus)
     return differentiate
 
 
@@ -158,6 +182,37 @@ def test_the_gradients_are_slopes_of_the_loss(kernel, loss, activation):
     high, low = (kernel(W + step * along, b + step, *configuration)[0] for step in (t, -t))
     slope = (dW * along).sum() + db
     assert (high - low) / (2 * t) == pytest.approx(slope, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "activation"), CONFIGURATIONS)
+def test_the_checker_of_rules_calls_the_triton_step_right(triton_kernel, loss, activation):
+    assert_rule(triton_kernel, 1, loss, activation)
+
+
+def test_the_checker_of_rules_calls_the_pallas_step_right(pallas_kernel):
+    """One configuration on one set of inputs: interpreted, it takes minutes for all."""
+    assert_rule(pallas_kernel, 0, "cross_entropy", "sigmoid")
+
+
+def assert_rule(kernel, trials, loss, activation):
+    W, b, X, Y, input_scale = photographs_of(20, 40)
+    how = input_scale, activation, loss
+    inputs = {"W": W, "b": np.array([b]), "X": X, "Y": Y.astype(np.int32)}
+
+    def rule(W, b, X, Y):
+        return kernel.loss_sum(W, b[0], X, Y, *how)
+
+    def spoilt(W, b, X, Y):
+        return kernel.loss_sum(1.01 * W, b[0], X, Y, *how)
+
+    def reference(W, b, X, Y):
+        return kernel.plain(W, b[0], X, Y, *how)
+
+    report = check(rule, inputs, reference=reference, trials=trials)
+    assert report.ok, f"\n{report}"
+    assert report.detectable < 1e-3
+    if trials:
+        assert not check(spoilt, inputs, reference=reference, trials=0, seconds=0).ok
 
 
 @pytest.mark.parametrize(("loss", "activation"), CONFIGURATIONS)

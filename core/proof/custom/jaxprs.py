@@ -224,6 +224,11 @@ class Evaluation:
 
     def _loop(self, eqn: Any, args: list[Any]) -> list[Any]:
         """A loop of JAX's, its body evaluated in the same way; compiled, so that JAX draws the rounding."""
+        if eqn.primitive.name == "cond" and not isinstance(args[0], jax.core.Tracer):
+            chosen = eqn.params[
+                "branches"
+            ]  # the others need not run here: `jax.lax.platform_dependent` is one of these
+            return self.run(chosen[int(np.clip(args[0], 0, len(chosen) - 1))], args[1:])
         if self.probe is not None:
             return self._unrolled(eqn, args)
         if any(isinstance(arg, jax.core.Tracer) for arg in args):
@@ -277,9 +282,6 @@ class Evaluation:
             InexactError: it takes too many turns, or as many as depends on what is differentiated.
         """
         name, params = eqn.primitive.name, eqn.params
-        if name == "cond" and not isinstance(args[0], jax.core.Tracer):
-            chosen = params["branches"]
-            return self.run(chosen[int(np.clip(args[0], 0, len(chosen) - 1))], args[1:])
         if name != "scan" or params["length"] > TURNS:
             raise InexactError(f"{name} is not unrolled")
         n, c = params["num_consts"], params["num_carry"]
