@@ -112,6 +112,8 @@ def alarms_of_rules(checks, seed, progress=False, names=None):
         if any(finding.verdict in ("wrong", "imprecise") for finding in report.findings) or report.problems:
             seen = [(f.name, f.verdict, f.diagnosis) for f in report.findings if f.verdict != "right"]
             found.append((i, name, sizes, drawn_with, dtype, layout, options, seen, report.problems))
+            if progress:
+                click.echo(f"check {i}: {found[-1]}")
         if progress and (i + 1) % 100 == 0:
             click.echo(f"{i + 1} checks, {len(found)} alarms, {time.perf_counter() - start:.0f} s")
     return counts, found

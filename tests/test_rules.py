@@ -339,6 +339,69 @@ def test_inputs_that_do_not_fit_are_named(two):
         check(lambda x: (np.sum(x * x), {"dx": 2 * x}), {"x": np.ones(3)}, order=2)
 
 
+def test_random_numbers_drawn_in_the_order_of_memory_are_no_fault():
+    """In another layout each entry of a dropout's mask is another one; the rule is right all the same."""
+    torch = pytest.importorskip("torch")
+
+    def dropout(ctx, x):
+        kept = 2 * (torch.rand_like(x) > 0.5).to(x.dtype)
+        ctx.save_for_backward(kept)
+        return x * kept
+
+    rule = torch_rule(dropout, lambda ctx, g: g * ctx.saved_tensors[0])
+    assert check(rule, [np.random.default_rng(SEED).normal(size=(5, 7))]).ok
+
+
+def test_functions_without_a_signature_are_taken_in_order():
+    torch = pytest.importorskip("torch")
+    assert check(torch.nn.functional.gelu, [np.linspace(-2, 2, 9)]).ok
+
+
+def test_an_output_that_is_not_a_number_is_not_the_references():
+    torch = pytest.importorskip("torch")
+    rule = torch_rule(lambda _, x: x * torch.nan, lambda _, g: 2 * g)
+    report = check(rule, {"x": np.ones(3)}, reference=lambda x: 2 * x)
+    assert "forward is not the reference's function: output 0 is nan" in report.problems[0]
+
+
+def iterated(slope):
+    """The root by Newton's iteration, which JAX does not differentiate backwards, and a slope of 1 / (slope x)."""
+    jax = pytest.importorskip("jax")
+
+    def converged(a):
+        def go_on(x):
+            return jax.numpy.any(abs(x * x - a) > 1e-12 * a)
+
+        return jax.lax.while_loop(go_on, lambda x: (x + a / x) / 2, a)
+
+    root = jax.custom_vjp(converged)
+    root.defvjp(lambda a: (root(a), root(a)), lambda x, g: (g / (slope * x),))
+    return root
+
+
+@pytest.mark.parametrize("slope", [2, 1])
+def test_where_the_function_cannot_be_differentiated_differences_are_the_oracle(slope):
+    """A loop that ends by values: in bfloat16 it never does, and is ended."""
+    report = check(iterated(slope), {"a": np.array([2.0, 3.0, 0.5])}, trials=1, seconds=1)
+    assert report.ok == (slope == 2), f"\n{report}"
+    assert report.oracle.startswith("extrapolated differences")
+
+
+def test_a_gradient_that_is_clipped_is_called_that():
+    """The rule gives its input back: the array of NumPy that it was given."""
+    jax = pytest.importorskip("jax")
+    clip = jax.custom_vjp(lambda x: x)
+    clip.defvjp(lambda x: (x, None), lambda _, g: (jax.numpy.clip(g, -0.75, 0.75),))
+    report = check(lambda x: clip(x), {"x": np.random.default_rng(0).normal(size=50)}, trials=1)
+    assert verdicts(report) == {"x": "wrong"}
+    assert kinds(report) == {"x": "clipped"}
+
+
+def test_constants_that_jax_rounds_to_few_bits_are_no_fault():
+    jax = pytest.importorskip("jax")
+    assert check(jax.nn.gelu, {"x": np.random.default_rng(0).normal(size=9)}, trials=1).ok
+
+
 @pytest.mark.parametrize("slope", [lambda x, s: s + x * s * (1 - s), lambda x, s: s * (1 + x * (1 - s))])
 def test_a_million_inputs_take_seconds(slope):
     """In the second form an entry cancels here and there: once, 22 of 30 draws had one that one draw did not move."""

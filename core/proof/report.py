@@ -198,7 +198,11 @@ def _percent(share: float) -> str:
     if not share or not np.isfinite(share):
         return ""
     return (
-        f"{100 * share:.2g} %" if 1e-3 <= share < 1 else f"{100 * share:.0f} %" if 1 <= share < 100 else f"{share:.0e}"
+        f"{100 * share:.2g} %"
+        if 1e-3 <= share < 0.995
+        else f"{100 * share:.0f} %"
+        if 0.995 <= share < 100
+        else f"{share:.0e}"
     )
 
 

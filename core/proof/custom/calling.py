@@ -55,7 +55,7 @@ def named(inputs: Any, parameters: Mapping[str, inspect.Parameter], who: str) ->
         UsageError: too many, or one that is no argument.
     """
     names = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    free = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    free = not parameters or any(p.kind is p.VAR_POSITIONAL for p in parameters.values())  # one in C says nothing
     if not isinstance(inputs, Mapping):
         inputs = list(inputs)
         if len(inputs) > len(names) and not free:

@@ -107,10 +107,10 @@ class Checker:
             self.ladder.judge(sample, self.seed + 10 * k)
         self._vote(samples[0])
         self._kinks(samples)
-        weighed = samples[:1] if self.size > LARGE else list(samples)
+        weighed = [] if self.alone else samples[:1] if self.size > LARGE else list(samples)
         for k, sample in enumerate(weighed):
             ladder.weigh(sample, self.seed + 10 * k)
-        if self.size <= LARGE and any(self._lost(weighed, name) for name in rule.wrt):
+        if weighed and self.size <= LARGE and any(self._lost(weighed, name) for name in rule.wrt):
             weighed += self._more()
         found = self._troubles(samples[0])
         if not ladder.exact:
@@ -348,7 +348,7 @@ class Checker:
     def _wrong(self, wrong: list[Sample], samples: list[Sample], name: str, until: float) -> Finding:
         judged = wrong[0].judged[name]
         labels = tuple(sample.label for sample in wrong)
-        slips = self.slips.setdefault(labels, Slips(self.rule, wrong, self.ladder.exact))
+        slips = self.slips.setdefault(labels, Slips(self.rule, wrong, self.ladder.exact and not self.alone))
         kind, said = slips.name(name, until) if self.seconds > 0 else ("", "")
         if judged.precision not in ("", self.ladder.runs[0]):
             said = f"only where inputs are {judged.precision}: {said}"

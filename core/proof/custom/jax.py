@@ -66,6 +66,9 @@ class Jax:
             given, lambda _, v: _numpy(v) if isinstance(v, jax.Array | np.ndarray | np.floating) else v
         )
         self.wrt = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        if not self.wrt:  # then numbers of Python's are not settings
+            self.structure = replace(self.structure, lambda _, v: np.asarray(v) if type(v) is float else v)
+            self.wrt = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         if not self.wrt:
             raise UsageError(
                 "inputs holds no array of floating point, so there is no gradient; give np.array(..., float)"
@@ -293,7 +296,15 @@ class Jax:
         structs = [jax.ShapeDtypeStruct(np.shape(values[n]), dtype) for n in self.wrt]
         structs += [jax.ShapeDtypeStruct(np.shape(c), dtype) for c in along]
         role = "the reference's derivative" if how.plain else "backward" if self.mode == "vjp" else "forward mode"
-        return quietly(role, lambda: jax.make_jaxpr(both)(*structs))
+        try:
+            return quietly(role, lambda: jax.make_jaxpr(both)(*structs))
+        except CodeError as error:
+            if not how.plain or self.reference is not None or self.order == 2 or self.mode == "jvp":
+                raise
+            self.oracle = f"nothing: the function inside cannot be differentiated ({error})"
+            return jax.make_jaxpr(lambda *g: [*call(*g[: len(self.wrt)]), *map(jnp.zeros_like, g[: len(self.wrt)])])(
+                *structs
+            )
 
     def _evaluated(self, program: Any, arrays: Sequence[Any], how: How, key: Any) -> list[Any]:
         """What a program gives; the rule as it is runs compiled, as people run it."""
@@ -301,7 +312,8 @@ class Jax:
             evaluation = Evaluation(plain=how.plain, exact=how.exact, key=key, kept=self._loops)
             return quietly("the rule", lambda: evaluation.run(program, arrays))
         if id(program) not in self._compiled:
-            self._compiled[id(program)] = jax.jit(jax.extend.core.jaxpr_as_fun(program))
+            run = Evaluation().run  # as it is, but for loops that never end
+            self._compiled[id(program)] = jax.jit(lambda *given: run(program, given))
         return list(quietly("the rule", lambda: self._compiled[id(program)](*arrays)))
 
     @contextlib.contextmanager

@@ -47,6 +47,9 @@ SUMS = {
 """Operations within which much is added: their operands are moved too, where these have 24 bits or more."""
 TURNS = 64
 """Loops of more turns are not unrolled."""
+LONG, NOISY = 100_000, 1_000
+"""Turns after which a loop is ended whose end depends on values: in few bits, or moved by rounding made visible, an
+iteration to convergence may never be there."""
 IN_A_HURRY: Any = {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "fusion"}
 """How programs are compiled that run a few times. Fused, a value is computed again wherever it is used: a chain of 20
 steps takes seconds, and one of 25 hours."""
@@ -264,16 +267,18 @@ class Evaluation:
             return [*carry, *ys]
         n, m = params["cond_nconsts"], params["body_nconsts"]
         for_cond, for_body, carry = args[:n], args[n : n + m], self._like(params["body_jaxpr"].out_avals, args[n + m :])
+        most = LONG if key is None else NOISY
 
         def go_on(state: Any) -> Any:
-            return self._again(params["cond_jaxpr"], None, *for_cond, *state[1])[0]
+            turn, _, inner = state
+            return self._again(params["cond_jaxpr"], None, *for_cond, *inner)[0] & (turn < most)
 
         def once(state: Any) -> Any:
-            key, inner = state
+            turn, key, inner = state
             out = self._again(params["body_jaxpr"], key, *for_body, *inner)
-            return _next(key), self._like(params["body_jaxpr"].out_avals, out)
+            return turn + 1, _next(key), self._like(params["body_jaxpr"].out_avals, out)
 
-        return list(jax.lax.while_loop(go_on, once, (key, carry))[1])
+        return list(jax.lax.while_loop(go_on, once, (0, key, carry))[2])
 
     def _unrolled(self, eqn: Any, args: list[Any]) -> list[Any]:
         """A loop, turn by turn, so that each operation in it is looked at.
@@ -350,9 +355,10 @@ def library(closed: Any) -> bool:
 
 
 def _short(number: Any) -> bool:
-    """Whether a number has so few digits that it is surely what was written, as 0.5 or 3."""
+    """Whether a number has so many digits fewer than its dtype that it is surely what was written, as 0.5 or 3."""
     mantissa, _ = np.frexp(float(number))
-    return bool(mantissa * 256 == np.rint(mantissa * 256))
+    room = 2.0 ** min(8, int(jnp.finfo(jnp.result_type(number)).nmant) - 3)
+    return bool(mantissa * room == np.rint(mantissa * room))
 
 
 def _real_dtype(dtype: Any) -> bool:

@@ -38,9 +38,9 @@ def framework_of(subject: Any, inputs: Any, reference: Any = None) -> str | None
         if found is not None:
             return found
     refers = _refers(subject, present, DEPTH) or _refers(reference, present, DEPTH)
-    if refers is None or (reference is None and _gives_numpy(subject, inputs)):
-        return None
-    return refers
+    if refers is None or reference is not None or _calls_rule(subject):
+        return refers
+    return None if _gives_numpy(subject, inputs) else refers
 
 
 def is_rule(thing: Any) -> bool:
@@ -54,8 +54,9 @@ def _owner(thing: Any, present: Sequence[str]) -> str | None:
     if isinstance(thing, types.MethodType):
         return _owner(thing.__self__, present)
     kind = thing if isinstance(thing, type) else type(thing)
-    for parent in kind.__mro__:
-        top = parent.__module__.partition(".")[0]
+    written_in_c = [thing] if isinstance(thing, types.BuiltinFunctionType) else []
+    for parent in (*written_in_c, *kind.__mro__):
+        top = str(parent.__module__).partition(".")[0]
         for name in present:
             if top in FRAMEWORKS[name]:
                 return name
@@ -83,6 +84,11 @@ def _refers(thing: Any, present: Sequence[str], depth: int) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _calls_rule(thing: Any) -> bool:
+    """Whether a function refers to a rule by itself."""
+    return isinstance(thing, types.FunctionType) and any(is_rule(value) for value in _referred(thing))
 
 
 def _referred(function: types.FunctionType) -> Iterator[Any]:

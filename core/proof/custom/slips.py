@@ -33,7 +33,7 @@ MASKS = {
     "tril", "triu", "hardtanh", "threshold", "select_n",
 }  # fmt: skip
 """Operations that let some entries through and others not."""
-FREE = {"_finite", "_simple", "_others", "_entries", "_multiple"}
+FREE = {"_finite", "_simple", "_clipped", "_others", "_entries", "_multiple"}
 """What is looked at without running anything, whatever the time."""
 PAIRS = 4_000
 """So many products of an adjoint and a value are tried."""
@@ -79,8 +79,8 @@ class Slips:
         if judged.hand is None:
             return "none", f"backward gives None; if {name} is not to be differentiated, name the others with wrt="
         for look in (
-            self._finite, self._simple, self._others, self._entries, self._cotangent, self._multiple, self._edge,
-            self._value, self._two_edges, self._part, self._flow,
+            self._finite, self._simple, self._clipped, self._others, self._entries, self._cotangent, self._multiple,
+            self._edge, self._value, self._two_edges, self._part, self._flow,
         ):  # fmt: skip
             if look.__name__ not in FREE and time.perf_counter() > self.until:
                 break
@@ -126,6 +126,14 @@ class Slips:
         if all(np.all(np.isfinite(h)) for h in self.hands(name)):
             return None
         return "not_finite", "it is not a finite number where it should be"
+
+    def _clipped(self, name: str) -> Found | None:
+        hands, rights = self.hands(name), self.rights(name)
+        low, high = min(h.min(initial=0) for h in hands), max(h.max(initial=0) for h in hands)
+        at_ends = sum(np.count_nonzero((h == low) | (h == high)) for h in hands)
+        if at_ends < 3 or not self.same(hands, [np.clip(r, low, high) for r in rights]):
+            return None
+        return "clipped", f"it is clipped to between {low:.4g} and {high:.4g}"
 
     def _simple(self, name: str) -> Found | None:
         hands, rights = self.hands(name), self.rights(name)

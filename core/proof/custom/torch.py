@@ -79,6 +79,8 @@ class Torch:
         self.structure: dict[str, Any] = replace(
             given, lambda _, v: numpy_of(v) if isinstance(v, torch.Tensor) else _array(v)
         )
+        if not any(isinstance(v, np.ndarray) and v.dtype.kind == "f" for _, v in leaves(self.structure)):
+            self.structure = replace(self.structure, lambda _, v: np.asarray(v) if type(v) is float else v)
         floating = [n for n, v in leaves(self.structure) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
         self.wrt = [n for n in floating if n in asking] if [n for n in asking if n not in self.held] else floating
         if not self.wrt:
