@@ -6,24 +6,22 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import linecache
-import sys
 import threading
-import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd import Function, forward_ad
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from handgrad.errors import UsageError
-from handgrad.proof.custom.calling import CodeError, directions, is_users, named, passed, quietly
+from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
+from handgrad.proof.custom.torchlook import Look
 from handgrad.proof.custom.torchmodes import Exact, Exactly, Jitter, Noisy
+from handgrad.proof.custom.torchoff import taken_off, watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
@@ -334,197 +332,6 @@ class Torch:
             lambda: torch.autograd.grad([o for o, _ in along], list(asked.values()), cotangents, allow_unused=True),
         )
         return gradients
-
-
-@contextlib.contextmanager
-def watched(function: Any, see: Callable[[Any, Any], Any]) -> Iterator[None]:
-    """The backward of a Function, with ``see(grad_outputs, gradients)`` given what it gets and gives."""
-    own = function.__dict__.get("backward")
-    original = function.backward
-
-    def backward(ctx: Any, *cotangents: Any) -> Any:
-        return see(cotangents, original(ctx, *cotangents))
-
-    function.backward = staticmethod(backward)
-    try:
-        yield
-    finally:
-        if own is None:
-            del function.backward
-        else:
-            function.backward = own
-
-
-@contextlib.contextmanager
-def taken_off() -> Iterator[None]:
-    """Rules by hand are not used: the forward of a Function or of a custom op is run as any code, with autograd on."""
-    single: Any = Function.__mro__[1]
-
-    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        forward = cls.forward
-        op = _generated(cls)
-        if op is not None:
-            return op(*args[:-1])  # the last one is what PyTorch keeps
-        if cls.__module__.partition(".")[0] == "torch":
-            return torch._C._FunctionBase.__dict__["apply"].__get__(None, cls)(*args, **kwargs)
-        own = [a.view_as(a) if isinstance(a, torch.Tensor) and a.requires_grad and a.is_leaf else a for a in args]
-        ctx = Ctx(args)
-        split = cls.setup_context is not torch.autograd.function._SingleLevelFunction.setup_context
-        result = forward(*own, **kwargs) if split else forward(ctx, *own, **kwargs)
-        if split:
-            cls.setup_context(ctx, tuple(own), result)
-        silent = ctx.silent
-        return tree_map(lambda v: v.detach() if id(v) in silent else v, result)
-
-    before = single.__dict__.get("apply")
-    single.apply = classmethod(apply)
-    try:
-        yield
-    finally:
-        if before is None:
-            del single.apply
-        else:
-            single.apply = before
-
-
-def _generated(cls: Any) -> Callable[..., Any] | None:
-    """The function behind the class that PyTorch makes for the gradient of a custom op."""
-    if cls.__module__ != "torch._library.autograd":
-        return None
-    from torch._library.custom_ops import OPDEFS
-
-    cells = dict(zip(cls.forward.__code__.co_freevars, cls.forward.__closure__ or (), strict=True))
-    if "op" not in cells:
-        return None
-    found = OPDEFS.get(str(cells["op"].cell_contents._name).partition(".")[0])
-    return None if found is None else found._init_fn
-
-
-class Ctx:
-    """What forward is given in the place of autograd's context."""
-
-    def __init__(self, args: Sequence[Any]) -> None:
-        self.needs_input_grad = tuple(isinstance(a, torch.Tensor) and a.requires_grad for a in args)
-        self.saved_tensors: tuple[Any, ...] = ()
-        self.silent: set[int] = set()
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Kept, for a forward that reads them."""
-        self.saved_tensors = tensors
-
-    save_for_forward = save_for_backward
-
-    def mark_dirty(self, *tensors: Any) -> None:
-        """Nothing: autograd sees what is changed."""
-
-    def mark_non_differentiable(self, *tensors: Any) -> None:
-        """These have no gradient."""
-        self.silent |= {id(t) for t in tensors}
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Nothing: there is no backward."""
-
-
-VALUED = {
-    "item",
-    "tolist",
-    "numpy",
-    "__bool__",
-    "__float__",
-    "__int__",
-    "__len__",
-    "size",
-    "dim",
-    "stride",
-    "is_floating_point",
-}
-
-
-def _logsumexp(x: Any, dim: Any = -1, keepdim: bool = False) -> Any:
-    top = x.amax(dim, keepdim=True).detach()
-    total = torch.log(torch.exp(x - top).sum(dim, keepdim=True)) + top
-    return total if keepdim else total.squeeze(dim)
-
-
-def _softmax(x: Any, dim: Any = -1, *_: Any, **__: Any) -> Any:
-    e = torch.exp(x - x.amax(dim, keepdim=True).detach())
-    return e / e.sum(dim, keepdim=True)
-
-
-INSIDE: dict[str, Callable[..., Any]] = {
-    "logsumexp": _logsumexp,
-    "softmax": _softmax,
-    "log_softmax": lambda x, dim=-1, *_, **__: x - _logsumexp(x, dim, keepdim=True),
-    "silu": lambda x, *_, **__: x * torch.sigmoid(x),
-}
-"""What people derive by hand step by step, in steps."""
-
-
-class Look(TorchFunctionMode):
-    """The operations of a program as they are called; one of them changed in its derivative, and not in its value.
-
-    Args:
-        where: the place in the code and the number of a tensor in the arguments; None to list all of them.
-        straight: the operation's derivative is 1; else no gradient flows through that operand.
-    """
-
-    def __init__(self, where: Any = None, straight: bool = False) -> None:
-        super().__init__()
-        self.where, self.straight = where, straight
-        self.edges: dict[Any, Edge] = {}
-        self.results: list[tuple[str, torch.Tensor]] = []
-
-    def __torch_function__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", str(func))
-        operands = [v for v in tree_leaves((args, kwargs)) if isinstance(v, torch.Tensor) and v.requires_grad]
-        if name in ("__get__", "__set__", "requires_grad_", "detach") or name in VALUED or not operands:
-            return func(*args, **kwargs)
-        if name in INSIDE:
-            try:
-                with self:
-                    return INSIDE[name](*args, **kwargs)
-            except TypeError:  # called in a way of its own
-                pass
-        place, line = _place()
-        if self.where is not None and self.where[0] == (place, name):
-            return self._changed(func, args, kwargs, operands)
-        result = func(*args, **kwargs)
-        if self.where is None and isinstance(result, torch.Tensor) and result.requires_grad:
-            self.results.append((f"{name}{line}", result))
-            for i, operand in enumerate(operands):
-                alike = operand.shape == result.shape and name not in ("add", "sub", "float", "to", "view_as")
-                self.edges[(place, name), i] = Edge(((place, name), i), name, f"{name}{line}", alike)
-        return result
-
-    def _changed(self, func: Any, args: Any, kwargs: Any, operands: list[torch.Tensor]) -> Any:
-        operand = operands[self.where[1]]
-        cut = operand.detach()
-        seen = iter(range(len(operands)))
-
-        def change(value: Any) -> Any:
-            asks = isinstance(value, torch.Tensor) and value.requires_grad
-            return cut if asks and next(seen) == self.where[1] else value
-
-        result = func(*tree_map(change, args), **tree_map(change, kwargs))
-        if not self.straight:
-            return result
-        return result + torch.where(torch.isfinite(cut), operand - cut, 0)  # 0, with the derivative 1
-
-
-def _place() -> tuple[Any, str]:
-    """Where in the user's code we are: which instruction, and the line in words."""
-    steps: list[Any] = []
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file == __file__:
-            steps.append(frame.f_lasti)  # within what is taken in steps
-        elif is_users(file):
-            line = linecache.getline(file, frame.f_lineno).strip()
-            return (file, frame.f_lasti, frame.f_lineno, *steps[1:-1]), f" in line {frame.f_lineno}: {line}"
-        frame = frame.f_back
-    return (), ""
 
 
 def _detached(tensors: Any) -> Any:

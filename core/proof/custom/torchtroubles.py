@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_leaves
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
 from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble, rounding
-from handgrad.proof.custom.torch import Torch, numpy_of, watched
+from handgrad.proof.custom.torch import Torch, numpy_of
+from handgrad.proof.custom.torchoff import watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
