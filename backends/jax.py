@@ -27,6 +27,7 @@ from handgrad.processes import ALONE, Processes
 try:
     import jax
     import jax.numpy as jnp
+    from jax._src import xla_bridge
     from jax.experimental import multihost_utils
     from jax.sharding import Mesh
 
@@ -222,7 +223,16 @@ class Neuron(neuron.Neuron):
         return [X[:, columns] for columns in own_columns(X, where)] if several else [X]
 
     def _device(self) -> jax.Device | Mesh:
-        """One device of this process, or all of that kind, of all processes."""
+        """One device of this process, or all of that kind, of all processes.
+
+        Raises:
+            UsageError: the process was forked from one that had used JAX, whose threads are not in it.
+        """
+        if _forked:
+            raise UsageError(
+                "this process was forked from one that had used JAX, which waits for ever here; start it by "
+                "multiprocessing.get_context('spawn') or 'forkserver', or use another backend"
+            )
         platform, _, index = self.device.partition(":")
         if index == "all":
             return Mesh(np.array(jax.devices(platform)), (AXIS,))
@@ -255,9 +265,22 @@ class Neuron(neuron.Neuron):
     def check_device(self) -> None:
         try:
             self._device()
-        except (RuntimeError, IndexError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, IndexError, ValueError, AssertionError) as error:
+            asked = os.environ.get("JAX_PLATFORMS", "")
+            reason = str(error).splitlines()[0] if str(error) else f"of JAX_PLATFORMS={asked} this machine has none"
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
+
+
+_forked = False
+
+
+def _in_a_child() -> None:
+    global _forked
+    _forked = xla_bridge.backends_are_initialized()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_child)
 
 
 class OverMesh(Processes):

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ try:
     import torch
 except ModuleNotFoundError as error:
     raise MissingExtraError("PyTorch", "torch") from error
+
+if hasattr(os, "register_at_fork"):
+    # the threads that PyTorch has started are not in a child, which would wait for them for ever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -53,7 +58,7 @@ class Neuron(neuron.Neuron):
         if not isinstance(array, torch.Tensor):
             with warnings.catch_warnings():  # a memory-mapped data set is read-only, and is only read here
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                array = torch.as_tensor(portable(array, self.dtype))
+                array = torch.as_tensor(portable(array, self.dtype), device="cpu")
         if array.is_inference():  # autograd takes none of those
             array = array.clone()
         placed: torch.Tensor = array.detach().to(self.device)

@@ -16,8 +16,10 @@ from handgrad import backends
 from handgrad.backend import Parameters
 from handgrad.checks import count, number
 from handgrad.errors import DataError, MissingExtraError, UsageError
+from handgrad.examples import Examples
+from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
-from handgrad.views import weighted
+from handgrad.views import seen, weighted
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -132,13 +134,13 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         examples = neuron.place(X, Y)
         P, history = neuron.fit(examples, epochs=max_iter, optimizer=optimizer)
         if isinstance(optimizer, LBFGS):
-            zeros = Parameters.zeros(len(P.W[0]))
-            first, steepest = (max(abs(V).max() for V in neuron.gradients(at, examples)) for at in (zeros, P))
+            steepest = max(abs(V).max() for V in neuron.gradients(P, examples))
             early = len(history) < max_iter  # where rounding hid the way down, near a minimum, or far from it
-            if steepest > (max(optimizer.tolerance, STUCK * first) if early else optimizer.tolerance):
+            if steepest > optimizer.tolerance and (not early or _stuck(neuron, P, examples, X)):
                 warnings.warn(
                     f"not converged: after {len(history)} epochs the gradient has an entry of {steepest:.1g}, "
-                    f"above tol {optimizer.tolerance:g}; {'scale X' if early else 'raise max_iter, or scale X'}",
+                    f"above tol {optimizer.tolerance:g}; "
+                    + ("scale X, or choose dtype='float64'" if early else "raise max_iter, or scale X"),
                     ConvergenceWarning,
                     stacklevel=2,
                 )
@@ -195,3 +197,15 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _stuck(neuron: Neuron, P: Parameters, examples: Examples, X: Any) -> bool:
+    """Whether training ended far from a minimum, for features of size 1: large ones hide what is left in others."""
+    inputs = seen(X).X
+    sizes = np.maximum(inputs.max(axis=1).astype(np.float64), -inputs.min(axis=1).astype(np.float64))
+    sizes = np.append(np.where(sizes > 0, sizes, 1), 1)
+    first, left = (
+        max(np.abs(np.append(neuron.get(g.dW), neuron.get(g.db))) / sizes)
+        for g in (neuron.gradients(at, examples) for at in (Parameters.zeros(len(P.W[0])), P))
+    )
+    return bool(left > STUCK * first)

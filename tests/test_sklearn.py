@@ -3,6 +3,7 @@
 import functools
 import pickle
 import sys
+import warnings
 from unittest import mock
 
 import numpy as np
@@ -416,3 +417,16 @@ def test_one_that_is_stuck_far_from_a_minimum_says_so(rng):
     X[:, 2] = 1.7e9 + 1e6 * X[:, 2]
     with pytest.warns(ConvergenceWarning, match=r"not converged: after \d+ epochs the gradient .*; scale X"):
         NeuronClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+@pytest.mark.parametrize("size", [1e5, 1e6])
+def test_a_large_feature_hides_no_gradient_that_is_left(seed, size):
+    """The large one's gradient is a million times what is left of the others', and falls at once."""
+    rng = np.random.default_rng(seed)
+    X = np.c_[rng.standard_normal((300, 4)), rng.random(300) * size]
+    y = (X[:, 0] + 0.3 * rng.standard_normal(300) > 0).astype(int)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        low = NeuronClassifier(dtype="float32").fit(X, y)
+    assert low.score(X, y) > 0.85 or any("not converged" in str(w.message) for w in said)

@@ -102,11 +102,9 @@ def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str
     neurons, missing = {}, []
     for name in dict.fromkeys(["numpy", *(chosen or backends.names())]):
         try:
-            backend = backends.load(name)
-        except HandgradError as error:  # its framework is not installed, or the package that offers it is broken
-            if chosen:
+            neurons[name] = backends.load(name)(input_scale=PIXEL_SCALE, **options)
+        except HandgradError as error:  # its framework is not installed, or has no device here, or is broken
+            if chosen or name == "numpy":
                 raise
             missing.append(error)
-        else:
-            neurons[name] = backend(input_scale=PIXEL_SCALE, **options)
     return neurons, missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replace_field
 from typing import Any
@@ -112,11 +113,14 @@ def check(
     for name, value in leaves(inputs):
         if isinstance(value, np.matrix):
             raise UsageError(f"{name} is a np.matrix, whose * is another one; give np.asarray({name})")
-    problem = understand(
-        subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
-    )
-    problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
-    return Checker(problem, shapes=shapes, seconds=seconds).check(problem.completed(inputs), seed=seed, trials=trials)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the code is run on numbers of ours, complex and large ones among them
+        problem = understand(
+            subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
+        )
+        problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
+        checker = Checker(problem, shapes=shapes, seconds=seconds)
+        return checker.check(problem.completed(inputs), seed=seed, trials=trials)
 
 
 def _inputs(inputs: Any) -> bool:

@@ -183,12 +183,14 @@ class Framework(Protocol):
 def rounding(rule: Framework, inputs: Mapping[str, Any], cotangents: Sequence[Array], how: How) -> dict[str, float]:
     """How far rounding may take the gradients of a rule that is run so: `ROUNDED` times what it does made visible."""
     here = rule.pull(inputs, cotangents, how).gradients
-    there = rule.pull(inputs, cotangents, replace(how, noise=0)).gradients
-    found = {}
-    for name, gradient in here.items():
-        other = there.get(name)
-        if gradient is not None and other is not None and gradient.shape == other.shape:
-            with np.errstate(all="ignore"):
-                gap = np.abs(gradient - other)
-            found[name] = ROUNDED * float(np.max(gap, initial=0, where=np.isfinite(gap)))
+    found = dict.fromkeys(here, 0.0)
+    for noise in range(4):
+        there = rule.pull(inputs, cotangents, replace(how, noise=noise)).gradients
+        for name, gradient in here.items():
+            other = there.get(name)
+            if gradient is not None and other is not None and gradient.shape == other.shape:
+                with np.errstate(all="ignore"):
+                    gap = np.abs(gradient - other)
+                far = ROUNDED * float(np.max(gap, initial=0, where=np.isfinite(gap)))
+                found[name] = max(found[name], far)
     return found

@@ -54,7 +54,7 @@ class Jitter:
     """
 
     def __init__(self, seed: int, unit: float | None = None) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator("cpu").manual_seed(seed)
         self.unit = unit
 
     def moved(self, value: Any) -> Any:
@@ -69,7 +69,8 @@ class Jitter:
             if value.dtype not in (torch.float32, torch.float64)
             else value
         )
-        spread = torch.rand(value.shape, generator=self.generator, dtype=torch.float32).to(value.device).sub_(0.5)
+        spread = torch.rand(value.shape, generator=self.generator, dtype=torch.float32, device="cpu")
+        spread = spread.to(value.device).sub_(0.5)
         if self.unit is not None:  # never next to nothing, since it is all that a tolerance is made of
             spread.add_(spread.sign() / 2)
         factor = spread.mul_(unit if self.unit is not None else 2 * unit)
