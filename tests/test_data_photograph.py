@@ -3,9 +3,12 @@
 import io
 import os
 import struct
+import time
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -214,10 +217,70 @@ def test_what_is_no_photograph_is_an_error_of_one_line(content, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_text_that_swells_when_decompressed_is_an_error():
-    bomb = png(1, 1, 8, 0, b"\x00\x00", (b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(1 << 24))))
-    with pytest.raises(DataError, match="damaged: Decompressed data too large"):
-        read_photograph(bomb, 8)
+LONG = zlib.compress(bytes(1_100_000))
+TEXTS = {
+    "a colour profile": (b"iCCP", b"p\0\0" + LONG),
+    "a compressed text": (b"zTXt", b"t\0\0" + LONG),
+    "an international text": (b"iTXt", b"t\0\1\0\0\0" + LONG),
+    "an orientation": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LONG),
+    "a text of 65 MiB": (b"tEXt", b"t\0" + b"." * (65 << 20)),
+}
+UPSIDE_DOWN = (b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="3"/>')
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("after", [False, True], ids=["before the pixels", "after them"])
+def test_a_long_profile_or_text_does_not_cost_a_png_its_pixels_or_its_orientation(text, after):
+    image, long = (png(2, 1, 8, 0, b"\0\7\x99", UPSIDE_DOWN, *texts) for texts in ((), (text,)))
+    if after:
+        at = image.index(b"IDAT") - 4
+        long = image[:-12] + long[at : long.index(b"IDAT") - 4] + image[-12:]
+    for each in image, long:
+        assert read_photograph(each, (1, 2)).tolist() == [[[0x99] * 3, [7] * 3]]
+
+
+def test_texts_that_swell_are_not_inflated_and_a_damaged_png_that_has_them_is_still_damaged():
+    bomb = (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 26)))
+    tracemalloc.start()
+    try:
+        start = time.process_time()
+        assert read_photograph(png(1, 1, 8, 0, b"\0\7", *[bomb] * 200), 1).tolist() == [[[7] * 3]]
+        assert time.process_time() - start < 1
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(DataError, match="damaged"):
+        read_photograph(png(50, 50, 8, 0, b"\0", bomb), 1)
+
+
+def test_what_is_whole_but_cannot_be_decoded_or_read_is_not_called_damaged(monkeypatch):
+    bmp = bytearray(encoded(noise(), "BMP"))
+    bmp[30] = 6  # a compression that Pillow does not know
+    with pytest.raises(DataError, match="not supported: Unsupported BMP compression"):
+        read_photograph(bytes(bmp), 8)
+    for fault in MemoryError(), OSError(5, "Input/output error"):
+        monkeypatch.setattr("PIL.ImageFile.ImageFile.load", Mock(side_effect=fault))
+        with pytest.raises(DataError, match=r"cannot be read: (MemoryError|Input/output error)"):
+            read_photograph(encoded(noise()), 8)
+
+
+@pytest.mark.parametrize(("bits", "row", "grey"), [(1, 0x40, 255), (2, 0x10, 85), (4, 0x01, 17), (8, 0x0001, 1)])
+def test_a_transparent_grey_of_any_number_of_bits_is_white(bits, row, grey):
+    """The row is 0, 1; and of the transparent value 257 the lowest bits count, which are 1."""
+    row = b"\0" + row.to_bytes(2 if bits == 8 else 1, "big")
+    for transparent, expected in ((0, [255, grey]), (1, [0, 255]), (257, [0, 255])):
+        image = png(2, 1, bits, 0, row, (b"tRNS", struct.pack(">H", transparent)))
+        assert read_photograph(image, (1, 2))[0, :, 0].tolist() == expected
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_white():
+    row = b"\0" + struct.pack(">6H", 0x1234, 0x2222, 0x3333, 0x0100, 0x0200, 0x0300)
+    for transparent, expected in (
+        ((0x1234, 0x2222, 0x3333), [list(WHITE), [1, 2, 3]]),
+        ((1, 2, 3), [[0x12, 0x22, 0x33], [1, 2, 3]]),
+    ):
+        image = png(2, 1, 16, 2, row, (b"tRNS", struct.pack(">HHH", *transparent)))
+        assert read_photograph(image, (1, 2)).tolist() == [expected]
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PPM", "TGA"])

@@ -2,15 +2,17 @@
 
 import io
 import os
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngStream
 
 from handgrad.errors import DataError, UsageError, reason_of
 
@@ -30,6 +32,14 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_AS_ITS_PIXELS: dict[object, Callable[[Any], Any]] = {  # PNG's bits -> a transparent colour as the bytes of its pixels
+    "L;2": lambda grey: (grey & 3) * 85,
+    "L;4": lambda grey: (grey & 15) * 17,
+    "RGB;16B": lambda colour: tuple(value >> 8 for value in colour),
+}
+_TEXTS = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})
+_TELL_ORIENTATION = frozenset({b"XML:com.adobe.xmp", b"Raw profile type exif"})
 
 
 class Photograph(NamedTuple):
@@ -52,7 +62,8 @@ def read_photograph(
     JPEG, PNG, BMP, GIF or WEBP, recognised by content; the first frame of an animation; turned by its EXIF
     orientation; made RGB; resized to h x w with bicubic interpolation, without keeping the aspect ratio.
     RGB is made so: alpha and transparent palette entries are laid on white; grey is repeated in the three
-    channels; 16-bit grey v becomes v / 257, rounded; CMYK is converted by Pillow without a colour profile.
+    channels; 16-bit grey v becomes v / 257, rounded, and of 16-bit colours the upper bytes are taken; CMYK is converted
+    by Pillow without a colour profile. Profiles and texts in a PNG, where long, are passed over.
 
     Args:
         source: a path, a binary file, or the file's bytes.
@@ -95,19 +106,17 @@ def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
     Raises:
         Unreadable: the file holds no whole photograph.
     """
-    height, width = size
     try:
         fault = too_large(file.seek(0, os.SEEK_END))
         if fault:
             raise Unreadable(fault)
-        file.seek(0)
-        with Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(f"too many pixels: {image.width} x {image.height}, over {MAX_PIXELS:,}")
-            image.load()
-            upright = _upright(image)
-            pixels = _rgb(upright).resize((width, height), RESAMPLING)
-            return Photograph(np.asarray(pixels), upright.width, upright.height)
+        try:
+            return _decoded(file, size)
+        except ValueError:  # Pillow's, where a profile or a text is longer than it inflates
+            bare = _without_texts(file)
+            if bare is None:
+                raise
+            return _decoded(bare, size)
     except UnidentifiedImageError:
         raise Unreadable("not an image") from None
     except Image.DecompressionBombError:
@@ -115,7 +124,10 @@ def decode(file: BinaryIO, size: tuple[int, int]) -> Photograph:
     except Unreadable:
         raise
     except Exception as error:  # decoders given damaged bytes raise nearly anything
-        raise Unreadable(f"damaged: {reason_of(error)}") from None
+        reason = reason_of(error)
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # the machine's fault, not the file's
+            raise Unreadable(f"cannot be read: {reason}") from None
+        raise Unreadable(f"{'not supported' if 'unsupported' in reason.lower() else 'damaged'}: {reason}") from None
 
 
 def too_large(size: int) -> str | None:
@@ -129,6 +141,53 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
+
+
+def _decoded(file: BinaryIO, size: tuple[int, int]) -> Photograph:
+    height, width = size
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Unreadable(f"too many pixels: {image.width} x {image.height}, over {MAX_PIXELS:,}")
+        if image.format == "PNG" and image.tile and "transparency" in image.info:
+            as_its_pixels = _AS_ITS_PIXELS.get(image.tile[0][3], lambda colour: colour)
+            image.info["transparency"] = as_its_pixels(image.info["transparency"])
+        image.load()
+        upright = _upright(image)
+        pixels = _rgb(upright).resize((width, height), RESAMPLING)
+        return Photograph(np.asarray(pixels), upright.width, upright.height)
+
+
+def _without_texts(file: BinaryIO) -> BinaryIO | None:
+    """A PNG without its colour profile and its texts, but for those that tell the orientation and are not too long.
+
+    None where there is nothing to leave out. Of each kind the first is looked at, so that few are inflated.
+    """
+    file.seek(0)
+    whole, at, left_out = file.read(), 8, False
+    if not whole.startswith(b"\x89PNG"):
+        return None
+    kept, wanted = [whole[:at]], _TELL_ORIENTATION
+    while at + 8 <= len(whole):
+        length, kind = struct.unpack_from(">I4s", whole, at)
+        chunk = whole[at : at + 12 + length]
+        at += len(chunk)
+        if kind in _TEXTS:
+            name = chunk[8:88].split(b"\0")[0]
+            known, wanted = name in wanted, wanted - {name}
+            if not (known and _taken(kind, chunk[8:-4])):
+                left_out = True
+                continue
+        kept.append(chunk)
+    return io.BytesIO(b"".join(kept)) if left_out else None
+
+
+def _taken(kind: bytes, content: bytes) -> bool:
+    try:
+        PngStream(io.BytesIO(content)).call(kind, 0, len(content))
+    except ValueError:
+        return False
+    return True
 
 
 def _upright(image: Image.Image) -> Image.Image:
