@@ -265,6 +265,8 @@ class Neuron(neuron.Neuron):
     def check_device(self) -> None:
         try:
             self._device()
+        except UsageError:
+            raise
         except (RuntimeError, IndexError, ValueError, AssertionError) as error:
             asked = os.environ.get("JAX_PLATFORMS", "")
             reason = str(error).splitlines()[0] if str(error) else f"of JAX_PLATFORMS={asked} this machine has none"

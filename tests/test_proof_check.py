@@ -464,3 +464,63 @@ def test_what_has_no_cost_is_not_inherited_from_what_has_none():
         dict(E=E, K=K, W=W, b=np.array([1.739]), Y=np.array([[0.0], [1.0]])), seed=810497973
     )
     assert not {finding.verdict for finding in report.findings} & {"wrong", "inherited"}, f"\n{report}"
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize(
+    "write", [lambda Z: np.maximum(Z, 0, out=Z), lambda Z: np.tanh(Z, out=Z)], ids=["relu", "tanh"]
+)
+def test_two_names_of_one_array_are_judged_once(rng, write, factor):
+    """Z is gone when A is there: what is left is A, whose dA is judged, and no dZ."""
+
+    def forward(W, X):
+        Z = W @ X
+        A = write(Z)
+        return {"Z": Z, "A": A, "J": np.sum(A**3)}
+
+    def backward(X, A):
+        dA = 3 * A**2
+        slope = A > 0 if A.min() >= 0 else 1 - A**2
+        dZ = factor * dA * slope
+        return {"dA": dA, "dZ": dZ, "dW": dZ @ X.T}
+
+    report = check(forward, backward, {"W": rng.normal(size=(2, 3)), "X": rng.normal(size=(3, 4))})
+    assert {f.name: f.verdict for f in report.findings} == {"dA": "right", "dW": "right" if factor == 1 else "wrong"}
+    assert "Z and A are one array, which forward writes to: it is judged once, as A" in report.notes
+
+
+def test_an_adjoint_that_backward_has_written_to_since_is_not_judged(rng):
+    """What the table shows is what was judged: no line is right beside an expected that it misses."""
+
+    def forward(x):
+        y = np.sin(x)
+        z = y**2
+        return {"y": y, "z": z, "J": np.sum(z)}
+
+    def backward(x, y, z):
+        dz = np.ones_like(z)
+        dy = dz
+        dy *= 2 * y
+        return {"dz": dz, "dy": dy, "dx": dy * np.cos(x)}
+
+    report = check(forward, backward, {"x": rng.normal(size=5)})
+    assert report.ok, f"\n{report}"
+    assert [f.name for f in report.findings] == ["dy", "dx"]
+    assert all(f.hand == pytest.approx(f.expected) for f in report.findings)
+    assert "dz and dy are one array, which backward writes to: it is judged once, as dy" in report.notes
+
+
+@pytest.mark.parametrize("spelt", ["w**2", "w*w", "np.square(w)", "w*w.copy()", "w@w", "np.dot(w, w)", "np.vdot(w, w)"])
+def test_a_forgotten_penalty_is_a_missing_term_however_it_is_spelt(rng, spelt):
+    penalty = eval(f"lambda w: np.sum({spelt})", {"np": np})
+
+    def forward(w, X, y):
+        r = X @ w - y
+        return {"r": r, "J": np.sum(r * r) / 2 + 0.1 * penalty(w)}
+
+    def backward(X, r):
+        return {"dr": r, "dw": X.T @ r}
+
+    inputs = {"w": rng.normal(size=3), "X": rng.normal(size=(6, 3)), "y": rng.normal(size=6)}
+    found = {f.name: (f.verdict, f.kind) for f in check(forward, backward, inputs).findings}
+    assert found == {"dr": ("right", ""), "dw": ("wrong", "dropped_term")}

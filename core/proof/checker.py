@@ -190,6 +190,10 @@ class Checker:
         run = self.problem.run(cast(inputs, widest, set(wrt)))
         if self.problem.world.printed:
             notes.append("what it prints is held back")
+        notes += [
+            f"{name} and {last} are one array, which forward writes to: it is judged once, as {last}"
+            for name, last in self.problem.twins.items()
+        ]
         notes += self.problem.remarks
         oracle = self._oracle(run, wrt, widest, notes)
         size = sum(np.size(value) for _, value in leaves(inputs) if is_array(value))
@@ -214,6 +218,16 @@ class Checker:
             reason = "the tape and differences disagree about forward: no proof"
             verdicts = {n: (UNRESOLVED, reason, v[2]) if v[0] == RIGHT else v for n, v in verdicts.items()}
         wrong = [name for name in wrt if verdicts[name][0] == WRONG]
+        same = {n[1:]: o[1:] for n, o in self.problem.same.items()}
+        written = {n: same[n] for n in wrong if n in same and verdicts.get(same[n], ("",))[0] == RIGHT}
+        if written:
+            self.problem.overwritten |= {f"d{name}" for name in written}
+            report = self.check(inputs, seed=seed, trials=trials, explain=explain)
+            notes = [
+                f"d{name} and d{other} are one array, which backward writes to: it is judged once, as d{other}"
+                for name, other in written.items()
+            ]
+            return replace_field(report, notes=(*notes, *report.notes))
         if judge.lowest > 1e-12 and lowly:
             notes.append(
                 "backward works in fewer digits than float64 by itself; judged by running error bounds in its own"

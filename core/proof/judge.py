@@ -229,7 +229,7 @@ class Judge:
             self.lowest = max(self.lowest, rounding.lowest)
             lowest = max(lowest, rounding.lowest)
             for name, hand in Run(run.inputs, run.named, again).hands.items():
-                if hand.shape == hands[name].shape:
+                if name in hands and hand.shape == hands[name].shape:
                     with np.errstate(all="ignore"):
                         far[name] = np.fmax(far[name], np.abs(hand - hands[name]))
         if own and lowest > UNIT * 4:  # few digits are hit by a small move or not at all: never less than one unit

@@ -59,6 +59,16 @@ class Run:
         return found
 
 
+def _twins(named: Mapping[str, Any]) -> dict[str, str]:
+    """Names of an array that forward has written to since, as ``A = np.maximum(Z, 0, out=Z)``, and its last name."""
+    arrays = [(n, v) for n, v in named.items() if isinstance(v, np.ndarray)]
+    return {
+        name: next(other for other, w in reversed(arrays) if w is value)
+        for i, (name, value) in enumerate(arrays)
+        if any(w is value for _, w in arrays[i + 1 :])
+    }
+
+
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The arrays and scalars inside tuples, lists and dictionaries, with names as Python writes them."""
     for name, value in values.items():
@@ -120,6 +130,12 @@ class Problem:
     """The inputs that are cotangents."""
     alone = True
     """Whether each adjoint is judged by itself, given the later ones as they are."""
+    twins: Mapping[str, str] = {}
+    """Names of an array that forward has written to since the last run began, and its last name."""
+    same: Mapping[str, str] = {}
+    """Adjoints that are one array with a later one."""
+    overwritten: frozenset[str] = frozenset()
+    """Adjoints that backward has written to since, as ``dy = dz; dy *= y``, and that are not judged."""
     remarks: tuple[str, ...] = ()
     """What a reader should know of how it was understood."""
     said = ""
@@ -148,8 +164,10 @@ class Problem:
         """One run of both, on copies that nobody else sees."""
         with self.world.apart(inputs, _copy) as (things, given, _):
             named = self._forward(things[0], given)
-            kept = copied(named)
-            return Run(dict(inputs), kept, self._backward(things[1], {**given, **named}))
+            kept, self.twins = copied(named), _twins(named)
+            adjoints = self._backward(things[1], {**given, **named})
+            twice = {f"d{name}" for name, other in self.twins.items() if f"d{other}" in adjoints} | self.overwritten
+            return Run(dict(inputs), kept, {n: a for n, a in adjoints.items() if n not in twice})
 
     @property
     def begins(self) -> set[Any]:
@@ -212,6 +230,7 @@ class Problem:
                 )
             if value is None:
                 raise UsageError(f"backward returns None for {name}; leave the name out if there is no adjoint")
+        self.same = _twins(adjoints)
         return copied(adjoints)
 
     def changes(self, inputs: Mapping[str, Any]) -> list[str]:

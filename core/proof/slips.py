@@ -138,11 +138,13 @@ def _uses(line: Line) -> Iterator[Slip]:
     if terms is None:
         yield from _ends(line)
         return
-    for use in terms.uses if len(terms.uses) > 1 else []:
-        what = _use(terms, use)
-        yield "dropped_term", f"a term is missing: the one through {what}", _scaled(terms, [use], 0)
-        yield "wrong_sign_term", f"a term has the wrong sign: the one through {what}", _scaled(terms, [use], -1)
-        yield "doubled_term", f"a term counts twice: the one through {what}", _scaled(terms, [use], 2)
+    together = [list(uses) for _, uses in itertools.groupby(terms.uses, key=lambda use: use[0])]
+    alone = [[use] for uses in together if len(uses) > 1 for use in uses]
+    for uses in together + alone if len(terms.uses) > 1 else []:  # both sides of V * V are one term, as V**2 is
+        what = _use(terms, uses[0])
+        yield "dropped_term", f"a term is missing: the one through {what}", _scaled(terms, uses, 0)
+        yield "wrong_sign_term", f"a term has the wrong sign: the one through {what}", _scaled(terms, uses, -1)
+        yield "doubled_term", f"a term counts twice: the one through {what}", _scaled(terms, uses, 2)
     for kept in terms.first if len(terms.first) > 1 else []:
         others = [use for use in terms.first if use != kept]
         counts = f"only one of {len(terms.first)} uses of {line.name} counts, through {_use(terms, kept)}"
