@@ -1,6 +1,7 @@
 """Which photographs a folder or zip holds, and the class of each."""
 
 import os
+import shlex
 import stat
 import zipfile
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from handgrad.data.source import classes_of, open_source
 from handgrad.errors import DataError
 
 FLAT = ["cat.0.jpg", "cat.1.JPG", "dog.0.jpeg", "dog.1.png"]
+LINK = "a link: not followed; put the files themselves in its place"
 FOLDERS = ["cat/1.jpg", "cat/more/2.gif", "dog/3.webp", "dog/4.bmp"]
 
 
@@ -35,8 +37,8 @@ def source_of(request, tmp_path):
     return make
 
 
-def found_in(source):
-    with open_source(source) as found:
+def found_in(source, positive=None):
+    with open_source(source, positive) as found:
         return {file.name: file.class_name for file in found.files}, {s.name: s.reason for s in found.skipped}
 
 
@@ -101,7 +103,22 @@ def test_links_and_pipes_are_skipped_and_never_followed(tmp_path):
     os.mkfifo(source / "cat.3.jpg")
     classes, skipped = found_in(source)
     assert sorted(classes) == sorted(FLAT)
-    assert skipped == dict.fromkeys(["bird", "cat.2.jpg", "cat.3.jpg", "loop"], "not a regular file")
+    assert skipped.pop("cat.3.jpg") == "not a regular file"
+    assert skipped == dict.fromkeys(["bird", "cat.2.jpg", "loop"], LINK)
+
+
+@pytest.mark.parametrize("linked", ["dog", "cat/1.jpg"])
+def test_where_a_link_hides_a_class_the_error_says_so_and_what_to_type(tmp_path, linked):
+    for name in "pool/dog/1.jpg", "source/cat/2.jpg":
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "source" / linked).symlink_to(tmp_path / "pool" / "dog")
+    if linked != "dog":
+        (tmp_path / "source" / "cat" / "2.jpg").unlink()
+    with pytest.raises(
+        DataError, match=rf"found .*; {linked} is a link, .* cp -rL \S*source COPY; handgrad prepare COPY"
+    ):
+        found_in(tmp_path / "source")
 
 
 def test_a_link_to_the_source_itself_is_followed(tmp_path, source_of):
@@ -117,14 +134,44 @@ def test_a_link_in_a_zip_is_skipped(tmp_path):
         link = zipfile.ZipInfo("cat.9.jpg")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
-    assert found_in(tmp_path / "a.zip")[1] == {"cat.9.jpg": "not a regular file"}
+    assert found_in(tmp_path / "a.zip")[1] == {"cat.9.jpg": LINK}
 
 
 def test_a_name_in_a_zip_that_leads_outside_is_ignored(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name in [*FLAT, "../cat.7.jpg", "/abs/../cat.8.jpg"]:
+        for name in [
+            *FLAT,
+            "../cat.7.jpg",
+            "/abs/../cat.8.jpg",
+            "/cat.0.jpg",
+            "c:/cat.9.jpg",
+            "C:\\cat.9.jpg",
+            "cat/..",
+        ]:
             archive.writestr(name, name)
-    assert sorted(found_in(tmp_path / "a.zip")[0]) == sorted(FLAT)
+    classes, skipped = found_in(tmp_path / "a.zip")
+    assert sorted(classes) == sorted(FLAT)
+    assert list(skipped.values()) == ["its name leads out of the zip"] * 6
+
+
+@pytest.mark.parametrize("prefix", ["2013-06-01 12:30/", "a:b/", "12:", "photographs: all/"])
+def test_a_colon_in_a_name_is_no_drive(source_of, prefix):
+    names = [prefix + name for name in FLAT]
+    classes, skipped = found_in(source_of(names))
+    assert (sorted(classes), skipped) == (sorted(names), {})
+
+
+@pytest.mark.parametrize("again", ["cat/1.jpg", "./cat/1.jpg", "cat\\1.jpg", "cat//1.jpg"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_a_name_that_is_twice_in_a_zip_the_last_counts_and_the_other_is_listed(tmp_path, again):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in [*FOLDERS, again]:
+            archive.writestr(name, f"{name} {len(archive.namelist())}")
+    with open_source(tmp_path / "a.zip") as found:
+        assert len(found.files) == 4
+        assert [skipped.reason for skipped in found.skipped] == ["twice in the zip; the last counts"]
+        contents = [file.open().read() for file in found.files]
+        assert f"{again} 4".encode() in contents
 
 
 def test_a_name_that_cannot_be_printed_is_escaped(tmp_path):
@@ -168,9 +215,106 @@ def test_photographs_beside_and_in_subfolders_are_an_error(source_of):
         found_in(source_of(["cat.0.jpg", "dog/1.jpg"]))
 
 
-def test_folders_of_splits_are_not_taken_for_classes(source_of):
-    with pytest.raises(DataError, match="train and validation, which are splits"):
-        found_in(source_of(["train/cat/1.jpg", "train/dog/1.jpg", "validation/cat/2.jpg"]))
+def files(folders, inside):
+    return [f"{folder}/{name}" for folder in folders for name in inside]
+
+
+PREFIXES = ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"]
+NUMBERS = ["001.jpg", "002.jpg"]
+SPLITS = {
+    "a class missing": ["train/cat/1.jpg", "train/dog/1.jpg", "validation/cat/2.jpg"],
+    "Kaggle": [*files(["train"], PREFIXES), *files(["test1"], NUMBERS)],
+    "capitals": files(["Train", "Test"], PREFIXES),
+    "sets": files(["training_set", "test_set"], NUMBERS),
+    "sets in one word": files(["trainset", "testset"], NUMBERS),
+    "development": files(["train", "dev"], NUMBERS),
+    "domains": files(["trainA", "testA"], NUMBERS),
+    "four": files(["trainA", "trainB", "testA", "testB"], NUMBERS),
+    "three": files(["train", "val", "test"], ["cat/1.jpg", "dog/1.jpg"]),
+    "years": files(["train2014", "val2014"], NUMBERS),
+    "at the end": files(["cats_train", "cats-test"], NUMBERS),
+    "any names, of folders": files(["a", "b"], ["cat/1.jpg", "dog/1.jpg"]),
+    "any names, of folders, one lacks a class": [*files(["a", "b"], ["cat/1.jpg", "dog/1.jpg"]), "a/bird/1.jpg"],
+    "any names, of prefixes": files(["left", "right"], PREFIXES),
+    "any names, once more wrapped": files(["a/x", "b/y"], ["cat/1.jpg", "dog/1.jpg"]),
+    "any names, of classes that are numbers": files(["site 1", "site 2"], ["0/1.jpg", "1/1.jpg"]),
+}
+
+
+@pytest.mark.parametrize("around", ["", "archive/"])
+@pytest.mark.parametrize("names", SPLITS.values(), ids=SPLITS)
+def test_splits_and_sources_are_not_taken_for_classes(tmp_path, source_of, names, around):
+    source = source_of([around + name for name in names])
+    with pytest.raises(
+        DataError, match=r"\(\d.*\), which .*, and no classes; give one of them: .*handgrad prepare "
+    ) as caught:
+        found_in(source)
+    unpacked = tmp_path / "FOLDER" if source.is_file() else source
+    if source.is_file():
+        assert f"unzip {source} -d FOLDER; " in str(caught.value)
+        zipfile.ZipFile(source).extractall(unpacked)
+    *_, folder, data = shlex.split(str(caught.value).split("; if they are")[0])
+    assert (tmp_path / folder).is_dir()
+    assert data == "DATA"
+    if any("train" in name.lower() for name in names):
+        assert "train" in Path(folder).name.lower()
+
+
+def test_what_splits_hold_is_named_and_named_as_positive_they_are_classes(source_of):
+    source = source_of(SPLITS["any names, of prefixes"])
+    with pytest.raises(DataError, match=r"left \(4\), right \(4\), which all hold cat, dog: .* --positive right$"):
+        found_in(source)
+    classes, _ = found_in(source, "left")
+    assert set(classes.values()) == {"left", "right"}
+
+
+CLASSES = {
+    "numbered alike": files(["cat", "dog"], NUMBERS),
+    "numbered alike, with more dots": files(
+        ["cat", "dog"], ["001.small.jpg", "002.small.jpg", "img1.a.jpg", "img2.a.jpg"]
+    ),
+    "one prefix": files(["cat", "dog"], ["photo.1.jpg", "photo.2.jpg"]),
+    "a prefix each": ["cat/cat.1.jpg", "cat/cat.2.jpg", "dog/dog.1.jpg"],
+    "one subfolder": files(["cat", "dog"], ["images/1.jpg", "images/2.jpg"]),
+    "splits inside": files(["cat", "dog"], ["train/1.jpg", "test/2.jpg"]),
+    "one named as a split": files(["test", "dog"], NUMBERS),
+    "domains": files(["trainA", "trainB"], NUMBERS),
+    "words with a split's letters": files(["valid", "invalid"], NUMBERS),
+    "more such words": files(["testament", "training-shoe"], NUMBERS),
+}
+
+
+@pytest.mark.parametrize("names", CLASSES.values(), ids=CLASSES)
+def test_classes_are_not_taken_for_splits(source_of, names):
+    classes, skipped = found_in(source_of(names))
+    assert (set(classes.values()), skipped) == ({name.split("/")[0] for name in names}, {})
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("layout", ["{}.{}.jpg", "{}/{}.jpg"])
+def test_an_accent_written_in_two_ways_is_one_class(source_of, layout):
+    names = [layout.format(name, i) for i, name in enumerate([COMPOSED, DECOMPOSED, "the"])]
+    classes, _ = found_in(source_of(names))
+    assert classes == dict(zip(names, [COMPOSED, COMPOSED, "the"], strict=True))
+
+
+def test_an_accent_written_in_two_ways_is_one_folder_around_all(source_of):
+    classes, _ = found_in(source_of([f"{COMPOSED}/cat/1.jpg", f"{DECOMPOSED}/dog/1.jpg"]))
+    assert set(classes.values()) == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("others", [[], ["1.jpg"], ["all.1.jpg"]], ids=["no photograph", "no class", "one class"])
+@pytest.mark.parametrize("inner", ["train.zip", "data 1/TRAIN.ZIP"])
+def test_a_zip_inside_is_named_with_what_to_type(source_of, inner, others):
+    source = source_of(["sampleSubmission.csv", "test1.zip", inner, *others])
+    with pytest.raises(DataError) as caught:
+        found_in(source)
+    place = f"FOLDER/{inner}" if source.is_file() else str(source / inner)
+    assert f"{inner} is a zip of its own; give that: " in str(caught.value)
+    assert str(caught.value).endswith(f"handgrad prepare {shlex.quote(place)} DATA")
+    assert (f"unzip {source} -d FOLDER; " in str(caught.value)) == source.is_file()
 
 
 def test_a_file_that_is_no_zip_is_an_error(tmp_path):

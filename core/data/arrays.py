@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.data.example import SPLITS, Example, Split
+from handgrad.data.example import SPLITS, Example, Split, composed
 from handgrad.data.photograph import MAX_BYTES
 from handgrad.errors import DataError, MissingExtraError, printable, reason_of
 
@@ -88,7 +88,7 @@ def open_arrays(source: Path) -> Iterator[Arrays]:
     Args:
         source: a folder with train.npz and valid.npz (X (m, h, w, c) and Y (1, m) or (m,); classes "0" and "1"), or
             with train_*.h5 and test_*.h5 (train_set_x, train_set_y, test_set_x, test_set_y and list_classes).
-            Pixels are whole numbers 0..255 of any number type, or floats k / 255.
+            Channels come last. Pixels are whole numbers 0..255 of any number type, or floats k / 255.
 
     Raises:
         DataError: a file or array is missing, damaged, or of a wrong shape or type; a label is not 0 or 1.
@@ -151,6 +151,8 @@ def _npz_array(path: Path, archive: zipfile.ZipFile, name: str) -> _Array:
     where = f"{path}: {name}"
     if f"{name}.npy" not in archive.namelist():
         raise DataError(f"{where} is missing; found {_listed(archive.namelist())}; expected X and Y")
+    if archive.namelist().count(f"{name}.npy") > 1:
+        raise DataError(f"{where} is twice in the zip; expected one; save both arrays again with numpy.savez")
     with _naming(where):
         member = archive.getinfo(f"{name}.npy")
         with archive.open(member) as file:
@@ -200,7 +202,9 @@ def _open_hdf5(source: Path, files: ExitStack) -> tuple[tuple[str, str], dict[Sp
             )
             if listed.shape != (2,) or listed.dtype.kind not in "SO":
                 raise DataError(f"{listed.where} has {listed.shape} {listed.dtype}; expected the names of two classes")
-            names = [printable(bytes(name).decode()) for name in next(listed.read(2))]
+            names = [printable(composed(bytes(name).decode())) for name in next(listed.read(2))]
+        if names[0] == names[1]:
+            raise DataError(f"{listed.where} has {names[0]} twice; expected the names of two classes")
         if split == "valid" and tuple(names) != classes:
             raise DataError(f"{listed.where} has {_listed(names)}; expected {_listed(classes)}, as in the train file")
         classes = (names[0], names[1])
@@ -239,6 +243,8 @@ def _hdf5_array(path: Path, file: Any, name: str) -> _Array:
 def _pair(file_name: str, X: _Array, Y: _Array) -> _Pair:
     if len(X.shape) != 4 or min(X.shape[1:]) < 1 or X.shape[0] < 0 or X.dtype.kind not in "uif":
         raise DataError(f"{X.where} has {X.shape} {X.dtype}; expected numbers (m, h, w, c)")
+    if X.shape[1] <= 4 < min(X.shape[2:]):
+        raise DataError(f"{X.where} has {X.shape}, channels first; expected (m, h, w, c); save X.transpose(0, 2, 3, 1)")
     m, row = X.shape[0], prod(X.shape[1:]) * X.dtype.itemsize
     if row > MAX_BYTES:
         raise DataError(f"{X.where} has examples of {row:,} bytes; expected at most {MAX_BYTES:,}")

@@ -1,5 +1,6 @@
 """What a source yields, one at a time: an example to store, or a file that was skipped and why."""
 
+import unicodedata
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -36,3 +37,8 @@ class Skipped(NamedTuple):
     name: str
     reason: str
     class_name: str | None = None
+
+
+def composed(name: str) -> str:
+    """A name in one of the two ways to write an accent (NFC), for names that look alike are one class."""
+    return unicodedata.normalize("NFC", name)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
-from handgrad.data.example import SPLITS, Example, Skipped, Split
+from handgrad.data.example import SPLITS, Example, Skipped, Split, composed
 from handgrad.data.features import Features
 from handgrad.data.parallel import ordered_map
 from handgrad.data.photograph import MAX_PIXELS, RESAMPLING, Photograph, Unreadable, decode, quiet_pillow
@@ -96,6 +96,7 @@ def prepare(
         features: "pixels", the default, "gray" or "hog" (see ``Features``).
         seed: of the random order of photographs.
         positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
+            Two subfolders that hold the same subfolders or prefixes, or are named as splits, are classes only so.
         limit: take only so many photographs, readable or not.
         share: K and N, to make part K of N, 1 <= K <= N, of the data set that all other arguments describe.
         strict: a file that would be skipped is an error.
@@ -114,6 +115,7 @@ def prepare(
     tally, source, data = Tally(), Path(source).expanduser(), Path(data).expanduser()
     if validation is None and not holds_arrays(source):
         validation = DEFAULT_VALIDATION
+    positive = positive and composed(positive)
     asked = _Asked(source, size, validation, test, features, seed, positive, limit, share)
     _check(asked)
     if npz and (test or features not in (None, "pixels")):
@@ -196,7 +198,7 @@ def _planned(asked: _Asked) -> Iterator[_Plan]:
     side = DEFAULT_SIZE if asked.size is None else asked.size
     shown = Features(asked.features or "pixels", (side, side))
     shown.check()
-    with open_source(source) as photographs:
+    with open_source(source, asked.positive) as photographs:
         yield _plan_photographs(photographs, _ordered(photographs.classes, asked.positive), shown, asked)
 
 
