@@ -89,14 +89,14 @@ def alarms_of_shapes(checks, seed, progress=False):
 def alarms_of_rules(checks, seed, progress=False, names=None):
     """As `alarms`, of the rules in `rules`: sizes, values, dtypes and layouts drawn anew.
 
-    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small, and of ten rules nine are
+    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small, and of twenty rules 19 are
     PyTorch's.
     """
     rng = np.random.default_rng(seed)
     counts, found, start = collections.Counter(), [], time.perf_counter()
     modules = {name: rules.load(name) for name in names or rules.NAMES}
     for i in range(checks):
-        framework = "jax_" if rng.random() < 0.1 else "torch_"
+        framework = "jax_" if rng.random() < 0.05 else "torch_"
         name = str(rng.choice([n for n in modules if n.startswith(framework)] or list(modules)))
         module, compiled = modules[name], name.startswith("jax_")
         usual = {n: p.default for n, p in inspect.signature(module.inputs).parameters.items() if n != "rng"}
