@@ -109,6 +109,47 @@ def test_a_pixel_that_is_no_byte_is_named_with_its_file_array_and_example(tmp_pa
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("save", [save_npz, save_hdf5])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_first_are_refused_with_the_transpose_that_puts_them_last(tmp_path, save, channels):
+    def channels_first(X):
+        return np.zeros((len(X), channels, 6, 5), np.uint8)
+
+    with pytest.raises(DataError, match=r"(x|X) has .*, channels first; .* save X\.transpose\(0, 2, 3, 1\)"):
+        prepare(save(tmp_path / "first", channels_first), tmp_path / "data")
+    prepare(save(tmp_path / "last", lambda X: channels_first(X).transpose(0, 2, 3, 1)), tmp_path / "data")
+    assert Dataset.open(tmp_path / "data").size == (6, 5, channels)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 2), (3, 3, 3), (1, 8, 3), (4, 4, 4), (2, 64, 1)])
+def test_few_rows_of_pixels_are_not_taken_for_channels(tmp_path, shape):
+    prepare(save_npz(tmp_path / "source", lambda X: np.zeros((len(X), *shape), np.uint8)), tmp_path / "data")
+    assert Dataset.open(tmp_path / "data").size == shape
+
+
+@pytest.mark.parametrize("name", ["X", "Y"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_twice_in_an_npz_is_refused(tmp_path, name):
+    with zipfile.ZipFile(save_npz(tmp_path / "source") / "valid.npz", "a") as archive:
+        archive.writestr(f"{name}.npy", archive.read(f"{name}.npy"))
+    with pytest.raises(DataError, match=rf"valid\.npz: {name} is twice in the zip; expected one"):
+        prepare(tmp_path / "source", tmp_path / "data")
+
+
+@pytest.mark.parametrize("classes", [("cat", "cat"), ("caf\u00e9", "cafe\u0301")])
+def test_two_classes_of_one_name_are_refused(tmp_path, classes):
+    save_hdf5(tmp_path / "source", classes=[name.encode() for name in classes])
+    with pytest.raises(DataError, match=f"list_classes has {classes[0]} twice"):
+        prepare(tmp_path / "source", tmp_path / "data")
+
+
+@pytest.mark.parametrize("written", ["caf\u00e9", "cafe\u0301"])
+def test_an_accent_in_the_name_of_class_1_may_be_written_in_two_ways(tmp_path, written):
+    for given in "caf\u00e9", "cafe\u0301":
+        save_hdf5(tmp_path / given, classes=[given.encode(), b"the"])
+        assert prepare(tmp_path / given, tmp_path / f"data {given}", positive=written).classes == ("the", "caf\u00e9")
+
+
 def test_the_bad_example_is_counted_across_blocks(tmp_path):
     m = 3 * BLOCK_BYTES // (64 * 8)
     many = np.zeros((m, 8, 8, 1), np.int64)

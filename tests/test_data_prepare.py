@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handgrad.data import Dataset, prepare, read_photograph
+from handgrad.data import Dataset, merge, prepare, read_photograph
 from handgrad.data import photograph as photograph_module
 from handgrad.errors import DataError, UsageError
 
@@ -160,6 +160,30 @@ def test_positive_swaps_the_labels_and_keeps_the_split(source, tmp_path):
 def test_positive_must_be_one_of_the_classes(source, tmp_path):
     with pytest.raises(UsageError, match="positive: found 'bird'; expected 'cat' or 'dog'"):
         prepare(source, tmp_path / "data", positive="bird")
+
+
+def test_splits_named_as_positive_are_classes_also_in_shares(source, tmp_path):
+    for split in "train", "test":
+        shutil.copytree(source, tmp_path / "both" / split)
+    with pytest.raises(DataError, match="splits by their names"):
+        prepare(tmp_path / "both", tmp_path / "data", size=4)
+    for k in 1, 2:
+        prepare(tmp_path / "both", tmp_path / f"part{k}", size=4, positive="test", share=(k, 2))
+    assert merge([tmp_path / "part1", tmp_path / "part2"], tmp_path / "data").classes == ("train", "test")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_photograph_that_is_twice_in_a_zip_is_used_once_also_in_shares(source, tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(source / "cat.1.png", "cat.0.png")
+        for path in sorted(source.iterdir()):
+            archive.write(path, path.name)
+    once, twice = (prepare(each, tmp_path / f"of {each.name}", size=4) for each in (source, tmp_path / "p.zip"))
+    assert (once.hash, once.found) == (twice.hash, twice.found)
+    assert [tuple(skipped)[:2] for skipped in twice.skipped] == [("cat.0.png", "twice in the zip; the last counts")]
+    for k in 1, 2:
+        prepare(tmp_path / "p.zip", tmp_path / f"part{k}", size=4, share=(k, 2))
+    assert merge([tmp_path / "part1", tmp_path / "part2"], tmp_path / "data").hash == once.hash
 
 
 def test_a_limit_takes_the_first_of_the_order_in_each_class_share(source, tmp_path):
