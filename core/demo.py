@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from handgrad.errors import MissingExtraError
+from handgrad.errors import MissingExtraError, UsageError, reason_of
+from handgrad.store import new_folder
 
 
 def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
@@ -19,16 +20,21 @@ def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
+        UsageError: a file cannot be written; the folder is not made then.
     """
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "sklearn") from error
 
-    folder.mkdir(parents=True)
     digits = load_digits()
     chosen = np.flatnonzero(np.isin(digits.target, classes))
-    for i in chosen:
-        grey = (digits.images[i] * 255 / 16).round().astype(np.uint8)  # 17 levels of grey
-        Image.fromarray(grey).save(folder / f"{digits.target[i]}.{i}.png")
+    with new_folder(folder) as temporary:
+        for i in chosen:
+            grey = (digits.images[i] * 255 / 16).round().astype(np.uint8)  # 17 levels of grey
+            name = f"{digits.target[i]}.{i}.png"
+            try:
+                Image.fromarray(grey).save(temporary / name)
+            except OSError as error:
+                raise UsageError(f"{folder / name}: cannot be written: {reason_of(error)}; free space") from error
     return len(chosen)

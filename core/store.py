@@ -1,10 +1,12 @@
 """Files and folders that are whole or absent, whatever stops the program or the machine."""
 
 import os
+import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from handgrad.errors import UsageError, reason_of
@@ -109,19 +111,93 @@ def new_folder(path: Path) -> Iterator[Path]:
         UsageError: path exists and is not an empty folder, or nothing can be written there.
     """
     target = path.resolve()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    if _taken(target):
         raise UsageError(f"{path}: exists already; expected a new or empty folder; name another or remove it")
     temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(4)}"
+    parents = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        _sync(temporary)
-        temporary.replace(target)
+        with _at_work_in(temporary) if fcntl is not None else nullcontext():
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file != temporary / LOCK:
+                    _sync(file)
+            (temporary / LOCK).unlink(missing_ok=True)
+            _sync(temporary)
+            temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
+        if temporary.exists() and _taken(target):
+            raise UsageError(
+                f"{path}: was made by another process meanwhile, and is left as that made it; use it, or name another"
+            ) from error
         raise UsageError(f"{path}: cannot be written: {reason_of(error)}; expected a folder with free space") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # which they raise that hold something
+            for parent in parents:
+                parent.rmdir()
+
+
+def _taken(target: Path) -> bool:
+    return target.exists() and not (target.is_dir() and not any(target.iterdir()))
+
+
+@contextmanager
+def _at_work_in(temporary: Path) -> Iterator[None]:
+    """Let others see in a temporary folder on which machine somebody is at work in it, and if they still are."""
+    with (temporary / LOCK).open("x", encoding="utf-8") as lock:
+        with suppress(OSError):  # where there are no locks, the file stays empty
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(platform.node())
+            lock.flush()
+        yield
+
+
+def clear_left(path: Path, made: str) -> Iterator[str]:
+    """Remove what processes that were killed left of ``new_folder(path)``, and say in a line each what was found.
+
+    Removed is a folder of its name whose maker, on this machine, is gone, and that holds nothing but what it makes.
+
+    Args:
+        path: the folder that was to be made.
+        made: a regular expression of what may be in it: files, folders, and files in these.
+    """
+    target = path.resolve()
+    name = re.compile(rf"\.{re.escape(target.name[:80])}\.[0-9a-f]{{8}}")
+    try:
+        found = [left for left in sorted(target.parent.iterdir()) if name.fullmatch(left.name)]
+    except OSError:
+        return
+    for left in found:
+        with suppress(BlockingIOError):  # it is locked: somebody is at work in it
+            if left.is_symlink() or not left.is_dir():
+                continue
+            if _removed(left, re.compile(made)):
+                yield f"{left}: was left half made by a process that was killed; it is removed"
+            else:
+                yield (
+                    f"{left}: may be left of a process that was killed, or another is at work in it elsewhere, or it "
+                    "holds files of yours; look into it, and remove it if it is not needed"
+                )
+
+
+def _removed(left: Path, made: re.Pattern[str]) -> bool:
+    lock = left / LOCK
+    try:
+        if fcntl is None or lock.is_symlink() or not lock.is_file():
+            return False
+        with lock.open("r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not platform.node() or file.read(256) != platform.node():
+                return False
+            held = [path for path in left.rglob("*") if path != lock]
+            if any(path.is_symlink() or not made.fullmatch(path.relative_to(left).as_posix()) for path in held):
+                return False
+            shutil.rmtree(left)
+            return True
+    except BlockingIOError:
+        raise
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -3,19 +3,23 @@
 import os
 import sys
 import time
+import traceback
+from typing import Any
 
 import click
 
 from handgrad.commands import bench, check, choose, compare, data, demo, model, train
 from handgrad.commands.options import examples
-from handgrad.commands.output import say_error
+from handgrad.commands.output import open_streams, say, say_error
+from handgrad.commands.signals import ending_in_order
 from handgrad.errors import DataError, HandgradError, reason_of
 from handgrad.torchrun import FailedElsewhereError, launched
 from handgrad.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 130 interrupted, 141 pipe."""
+    """Run a command and exit: 0 fine, 1 a check failed, 2 usage, 3 data, 4 diverged, 128 + the signal that ended it."""
+    open_streams()
     os.environ["MPLBACKEND"] = "agg"  # no command shows a window
     sys.exit(run(arguments))
 
@@ -33,7 +37,7 @@ def run(arguments: list[str] | None = None) -> int:
             error.show()
         return error.exit_code
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        say("interrupted")
         return 130
     except FailedElsewhereError as error:
         return error.exit_code
@@ -43,7 +47,9 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if _says_whose(error):
             return HandgradError.exit_code
-        click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        printing = any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+        where = error.filename or ("standard output" if printing else "a file")
+        say(f"error: {where}: {error.strerror or error}")
         return DataError.exit_code
     except Exception as error:
         if not _says_whose(error):
@@ -59,7 +65,7 @@ def _says_whose(error: BaseException) -> int:
     if place is None:
         return 0
     message = f"{place}: {type(error).__name__}: {reason_of(error)}"
-    click.echo(f"error: {message}; handgrad.testing.check_backend says what a backend owes", err=True)
+    say(f"error: {message}; handgrad.testing.check_backend says what a backend owes")
     return HandgradError.exit_code
 
 
@@ -76,7 +82,14 @@ WHAT_NEXT = """One neuron, written by hand and differentiated by machine, so tha
 next: handgrad demo, or handgrad --help for all commands"""
 
 
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with ending_in_order():
+            return super().invoke(ctx)
+
+
 @click.group(
+    cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples("handgrad demo", "handgrad prepare photographs/ data/", "handgrad train data/ --run run/"),

@@ -6,7 +6,10 @@ from typing import Any
 import click
 
 from handgrad.commands.options import PATH, Parsed, as_json, examples, of_data
-from handgrad.commands.output import print_json, word
+from handgrad.commands.output import print_json, say_left, word
+
+MADE = r"(train|valid|test)(/(pixels(-\d+)?|labels)\.npy)?|(train|valid)\.npz|dataset\.json|manifest\.jsonl"
+"""What a data set consists of."""
 
 
 def _share(word: str) -> tuple[int, int]:
@@ -51,6 +54,7 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
     """
     from handgrad.data import prepare
 
+    say_left(data, MADE)
     summary = prepare(source, data, progress=True, **options)
     if as_json:
         print_json(summary.to_json())
@@ -74,6 +78,7 @@ def merge(parts: tuple[Path, ...], data: Path, as_json: bool) -> None:
     """
     from handgrad.data import merge
 
+    say_left(data, MADE)
     summary = merge(parts, data, progress=True)
     if as_json:
         print_json(summary.to_json())

@@ -9,7 +9,7 @@ import click
 
 from handgrad import tables
 from handgrad.commands.options import PATH, as_json, examples, of_backend, of_data, of_device, of_run
-from handgrad.commands.output import not_there_yet, print_json, say_error, word
+from handgrad.commands.output import not_there_yet, print_json, say_error, say_left, word
 from handgrad.errors import DataError, UsageError
 from handgrad.table import table
 
@@ -90,6 +90,7 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
     explanation = Explanation.of(run_folder, data)
     _warn_unless_known(explanation.model, explanation.dataset, run_folder)
     if images is not None:
+        say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
         page.write_images(explanation, images)
         click.echo(f"figures: {images}")
     write(page_file, page.page(explanation, str(run_folder)).encode())

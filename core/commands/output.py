@@ -1,6 +1,10 @@
 """What commands say, and where they write it."""
 
+import errno
+import io
+import os
 import shlex
+import sys
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -8,11 +12,59 @@ from typing import Any
 import click
 
 from handgrad.jsonable import dumps
+from handgrad.store import clear_left
+
+
+def open_streams() -> None:
+    """Give each standard stream that is missing a place, nowhere; and write what an encoding lacks with backslashes.
+
+    In their order, so that each gets its own number: else the next file to be opened would have it, and get what a
+    library writes there.
+    """
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        stream = getattr(sys, name)
+        if stream is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="backslashreplace"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence_what_is_gone() -> None:
+    """Let streams that can't be written to any more lead nowhere: a terminal that was closed, with a SIGHUP."""
+    for stream in sys.stdout, sys.stderr:
+        try:
+            descriptor = stream.fileno()
+            os.write(descriptor, b"")
+        except (OSError, ValueError, AttributeError) as error:  # or it is no file
+            if isinstance(error, OSError) and error.errno == errno.EIO:
+                _lead_nowhere(descriptor)
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def say(line: str) -> None:
+    """On standard error; where that can't be written to, nobody is there to hear it, and the exit code still tells."""
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        _lead_nowhere(sys.stderr.fileno())
+
+
+def say_left(path: Path, made: str) -> None:
+    """Clear what killed processes left of a folder to make (see ``clear_left``), and say so."""
+    for line in clear_left(path, made):
+        say(f"warning: {line}")
 
 
 def say_error(error: Exception) -> None:
     """In one line, on standard error."""
-    click.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+    say(f"error: {' '.join(str(error).splitlines())}")
 
 
 def print_json(value: Any) -> None:

@@ -20,7 +20,8 @@ from handgrad.commands.options import (
     of_the_optimizer,
     setting,
 )
-from handgrad.commands.output import print_json, word
+from handgrad.commands.output import print_json, say, word
+from handgrad.commands.signals import ASKED, handled
 from handgrad.errors import UsageError
 from handgrad.settings import Care, Settings, option_of
 from handgrad.torchrun import launched
@@ -92,7 +93,7 @@ def train(
 
         def warn(line: str) -> None:
             if first:
-                click.echo(f"warning: {line}", err=True)
+                say(f"warning: {line}")
 
         care = Care(checkpoint_every, stop, warn, first, processes)
         if resumed is not None:
@@ -110,7 +111,7 @@ def train(
         click.get_current_context().exit(outcome.exit_code)
     if outcome.result is None:
         resume = f"handgrad train --resume {word(run)}"
-        click.echo(f"stopped after {outcome.epochs} epochs; go on with: {resume}", err=True)
+        say(f"stopped after {outcome.epochs} epochs; go on with: {resume}")
         click.get_current_context().exit(outcome.exit_code)
     result = outcome.result
     if as_json:
@@ -146,17 +147,13 @@ def _was_given(name: str) -> bool:
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C, or a request to end, has come; a second one ends the process at once."""
+    """Whether Ctrl-C, or a request to end, has come; a second Ctrl-C ends the process at once."""
     came: list[int] = []
 
-    def note(number: int, _: Any) -> None:
+    def note(number: int) -> None:
         came.append(number)
-        if not launched():  # torchrun hands on what it gets, which may have come here already
+        if number == signal.SIGINT and not launched():  # torchrun hands on what it gets, which may have come already
             signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(note, (signal.SIGINT, *ASKED)):
         yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
