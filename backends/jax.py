@@ -61,6 +61,7 @@ class Neuron(neuron.Neuron):
                 return spread(array, where, self.dtype)
             if isinstance(array, Sharded) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
                 array = self.get(array)
+            array = array if isinstance(array, jax.Array) else np.asarray(array)  # PyTorch's too
             placed: jax.Array = jax.device_put(portable(array, self.dtype), where).astype(self.dtype)
         return placed
 

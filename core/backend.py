@@ -108,8 +108,10 @@ class Configuration:
 
     def __post_init__(self) -> None:
         for name, choices in ("activation", ACTIVATIONS), ("loss", LOSSES), ("dtype", DTYPES):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+            value = getattr(self, name)
+            if not isinstance(value, str | np.dtype) or value not in choices:
+                raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+            object.__setattr__(self, name, str(value))  # of a dtype, its name
         if self.loss == "cross_entropy" and self.activation != "sigmoid":
             raise UsageError(
                 f"loss 'cross_entropy' needs activation 'sigmoid', found {self.activation!r}; "

@@ -22,6 +22,25 @@ def number(name: str, value: float | None, *, zero: bool = False) -> float:
     return found
 
 
+def finite(name: str, value: Any, hint: str = "") -> float:
+    """The value as a finite float; else a UsageError that names the argument."""
+    try:
+        shape = np.shape(value)
+        found = math.nan if shape or isinstance(value, str) else float(value)
+    except (TypeError, ValueError):  # ragged lists have no shape
+        shape, found = (), math.nan
+    if not math.isfinite(found):
+        raise UsageError(f"{name} is {f'of shape {shape}' if shape else repr(value)}; expected a finite number{hint}")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value as a bool; else a UsageError that names the argument."""
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
 def count(name: str, value: int, least: int) -> int:
     """The value as an int of at least `least`; else a UsageError that names the argument."""
     try:
@@ -42,9 +61,27 @@ def array(name: str, V: Any, error: type[HandgradError]) -> Any:
             V = np.asarray(V)
         except ValueError as reason:
             raise error(f"{name} is no array: {reason}") from None
-    if isinstance(V, np.ndarray | np.generic) and V.dtype.kind not in "buif":
-        raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
-    return V
+    if isinstance(V, np.ma.MaskedArray):
+        masked = int(np.ma.getmaskarray(V).sum())
+        if masked:
+            raise error(
+                f"{name} is a masked array, with {masked} of {V.size} values masked; expected all of them; leave these "
+                f"examples out, or put numbers there: {name}.filled(0)"
+            )
+        V = V.data
+    if isinstance(V, np.ndarray | np.generic):
+        if V.dtype.kind not in "buif":
+            raise error(f"{name} has dtype {V.dtype}; expected bytes, integers or floats")
+        return V
+    return _tensor(name, V, error)
+
+
+def _tensor(name: str, V: Any, error: type[HandgradError]) -> Any:
+    """Another library's array, as NumPy can read it: apart from its graph, and of a dtype that NumPy has."""
+    if getattr(getattr(V, "device", None), "type", "") == "meta":
+        raise error(f"{name} is on the device meta, where there are no numbers; expected an array with its values")
+    V = V.detach() if hasattr(V, "detach") else V
+    return V.float() if str(V.dtype) == "torch.bfloat16" else V
 
 
 def examples(X: Any) -> Any:

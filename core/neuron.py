@@ -28,7 +28,7 @@ import numpy.typing as npt
 from handgrad import descent, placing
 from handgrad import span as spans
 from handgrad.backend import Array, Backend, Gradients, Parameters, Sums
-from handgrad.checks import array, check_values, count, number
+from handgrad.checks import array, check_values, count, finite, flag, number
 from handgrad.descent import History, State
 from handgrad.errors import HandgradError, UsageError
 from handgrad.examples import Examples
@@ -180,11 +180,16 @@ class Neuron(Backend):
         optimizer = optimizer or GradientDescent(number("learning_rate", learning_rate))
         if not isinstance(optimizer, Optimizer):
             raise UsageError(f"optimizer is {optimizer!r}; expected one of handgrad.optimizers, as LBFGS()")
+        span, progress = span if span is None else flag("span", span), flag("progress", progress)
         if patience is not None:
             patience = count("patience", patience, 1)
             if validation is None:
                 raise UsageError(f"patience is {patience} and there is no validation; expected X and Y to judge by")
+        if not (watch is None or callable(watch)):
+            raise UsageError(f"watch is {watch!r}; expected a function, or None")
         if resume is not None:
+            if not isinstance(resume, State):
+                raise UsageError(f"resume is {resume!r}; expected a handgrad.descent.State, or None")
             span, block = resume.span, resume.block
         J, parameters = self._objective(initial, X, Y, block)
         watched, block = None, J.examples.block
@@ -223,15 +228,14 @@ class Neuron(Backend):
 
     def predict(self, parameters: Parameters, X: Array | Examples, threshold: float = 0.5) -> npt.NDArray[np.uint8]:
         """(1, m) of 0 and 1, uint8: class 1 where A > threshold. Errors as for `cost`."""
-        if np.ndim(threshold) or not np.isfinite(threshold):
-            found = f"of shape {np.shape(threshold)}" if np.ndim(threshold) else threshold
-            raise UsageError(f"threshold is {found}; expected a finite number; Y has no place in a prediction")
+        threshold = finite("threshold", threshold, "; Y has no place in a prediction")
         return (self.predict_proba(parameters, X) > threshold).astype(np.uint8)
 
     def accuracy(
         self, parameters: Parameters, X: Array | Examples, Y: Array | None = None, threshold: float = 0.5
     ) -> float:
         """The share of all examples whose class `predict` gives, from 0 to 1. Errors as for `cost`."""
+        threshold = finite("threshold", threshold)
         J, parameters = self._objective(parameters, X, Y)
         with self.arithmetic():
             right = (J.examples.activations(self, parameters) > threshold) == J.examples.labels()

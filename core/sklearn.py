@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from handgrad import backends
 from handgrad.backend import Parameters
-from handgrad.checks import count, number
+from handgrad.checks import array, count, number
 from handgrad.errors import DataError, MissingExtraError, UsageError
 from handgrad.examples import Examples
 from handgrad.neuron import Neuron
@@ -117,7 +117,7 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             l2=self.l2, input_scale=self.input_scale, dtype=self.dtype, device=self.device
         )
         max_iter, optimizer = count("max_iter", self.max_iter, 1), self._optimizer()
-        X, y = validate_data(self, X, y)
+        X, y = validate_data(self, _whole("X", X), _whole("y", y))
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y", raise_unknown=True)
         if kind != "binary":
@@ -165,7 +165,7 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def _activations(self, X: Any, activation: str, loss: str) -> npt.NDArray[Any]:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = validate_data(self, _whole("X", X), reset=False)
         neuron = replace(self.neuron_, activation=activation, loss=loss)
         A: npt.NDArray[Any] = neuron.predict_proba(self.parameters_, X.T)[0]
         return A
@@ -197,6 +197,11 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _whole(name: str, V: Any) -> Any:
+    """An array of which no value is masked, which scikit-learn would take for one that is not."""
+    return array(name, V, DataError) if isinstance(V, np.ma.MaskedArray) else V
 
 
 def _stuck(neuron: Neuron, P: Parameters, examples: Examples, X: Any) -> bool:

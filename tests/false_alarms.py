@@ -89,8 +89,8 @@ def alarms_of_shapes(checks, seed, progress=False):
 def alarms_of_rules(checks, seed, progress=False, names=None):
     """As `alarms`, of the rules in `rules`: sizes, values, dtypes and layouts drawn anew.
 
-    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small, and of twenty rules 19 are
-    PyTorch's.
+    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small, and of twenty rules 19
+    are PyTorch's.
     """
     rng = np.random.default_rng(seed)
     counts, found, start = collections.Counter(), [], time.perf_counter()

@@ -430,3 +430,12 @@ def test_a_large_feature_hides_no_gradient_that_is_left(seed, size):
         warnings.simplefilter("always")
         low = NeuronClassifier(dtype="float32").fit(X, y)
     assert low.score(X, y) > 0.85 or any("not converged" in str(w.message) for w in said)
+
+
+def test_masked_values_are_not_taken_for_numbers(rng):
+    X, y = np.ma.masked_array(rng.standard_normal((20, 3)), False), np.array([0, 1] * 10)
+    fitted = NeuronClassifier().fit(X, y)  # none is masked
+    X[3, 1] = np.ma.masked
+    for call in (lambda: NeuronClassifier().fit(X, y), lambda: fitted.predict(X)):
+        with pytest.raises(DataError, match=r"X is a masked array, with 1 of 60 values masked; .* X.filled\(0\)"):
+            call()
