@@ -21,6 +21,7 @@ from tqdm import tqdm
 from handgrad import store
 from handgrad.backend import Parameters
 from handgrad.backends.numpy import Neuron
+from handgrad.bars import hidden
 from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
 from handgrad.benchmarks.settings import Settings
@@ -83,7 +84,7 @@ def run(settings: Settings, keep: Any = None) -> dict[str, Any]:
     result["bandwidth"] = {"bytes_per_second": max(kernels.values()), "kernels": kernels}
     sizes = [(n, m) for n in settings.features for m in settings.examples]
     total = len(sizes) * settings.rounds
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=total, disable=None, leave=False, unit="round") as bar:
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=total, disable=hidden(), leave=False, unit="round") as bar:
         for n, m in sizes:
             bar.set_description(f"n = {n:,}, m = {m:,}: placing")
             size: dict[str, Any] = {"features": n, "examples": m, "arms": [], "pairs": []}

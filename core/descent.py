@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad.backend import Backend, Parameters
+from handgrad.bars import hidden
 from handgrad.errors import HandgradError, UsageError
 from handgrad.optimizers import Optimizer, Place, Task
 from handgrad.processes import DisagreementError
@@ -140,7 +141,7 @@ def train(
 
     with (
         backend.arithmetic(),
-        tqdm(total=task.epochs, initial=here.epoch, unit="epoch", disable=None if progress else True) as bar,
+        tqdm(total=task.epochs, initial=here.epoch, unit="epoch", disable=hidden(progress)) as bar,
     ):
         over = False
         while here.epoch < task.epochs and not over:

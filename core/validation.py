@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from handgrad.backend import Array, Parameters
+from handgrad.bars import hidden
 from handgrad.blocks import columns, on_host
 from handgrad.checks import array, count, examples
 from handgrad.descent import DivergedError
@@ -138,7 +139,7 @@ def cross_validate(
     accuracies: dict[float, list[float]] = {penalty: [] for penalty in penalties}
     costs: dict[float, list[float]] = {penalty: [] for penalty in penalties}
     total = folds * len(penalties)
-    with tqdm(total=total, unit="training", disable=None if progress else True) as bar:
+    with tqdm(total=total, unit="training", disable=hidden(progress)) as bar:
         for fold in range(folds):
             inside, held = np.flatnonzero(which != fold), np.flatnonzero(which == fold)
             train_X, train_Y = see(columns(X, inside), Y[:, inside])

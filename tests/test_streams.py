@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handgrad.backends.numpy import Neuron
 from handgrad.commands import run
 from handgrad.data import Dataset
+from handgrad.validation import cross_validate
 
 
 def pictures(folder, names=("a", "b"), n=5):
@@ -79,12 +81,14 @@ def test_every_command_works_without_standard_error(line, closed, made, tmp_path
 
 def test_what_libraries_write_to_a_standard_error_that_is_missing_goes_into_no_file_of_ours(made, tmp_path):
     program = (
-        "import os; from handgrad import store; real = store._sync\n"
+        "import os, subprocess, sys; from handgrad import store; real = store._sync\n"
         "def sync(path): os.write(2, b'from a library'); real(path)\n"
         "store._sync = sync\n"
         "from handgrad.data.npy import GrowingNpy; append = GrowingNpy.append\n"
         "GrowingNpy.append = lambda *given: (os.write(2, b'from a library'), append(*given))[1]\n"
-        "from handgrad.commands import main; main()"
+        "from handgrad.commands import main, open_streams; open_streams()\n"
+        "subprocess.run([sys.executable, '-c', 'import sys; sys.exit(sys.stderr is None)'], check=True)\n"
+        "main()"
     )
     words = [sys.executable, "-c", program, "prepare", made / "pictures", "data", "--size", "4"]
     subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *words], cwd=tmp_path, check=True)
@@ -147,3 +151,11 @@ def test_a_demo_on_a_full_disk_names_the_file_and_leaves_nothing(most, file, tmp
     assert f"error: {tmp_path}/in/demo/{file}" in done.stderr
     assert "cannot be written: File too large" in done.stderr
     assert not (tmp_path / "in" / "demo").exists()
+
+
+def test_a_program_without_standard_error_may_ask_for_a_bar(monkeypatch, rng):
+    X = rng.integers(0, 256, (5, 30), np.uint8)
+    monkeypatch.setattr(sys, "stderr", None)
+    _, history = Neuron(input_scale=1 / 255).fit(X, X[:1] > 127, epochs=3, learning_rate=0.1, progress=True)
+    assert len(history) == 3
+    assert len(cross_validate(Neuron(), X, X[:1] > 127, l2=[0.1, 1.0], folds=2, progress=True)) == 2

@@ -1,6 +1,5 @@
 """What commands say, and where they write it."""
 
-import errno
 import io
 import os
 import shlex
@@ -31,29 +30,14 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def silence_what_is_gone() -> None:
-    """Let streams that can't be written to any more lead nowhere: a terminal that was closed, with a SIGHUP."""
-    for stream in sys.stdout, sys.stderr:
-        try:
-            descriptor = stream.fileno()
-            os.write(descriptor, b"")
-        except (OSError, ValueError, AttributeError) as error:  # or it is no file
-            if isinstance(error, OSError) and error.errno == errno.EIO:
-                _lead_nowhere(descriptor)
-
-
-def _lead_nowhere(descriptor: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
-
-
 def say(line: str) -> None:
     """On standard error; where that can't be written to, nobody is there to hear it, and the exit code still tells."""
     try:
         click.echo(line, err=True)
     except OSError:
-        _lead_nowhere(sys.stderr.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())  # or what is still to be written would fail at the end of the process
+        os.close(nowhere)
 
 
 def say_left(path: Path, made: str) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from handgrad.commands.output import silence_what_is_gone
 from handgrad.errors import HandgradError
 from handgrad.torchrun import launched
 
@@ -64,13 +63,9 @@ def handled(handler: Callable[[int], None], numbers: Iterable[int]) -> Iterator[
     before = {number: signal.getsignal(number) for number in numbers}
     taken = {number: was for number, was in before.items() if was not in (signal.SIG_IGN, None)}
 
-    def heard(number: int, _: object) -> None:
-        silence_what_is_gone()
-        handler(number)
-
     try:
         for number in taken:
-            signal.signal(number, heard)
+            signal.signal(number, lambda number, _: handler(number))
         yield
     finally:
         for number, was in taken.items():
