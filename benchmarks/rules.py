@@ -28,6 +28,7 @@ import click
 import numpy as np
 from tqdm import tqdm
 
+from handgrad.bars import hidden
 from handgrad.errors import HandgradError, UsageError
 from handgrad.jsonable import dumps
 from handgrad.table import table
@@ -232,7 +233,7 @@ def run(tests: Path, pattern: str, others: bool, scales: tuple[float, ...], few:
     before = signal.signal(signal.SIGALRM, _late)
     rows = []
     try:
-        for name in tqdm([n for n in rules.NAMES if pattern in n], disable=None):
+        for name in tqdm([n for n in rules.NAMES if pattern in n], disable=hidden()):
             for number, fault in chosen(rules.faults(name), few):
                 module = rules.load(name, fault)
                 for scale in scales:

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from handgrad.bars import hidden
 from handgrad.errors import HandgradError, UsageError
 from handgrad.jsonable import dumps
 from handgrad.table import table
@@ -176,7 +177,7 @@ def compare(
     chosen = [program for program in planted.programs() if not names or program.name in names][:limit]
     rows: dict[str, Row] = {}
     total = len(chosen) * (draws + faults)
-    with tqdm(total=total, unit=" programs", disable=None) as bar:
+    with tqdm(total=total, unit=" programs", disable=hidden()) as bar:
         for program in chosen:
             for seed in range(draws):
                 for row, answer in _asked(planted, rows, program.module, seed):

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from handgrad.backend import Parameters
+from handgrad.bars import hidden
 from handgrad.benchmarks import machine, paired
 from handgrad.benchmarks.arms import Work
 from handgrad.benchmarks.bench import steps_in_a_turn
@@ -60,7 +61,7 @@ def main(trials: int, arm: str, features: int, examples: int, rounds: int, threa
     """Count the verdicts on an arm against itself."""
     once, more = works(features, examples, 0)
     for said, pair in ("itself", (once, once)), ("itself with a tenth more work", (once, more)):
-        found = [trial(arm, pair, rounds, threads or machine.cores(), i) for i in tqdm(range(trials), disable=None)]
+        found = [trial(arm, pair, rounds, threads or machine.cores(), i) for i in tqdm(range(trials), disable=hidden())]
         counts = Counter(paired.verdict(interval) for interval in found)
         middle = statistics.median(interval.median for interval in found)
         verdicts = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())

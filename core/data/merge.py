@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from handgrad.bars import hidden
 from handgrad.data.dataset import (
     content_hash,
     manifest_digest,
@@ -106,7 +107,7 @@ def merge(parts: Sequence[str | os.PathLike[str]], data: str | os.PathLike[str],
     names = [f"{split}/{name}.npy" for split in splits for name in ("pixels", "labels")]
     content = {name: hashlib.sha256() for name in names}
     labels: dict[Split, list[NDArray[np.uint8]]] = {split: [] for split in splits}
-    bar = tqdm(total=sum(map(sum, rows.values())), unit=" examples", disable=None if progress else True)
+    bar = tqdm(total=sum(map(sum, rows.values())), unit=" examples", disable=hidden(progress))
     with new_folder(data) as folder, bar:
         for split in splits:
             (folder / split).mkdir()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import PIL
 from tqdm import tqdm
 
+from handgrad.bars import hidden
 from handgrad.data.arrays import Arrays, holds_arrays, open_arrays, write_npz
 from handgrad.data.dataset import DatasetWriter
 from handgrad.data.example import SPLITS, Example, Skipped, Split, composed
@@ -127,7 +128,7 @@ def prepare(
     if data.resolve().is_relative_to(source.resolve()) and not holds_arrays(source):
         raise UsageError(f"{data}: lies inside {source}, which is not changed; expected a folder beside it")
     with _planned(asked) as plan, new_folder(data) as folder:
-        bar = tqdm(total=plan.total, unit=" examples", disable=None if progress else True)
+        bar = tqdm(total=plan.total, unit=" examples", disable=hidden(progress))
         made = DatasetWriter(folder, plan.classes, plan.features, plan.size, test=plan.test)
         with quiet_pillow(), made as writer, closing(plan.items), bar:
             for item in plan.items:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from handgrad.bars import hidden
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
 from handgrad.proof.checker import Checker
@@ -126,7 +127,7 @@ def mutate(
     of = _Judge(forward, backward, inputs, seed, options)
     if not (report := of.report(backward)).ok:
         raise UsageError(f"backward itself does not pass the check; its variants would tell nothing:\n{report}")
-    with tqdm(built, unit=" variants", leave=False, disable=None) as bar:
+    with tqdm(built, unit=" variants", leave=False, disable=hidden()) as bar:
         return Mutants(tuple(of.judged(edit, variant) for edit, variant in bar))
 
 
