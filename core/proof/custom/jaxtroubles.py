@@ -37,7 +37,8 @@ def _tried(rule: Jax, inputs: Mapping[str, Any], cotangents: Sequence[Array], ho
 
     def gradients(arrays: Any, back: Any) -> Any:
         outputs, pull = jax.vjp(lambda *a: rule.call(False, inputs, a), *arrays)
-        return pull([b.astype(o.dtype) for b, o in zip(back, outputs, strict=True)])
+        found = pull([b.astype(o.dtype) for b, o in zip(back, outputs, strict=True)])
+        return [g if hasattr(g, "dtype") else jnp.asarray(g) for g in found]  # a rule may give a number of Python's
 
     off = cache(lambda: rounding(rule, inputs, cotangents, how))
     base = gradients(arrays, back)
