@@ -227,11 +227,8 @@ class Evaluation:
 
     def _loop(self, eqn: Any, args: list[Any]) -> list[Any]:
         """A loop of JAX's, its body evaluated in the same way; compiled, so that JAX draws the rounding."""
-        if eqn.primitive.name == "cond" and not isinstance(args[0], jax.core.Tracer):
-            chosen = eqn.params[
-                "branches"
-            ]  # the others need not run here: `jax.lax.platform_dependent` is one of these
-            return self.run(chosen[int(np.clip(args[0], 0, len(chosen) - 1))], args[1:])
+        if eqn.primitive.name == "cond" and (index := _known(eqn, args[0])) is not None:
+            return self.run(eqn.params["branches"][index], args[1:])
         if self.probe is not None:
             return self._unrolled(eqn, args)
         if any(isinstance(arg, jax.core.Tracer) for arg in args):
@@ -325,6 +322,17 @@ class Evaluation:
             for a, v in zip(args, eqn.invars, strict=True)
             if hasattr(v.aval, "dtype") and _real(a)
         )
+
+
+def _known(eqn: Any, index: Any) -> int | None:
+    """Which branch is taken, where that can be told: of a number, or of the platform that the program runs on."""
+    platforms = eqn.params.get("branches_platforms")
+    if platforms is not None:
+        here = jax.default_backend()
+        return next(i for i, names in enumerate(platforms) if names is None or here in names)
+    if isinstance(index, jax.core.Tracer):
+        return None
+    return int(np.clip(index, 0, len(eqn.params["branches"]) - 1))
 
 
 def _next(key: Any) -> Any:
