@@ -254,8 +254,8 @@ def summary(rows: list[Row]) -> str:
     for row in rows:
         by_checker[row.checker, row.scale].append(row)
     lines = [
-        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", "in 5 s not", "exact",
-         "diagnosis", "median s", "longest s")
+        ("checker", "size", "wrong found", "imprecise found", "false alarms", "cannot take", f"in {LIMIT:g} s not",
+         "exact", "diagnosis", "median s", "longest s")
     ]  # fmt: skip
     for (checker, scale), some in sorted(by_checker.items(), key=lambda i: ([OURS, *OTHERS].index(i[0][0]), i[0][1])):
         right, wrong, low = ([r for r in some if r.verdict == v] for v in ("right", "wrong", "imprecise"))

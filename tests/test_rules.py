@@ -387,6 +387,28 @@ def test_where_the_function_cannot_be_differentiated_differences_are_the_oracle(
     assert report.oracle.startswith("extrapolated differences")
 
 
+def test_where_differences_tell_nothing_either_a_reference_is_asked_for():
+    """A step at every turn: no verdict, and none against gradients of zeros."""
+    jax = pytest.importorskip("jax")
+
+    def steps(a):
+        grown = jax.lax.while_loop(lambda x: jax.numpy.all(x < 8 * a), lambda x: 2 * x, a)
+        return grown + 1e-3 * jax.numpy.sign(jax.numpy.sin(1e9 * a))
+
+    rule = jax.custom_vjp(steps)
+    rule.defvjp(lambda a: (rule(a), None), lambda _, g: (8 * g,))
+    with pytest.raises(UsageError, match=r"differentiation does not work for lax\.while_loop.*; give reference="):
+        check(rule, {"a": np.array([1.0, 2.0, 0.7])}, trials=0, seconds=0)
+
+
+def test_a_kernel_of_jax_without_a_reference_says_so_at_once():
+    module = load(needs("jax_pallas"))
+    start = time.perf_counter()
+    with pytest.raises(UsageError, match="the reference's derivative raised"):
+        check(module.RULE, module.inputs(np.random.default_rng(SEED), blocks=1))
+    assert time.perf_counter() - start < 60
+
+
 def test_a_gradient_that_is_clipped_is_called_that():
     """The rule gives its input back: the array of NumPy that it was given."""
     jax = pytest.importorskip("jax")

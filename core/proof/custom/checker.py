@@ -24,6 +24,7 @@ from handgrad.proof.wide import Array
 Troubles = Callable[[Any, Mapping[str, Any], Sequence[Array]], list[Trouble]]
 """What is wrong with a rule besides its numbers, at some inputs and cotangents."""
 LIKE = ("given", "near")
+"""Inputs by whose median it is told how many bits are lost: the others are larger than those that people give."""
 MORE = 5
 """Samples that are weighed besides, where bits seem to be lost."""
 SLOW = 0.15
@@ -185,12 +186,11 @@ class Checker:
             if label != "given":
                 inputs = self._drawn(label)  # type: ignore[arg-type]
             try:
-                cotangents = self._cotangents(self.ladder.expect(inputs, None))
-                expected = self.ladder.expect(inputs, cotangents)
-                sample = Sample(label, inputs, cotangents, expected)
-                if any(g is not None and not np.any(np.isfinite(g)) and g.size for g in expected.gradients.values()):
+                sample = self._sample(label, inputs)
+                gradients = sample.expected.gradients.values()
+                if any(g is not None and not np.any(np.isfinite(g)) and g.size for g in gradients):
                     continue
-                self.ladder.by_hand(inputs, cotangents, self.ladder.runs[0])
+                self.ladder.by_hand(inputs, sample.cotangents, self.ladder.runs[0])
             except (UsageError, InexactError) as error:
                 if label == "given":
                     raise UsageError(str(error)) from error
@@ -199,6 +199,10 @@ class Checker:
         if not found:
             raise UsageError(f"the gradient of {self.rule.who} is not a finite number at these inputs")
         return found
+
+    def _sample(self, label: str, inputs: dict[str, Any]) -> Sample:
+        cotangents = self._cotangents(self.ladder.expect(inputs, None))
+        return Sample(label, inputs, cotangents, self.ladder.expect(inputs, cotangents))
 
     def _drawn(self, manner: Manner) -> dict[str, Any]:
         """Other inputs; what is positive stays so, since few rules say for what inputs they are made."""
@@ -216,6 +220,8 @@ class Checker:
             return
         differences = Differences(self.rule, self.ladder.runs[0], self.ladder.exact)
         agrees = differences.agrees(sample.inputs, sample.cotangents, sample.expected.gradients)
+        if agrees is None and self.rule.undifferentiated:
+            raise UsageError(f"{self.rule.undifferentiated}; give reference=, the same function written plainly")
         if agrees:
             self.votes.append(f"confirmed by {differences.name}")
         elif agrees is False:
@@ -294,8 +300,7 @@ class Checker:
         for k in range(MORE):
             inputs = self._drawn("near")
             try:
-                cotangents = self._cotangents(self.ladder.expect(inputs, None))
-                sample = Sample("near", inputs, cotangents, self.ladder.expect(inputs, cotangents))
+                sample = self._sample("near", inputs)
                 self.ladder.weigh(sample, self.seed + 1000 + 10 * k)
             except (UsageError, InexactError):
                 continue

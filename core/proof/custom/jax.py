@@ -45,6 +45,7 @@ class Jax:
     """
 
     compiles = True
+    undifferentiated = ""
 
     def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
         self.subject, self.reference = subject, reference
@@ -301,7 +302,11 @@ class Jax:
         except CodeError as error:
             if not how.plain or self.reference is not None or self.order == 2 or self.mode == "jvp":
                 raise
-            self.oracle = f"nothing: the function inside cannot be differentiated ({error})"
+            try:
+                self._evaluated(forward, self.arrays(inputs, LOOKED_AT), LOOKED_AT, None)
+            except InexactError:  # a kernel: by differences, entry by entry, it would take minutes
+                raise error from None
+            self.undifferentiated = str(error)
             return jax.make_jaxpr(lambda *g: [*call(*g[: len(self.wrt)]), *map(jnp.zeros_like, g[: len(self.wrt)])])(
                 *structs
             )

@@ -187,20 +187,21 @@ class Ladder:
         least = unit("float64") if self.exact or self.runs[0] == "float64" else unit(self.runs[0])
         if not self.exact and self.runs[0] == "float64" and "float32" in self.runs:
             least = self._own(hand, expected, scale, inputs, cotangents, seed)
-        first = [
-            self._one(hand.gradients.get(n), expected.gradients.get(n), scale.get(n), least, inputs, n)
-            for n in self.rule.wrt
-        ]
-        if any(judged.close for judged in first):  # among many entries there is one that a few draws happen not to move
+
+        def one(found: Pulled, name: str) -> Judged:
+            right, far = expected.gradients.get(name), scale.get(name)
+            return self._one(found.gradients.get(name), right, far, least, inputs, name)
+
+        first = {name: one(hand, name) for name in self.rule.wrt}
+        if any(judged.close for judged in first.values()):  # a few draws happen not to move one of many entries
             self._widen(scale, expected, hand, inputs, cotangents, range(seed + 3, seed + 3 + AGAIN))
+            first = {name: one(hand, name) for name in self.rule.wrt}
         others = [] if self.large or not self.exact else self.runs[1:]
         for precision in [self.runs[0], *others]:
             found = hand if precision == self.runs[0] else self.by_hand(inputs, cotangents, precision)
             coarse: dict[str, Array] = {}
             for name in self.rule.wrt:
-                judged = self._one(
-                    found.gradients.get(name), expected.gradients.get(name), scale.get(name), least, inputs, name
-                )
+                judged = first[name] if found is hand else one(found, name)
                 judged.precision = precision
                 if judged.wrong and precision != self.runs[0] and not coarse:
                     coarse = self._coarse(found, inputs, cotangents, precision, seeds)

@@ -141,6 +141,7 @@ class Framework(Protocol):
         who: what the subject is, for messages.
         asked: what is judged, as "the gradients of".
         oracle: what the expected gradients come from.
+        undifferentiated: why forward could not be differentiated, so that its gradients are zeros; else empty.
         compiles: whether other integers among the inputs make it another program.
         parameters: the arguments of the subject, in order.
         structure: the inputs by argument, NumPy arrays in float64 at the leaves that can be differentiated.
@@ -151,6 +152,7 @@ class Framework(Protocol):
     who: str
     asked: str
     oracle: str
+    undifferentiated: str
     compiles: bool
     parameters: Mapping[str, Any]
     structure: dict[str, Any]

@@ -46,6 +46,7 @@ class Torch:
     """
 
     compiles = False
+    undifferentiated = ""
 
     def __init__(self, subject: Any, inputs: Any, reference: Any = None, order: int = 1, mode: str = "vjp") -> None:
         if inspect.ismethod(subject) and subject.__name__ == "apply":
