@@ -47,6 +47,14 @@ class View:
         assert self.order is not None
         return np.argsort(self.order)
 
+    def of(self, x: npt.NDArray[np.float64], backend: Backend) -> npt.NDArray[np.float64]:
+        """x' (n, k) of x (n, k), on the host, where only a few examples are to be seen so."""
+        x = x if self.order is None else x[self.order]
+        if self.deviation is None:
+            return x
+        mean, deviation = (backend.get(V).astype(np.float64).T for V in (self.mean, self.deviation))
+        return (x - mean) / deviation
+
     def fold(self, parameters: Parameters, input_scale: float) -> Parameters:
         """W' (1, n) and b' (), which give for x what `parameters` give for x'."""
         W, b = parameters

@@ -21,8 +21,7 @@ import numpy as np
 from handgrad.backend import Array, Parameters
 from handgrad.errors import UsageError
 from handgrad.neuron import Neuron
-from handgrad.objective import Objective
-from handgrad.rounding import SHARPEST
+from handgrad.objective import SHARPEST, Objective
 from handgrad.views import seen
 
 ITERATIONS = 100

@@ -129,6 +129,25 @@ class Examples:
         parts = tuple(self.parts[part].some(at[of == part]) for part in np.unique(of))
         return replace(self, parts=parts, shape=(self.shape[0], len(here)), m=len(numbers), block=0)
 
+    def sample(self, k: int, input_scale: float) -> npt.NDArray[np.float64]:
+        """Of up to k examples, drawn by chance, in all views: sqrt(w) (s x, 1), in rows (r, n + 1), on the host.
+
+        Those of one view, and then those of the next; the same in all processes.
+        """
+        n, views = self.shape[0], len(self.views)
+        numbers = np.sort(np.random.default_rng(0).permutation(self.m)[: max(1, k // views)])
+        start = int(np.searchsorted(numbers, sum(self.counts[: self.processes.rank])))
+        rows = np.zeros((views, len(numbers), n + 1))
+        for x, _, weights in self.batch(numbers).parts:
+            here = self.backend.get(x).astype(np.float64)
+            which = slice(start, start := start + here.shape[1])
+            for of_view, view, w in zip(rows, self.views, weights, strict=True):
+                of_view[which, :-1] = np.sqrt(w) * input_scale * view.of(here, self.backend).T
+                of_view[which, -1] = np.sqrt(w)
+        if self.processes.apart:
+            (rows,) = self.processes.add(rows)
+        return rows.reshape(-1, n + 1)
+
     def _blocks(self) -> Iterable[Part]:
         """The parts as they are put on the device, one at a time."""
         if not self.block:

@@ -18,6 +18,7 @@ from handgrad.backend import Array, Backend, Parameters
 from handgrad.checks import count, number
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.objective import Objective
+from handgrad.sketch import Sketch
 
 Vector = npt.NDArray[np.float64]
 
@@ -27,10 +28,6 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
 }
 """What the learning rate is multiplied by where that share of the epochs is done."""
-
-
-SECANT = 1e-3
-"""The length, beside that of x, of a step that is short enough to show the curvature in float32 too."""
 
 
 class Place(NamedTuple):
@@ -188,10 +185,12 @@ class SGD(Optimizer):
 class LBFGS(Optimizer):
     """L-BFGS: an epoch is a step against the gradient, turned by the curvature that the last steps have met.
 
-    Direction and step are SciPy's (`scipy.optimize.LbfgsInvHessProduct`, and `line_search` for the strong Wolfe
-    conditions); a line search may look at the cost more than once, and never at another cost than the neuron's own.
-    The vectors are float64, whatever the neuron's dtype. Training ends before its last epoch when the gradient is small
-    enough, or no step along it lowers the cost by more than rounding.
+    Where they have met none, the curvature is that which a few hundred examples show (`handgrad.sketch`), instead of one
+    that is the same in all directions: so W and b are found in a few epochs whatever the scales and the mean of the
+    features. The line search is SciPy's (`line_search`, for the strong Wolfe conditions); it may look at the cost more
+    than once, and never at another cost than the neuron's own. The vectors are float64, whatever the neuron's dtype.
+    Training ends before its last epoch when the gradient is small enough, or no step along it lowers the cost by more
+    than rounding.
 
     Nocedal and Wright, "Numerical Optimization", 2006, algorithms 7.4 and 7.5.
 
@@ -226,10 +225,10 @@ class LBFGS(Optimizer):
             after = None
             done = abs(gradient).max() <= self.tolerance
             while after is None and not done:
-                p = -_turned(gradient, steps, turns) if steps else objective.straight(x, gradient)
+                p = -_turned(gradient, steps, turns, task.objective.sketch)
                 after = objective.line_search(x, p, J, gradient)
                 done = after is None and not steps
-                if after is None:  # what was remembered leads nowhere: straight down, then
+                if after is None:  # what was remembered leads nowhere
                     steps, turns = [], []
             evaluations.append(float(objective.evaluations))
             objective.evaluations = 0
@@ -276,14 +275,6 @@ class _OfVectors:
         dtype = self.backend.dtype
         return self.backend.put_parameters(Parameters(x[np.newaxis, :-1].astype(dtype), x[-1].astype(dtype)))
 
-    @np.errstate(all="ignore")
-    def straight(self, x: Vector, gradient: Vector) -> Vector:
-        """Against the gradient, as far as the cost falls, by the curvature that a short step there shows."""
-        short = SECANT * max(1.0, float(np.linalg.norm(x))) / float(np.linalg.norm(gradient))
-        bend = (gradient - self(x - short * gradient)[1]) @ gradient / (short * (gradient @ gradient))
-        p: Vector = -gradient * (1 / bend if np.isfinite(bend) and bend > 0 else short)
-        return p
-
     def line_search(self, x: Vector, p: Vector, J: float, gradient: Vector) -> Vector | None:
         """A better point along p; None where rounding hides whether there is one."""
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -295,12 +286,22 @@ class _OfVectors:
         return after if self(after)[0] < J else None
 
 
-def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector]) -> Vector:
-    """H g, with the inverse Hessian H as L-BFGS estimates it, which starts from gamma I (Nocedal and Wright, 7.20)."""
-    gamma = (steps[-1] @ turns[-1]) / (turns[-1] @ turns[-1])
-    root = np.sqrt(gamma)  # SciPy's starts from I; so in coordinates in which that is gamma I
-    H = _scipy().LbfgsInvHessProduct(np.asarray(steps) / root, np.asarray(turns) * root)
-    turned: Vector = root * H.matvec(root * gradient)
+def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector], sketch: Sketch) -> Vector:
+    """H g, with the inverse Hessian H as L-BFGS estimates it, from a sketch of it (Nocedal and Wright, algorithm 7.4).
+
+    The sketch is scaled to what the last step has met, as a multiple of I would be (7.20).
+    """
+    pairs = [(step, turn, step @ turn) for step, turn in zip(steps, turns, strict=True)]
+    q, alphas = gradient.copy(), []
+    for step, turn, bend in reversed(pairs):
+        alphas.append(step @ q / bend)
+        q -= alphas[-1] * turn
+    turned = sketch @ q
+    if pairs:
+        _, turn, bend = pairs[-1]
+        turned *= bend / (turn @ (sketch @ turn))
+    for (step, turn, bend), alpha in zip(pairs, reversed(alphas), strict=True):
+        turned += (alpha - turn @ turned / bend) * step
     return turned
 
 

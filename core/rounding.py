@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.backend import Backend, Parameters
+from handgrad.objective import SHARPEST
 
 ELEMENTARY = 16
 """Roundings, in units of u, in an activation with its derivative: at most eight operations within a last place, 2 u."""
@@ -39,15 +40,6 @@ BLOCK_BYTES = 2**27
 
 STEEPEST = {"sigmoid": 1 / 4, "tanh": 1.0, "relu": 1.0, "identity": 1.0}
 """max |f'|."""
-
-SHARPEST = {
-    ("cross_entropy", "sigmoid"): 1 / 4,
-    ("squared_error", "sigmoid"): 0.078,
-    ("squared_error", "tanh"): 1.24,
-    ("squared_error", "relu"): 1.0,  # off the jump
-    ("squared_error", "identity"): 1.0,
-}
-"""An upper bound of |d^2 L / dZ^2| = |f'^2 + (A - Y) f''|, and of A (1 - A), for Y in {0, 1}."""
 
 
 class Bounds(NamedTuple):
