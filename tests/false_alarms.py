@@ -1,8 +1,9 @@
 """Right gradients, checked over and over: random cases, shapes, values, dtypes and seeds. An alarm is a false one.
 
 `python tests/false_alarms.py --checks 20000 --seed 0` runs as many as asked and prints what was found; with `--shapes`,
-of the programs in `written`, in all the shapes in which people write them; with `--rules`, of the rules for PyTorch and
-JAX in `rules`, at four precisions.
+of the programs in `written`, in all the shapes in which people write them; with `--structures`, of the programs in
+`structured`, each of which relies on what its inputs have (symmetry, an order, ...); with `--rules`, of the rules for
+PyTorch and JAX in `rules`, at four precisions.
 """
 
 import collections
@@ -15,6 +16,7 @@ import warnings
 import click
 import numpy as np
 import rules
+import structured
 
 import planted
 from cases import RIGHT
@@ -86,6 +88,46 @@ def alarms_of_shapes(checks, seed, progress=False):
     return counts, found
 
 
+def alarms_of_structures(checks, seed, progress=False):
+    """As `alarms`, of the programs in `structured`: sizes from 1 to 6, values and dtypes drawn anew."""
+    rng = np.random.default_rng(seed)
+    counts, found, start = collections.Counter(), [], time.perf_counter()
+    programs = structured.programs()
+    names = sorted({name.split("/")[0] for name in programs})
+    for i in range(checks):
+        name = names[i % len(names)]
+        name = str(rng.choice([key for key in programs if key.startswith(f"{name}/")]))
+        program, (n, m) = programs[name], rng.integers(1, 7, 2)
+        drawn_with, trial = int(rng.integers(2**31)), int(rng.integers(2**31))
+        inputs = structured_inputs(program, drawn_with, int(n), int(m))
+        report = check(*program["subject"], inputs, seed=trial, seconds=0.0, **program.get("options", {}))
+        counts.update(finding.verdict for finding in report.findings)
+        counts[f"{report.inputs_tried} sets of inputs"] += 1
+        if any(finding.verdict in ("wrong", "inherited") for finding in report.findings) or report.problems:
+            seen = [(f.name, f.verdict, f.size, f.diagnosis) for f in report.findings]
+            found.append((i, name, (int(n), int(m)), drawn_with, trial, seen, report.problems))
+        if progress and (i + 1) % 100 == 0:
+            click.echo(f"{i + 1} checks, {len(found)} alarms, {time.perf_counter() - start:.0f} s")
+    return counts, found
+
+
+def structured_inputs(program, seed, n, m):
+    """Inputs of a program in `structured`: floating point of either dtype, whole numbers of any that holds them."""
+    rng = np.random.default_rng(seed)
+    inputs = program["inputs"](rng, n, m)
+    real = rng.choice([np.float32, np.float64])
+    whole = rng.choice([np.int64, np.int32, np.int16, np.uint8])
+
+    def made(value):
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            return value
+        if value.dtype.kind == "f":
+            return value.astype(real)
+        return value.astype(np.int8 if whole == np.uint8 and np.any(value < 0) else whole)
+
+    return {name: made(value) for name, value in inputs.items()}
+
+
 def alarms_of_rules(checks, seed, progress=False, names=None):
     """As `alarms`, of the rules in `rules`: sizes, values, dtypes and layouts drawn anew.
 
@@ -137,15 +179,18 @@ def _made(value, jax, dtype, layout):
 @click.command()
 @click.option("--rules", "of_rules", is_flag=True, help="the rules for PyTorch and JAX in `rules`")
 @click.option("--shapes", is_flag=True, help="the programs in `written`")
+@click.option("--structures", is_flag=True, help="the programs in `structured`")
 @click.option("--checks", default=20_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(of_rules, shapes, checks, seed):
+def main(of_rules, shapes, structures, checks, seed):
     """Check right gradients and count the alarms."""
     call, what = (
         (alarms_of_rules, "rules")
         if of_rules
         else (alarms_of_shapes, "programs in shapes")
         if shapes
+        else (alarms_of_structures, "programs that rely on a structure")
+        if structures
         else (alarms, "backward passes")
     )
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replace_field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
 from handgrad.proof.report import INHERITED, RIGHT, UNRESOLVED, WRONG, Finding, Place, Report
 from handgrad.proof.shapes import axes
 from handgrad.proof.shrink import counterexample
+from handgrad.proof.structure import Structures
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.taped import FromTape
 from handgrad.proof.votes import outvoted, said, votes
@@ -187,7 +189,8 @@ class Checker:
         wrt = self._wrt(given)
         widest = self._widest(inputs, wrt)
         rng = np.random.default_rng(seed)
-        run = self.problem.run(cast(inputs, widest, set(wrt)))
+        structures = Structures.of(inputs, set(wrt))
+        run = self._run(inputs, wrt, widest, structures)
         if self.problem.world.printed:
             notes.append("what it prints is held back")
         notes += [
@@ -202,10 +205,19 @@ class Checker:
         samples_of_noise = 3 if size <= LARGE else 1 if np.finfo(widest).eps < 1e-17 else 2
         judge = Judge(self.problem, oracle, wrt, rng, samples_of_noise, lowly)
         samples = [Sample("given", run, judge.judge(run, always_look_for_kinks=True))]
+        beyond: Sample | None = None
         for manner in MANNERS[: min(trials, 1) if size > LARGE else trials]:
-            sample = self._other(inputs, wrt, widest, judge, rng, manner)
+            draw = partial(self._other, inputs, wrt, widest, structures, judge, rng, manner)
+            loose = structures.doubtful and manner == "fresh"
+            sample = draw(loose=loose)
+            if loose and sample is not None and any(line.wrong for line in sample.judged.values()):
+                beyond, sample = sample, draw(loose=False)
             if sample is not None:
                 samples.append(sample)
+        if trials and len(samples) == 1:
+            notes.append("no other inputs were tried: at none of those that were drawn does the cost have a derivative")
+        elif trials and structures.said():
+            notes.append(f"what is true of the given inputs is true of the others: {structures.said()}")
         context = Context(self.problem, self.shapes, inputs, seed, given, widest, wrt, oracle, judge, samples)
         cast_votes = votes(context) if explain else []
         if outvoted(cast_votes):
@@ -214,6 +226,8 @@ class Checker:
             self.disputed = len(cast_votes) < 2 and bool(context.oracle.total(run).values[wrt[0]].any())
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
+        if beyond is not None:
+            verdicts = {n: self._beyond(n, v, beyond, structures) for n, v in verdicts.items()}
         if self.disputed and not oracle.analytic:
             reason = "the tape and differences disagree about forward: no proof"
             verdicts = {n: (UNRESOLVED, reason, v[2]) if v[0] == RIGHT else v for n, v in verdicts.items()}
@@ -352,15 +366,18 @@ class Checker:
         inputs: Mapping[str, Any],
         wrt: list[str],
         widest: Any,
+        structures: Structures,
         judge: Judge,
         rng: np.random.Generator,
         manner: Manner,
+        *,
+        loose: bool,
     ) -> Sample | None:
         """A set of inputs of our own on which the cost and its derivatives are defined; None where none is found."""
         for signed in (True, False):
-            drawn = others(inputs, set(wrt), rng, manner, signed)
+            drawn = others(inputs, set(wrt), rng, manner, signed, structures=structures, loose=loose)
             try:
-                run = self.problem.run(cast(drawn, widest, set(wrt)))
+                run = self._run(drawn, wrt, widest, structures)
                 if not all(np.all(np.isfinite(np.asarray(v))) for _, v in leaves(run.named) if is_array(v)):
                     continue
                 judged = judge.judge(run)
@@ -373,6 +390,23 @@ class Checker:
                 continue  # so far out an adjoint may overflow where it is right
             return Sample(manner, run, judged)
         return None
+
+    def _run(self, inputs: Mapping[str, Any], wrt: list[str], widest: Any, structures: Structures) -> Run:
+        """One run in the widest dtype; what adds up to 1 in the digits that were given, does in these."""
+        return self.problem.run(structures.rounded(cast(inputs, widest, set(wrt))))
+
+    @staticmethod
+    def _beyond(
+        name: str, verdict: tuple[str, str, Sample], beyond: Sample, structures: Structures
+    ) -> tuple[str, str, Sample]:
+        """A line that is wrong only on inputs without a structure that may be meant, or chance."""
+        if verdict[0] != RIGHT or not beyond.judged[name].wrong:
+            return verdict
+        reason = (
+            "right at inputs like the given ones, and wrong where this is not so, which may be meant or chance: "
+            f"{structures.broken(beyond.run.inputs)}"
+        )
+        return UNRESOLVED, reason, beyond
 
     def _verdict(self, name: str, samples: list[Sample], given: Run) -> tuple[str, str, Sample]:
         """Verdict, reason and the sample to show."""

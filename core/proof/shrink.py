@@ -22,12 +22,12 @@ import numpy as np
 from handgrad.errors import MissingExtraError, UsageError, reason_of
 from handgrad.proof.context import Context
 from handgrad.proof.forms import Adapted
-from handgrad.proof.inputs import is_discrete
 from handgrad.proof.judge import Judged
 from handgrad.proof.problem import cast, is_array, leaves, replace
 from handgrad.proof.report import Finding
 from handgrad.proof.shapes import axes
 from handgrad.proof.spelling import Spelling, keywords, loading
+from handgrad.proof.structure import is_whole
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.wide import Array
 
@@ -209,7 +209,7 @@ class _Shrinking:
             if not is_array(value) or not isinstance(value, np.ndarray) or name in self.kept:
                 return strategies.just(value)
             original = np.asarray(dict(leaves(self.given))[name])
-            if value.dtype.kind in "iub" or is_discrete(original):
+            if value.dtype.kind in "iub" or is_whole(original):
                 pool = np.unique(original).tolist()
                 one = strategies.sampled_from(sorted(pool, key=abs))
             elif np.all((original > 0) & (original < 1)) and original.size > 2:
