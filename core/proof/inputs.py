@@ -115,7 +115,7 @@ def _discrete(array: Array, rng: np.random.Generator) -> Array:
     found, indices = np.unique(array), array.dtype.kind in "iu"
     if indices and array.ndim == 2 and 2 in array.shape:  # pairs that are distinct, as edges
         axes = [axis for axis in (0, 1) if array.shape[1 - axis] == 2]
-        if all(len(np.unique(array, axis=axis)) == array.shape[axis] for axis in axes):
+        if all(np.unique(array, axis=axis).shape == array.shape for axis in axes):
             return rng.permutation(array, axis=axes[0]) if len(axes) == 1 else array.copy()
     for axis in range(array.ndim):
         if array.shape[axis] > 1 and set(found) <= {0, 1} and np.all(array.sum(axis=axis) == 1):

@@ -232,9 +232,10 @@ def _of_one(name: str, array: Array, differentiated: bool, sizes: set[int]) -> I
     if binary and not differentiated:
         seen = array.astype(bool).any(axis=-1)
         yield structure("", lambda v: bool(np.all(v.astype(bool).any(axis=-1) == seen)), lambda v: v)
+    if not one_hot or array.ndim == 1:
+        yield from _ordered(structure, array, free)
     if one_hot:
         return
-    yield from _ordered(structure, array, free)
     if array.dtype.kind in "iu" and array.ndim == 1 and array.min() >= 0 and int(array.sum()) in sizes:
         total = int(array.sum())
         if array.size > 1:
