@@ -8,6 +8,7 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 HOOK = "__handgrad_hook__"
 
@@ -37,6 +38,10 @@ def build(definition: ast.FunctionDef, like: Callable[..., Any], scope: dict[str
         return types.MethodType(build(definition, like.__func__, scope), like.__self__)
     if not isinstance(like, types.FunctionType):
         raise NoSourceError("not a function")
+    return _made(_compiled(definition, like), like, scope)
+
+
+def _compiled(definition: ast.FunctionDef, like: types.FunctionType) -> types.CodeType:
     free = like.__code__.co_freevars
     definition.args.defaults = [ast.Constant(None) for _ in definition.args.defaults]
     definition.args.kw_defaults = [None if d is None else ast.Constant(None) for d in definition.args.kw_defaults]
@@ -46,18 +51,21 @@ def build(definition: ast.FunctionDef, like: Callable[..., Any], scope: dict[str
     code = compile(module, like.__code__.co_filename, "exec", dont_inherit=True)
     made: dict[str, Any] = {}
     exec(code, made)
-    inner = next(
+    return next(
         constant
         for constant in made["closure"].__code__.co_consts
         if isinstance(constant, types.CodeType) and constant.co_name == definition.name
     )
-    cells = dict(zip(free, like.__closure__ or (), strict=True))
+
+
+def _made(code: types.CodeType, like: types.FunctionType, scope: dict[str, Any] | None) -> types.FunctionType:
+    cells = dict(zip(like.__code__.co_freevars, like.__closure__ or (), strict=True))
     function = types.FunctionType(
-        inner,
+        code,
         {**like.__globals__, **(scope or {})},
         like.__name__,
         like.__defaults__,
-        tuple(cells[name] for name in inner.co_freevars),
+        tuple(cells[name] for name in code.co_freevars),
     )
     function.__kwdefaults__ = like.__kwdefaults__
     return function
@@ -72,7 +80,26 @@ def instrument(function: Callable[..., Any], hook: Callable[[str, Any], Any]) ->
     Raises:
         NoSourceError: no source, or no ``return`` of a dictionary with names that can be read off.
     """
-    definition = parse(function)
+    if isinstance(function, types.MethodType):
+        return types.MethodType(instrument(function.__func__, hook), function.__self__)
+    if not isinstance(function, types.FunctionType):
+        raise NoSourceError("not a function")
+    if function not in _HOOKED:
+        try:
+            _HOOKED[function] = _compiled(_hooked(parse(function)), function)
+        except NoSourceError as error:
+            _HOOKED[function] = str(error)
+    code = _HOOKED[function]
+    if isinstance(code, str):
+        raise NoSourceError(code)
+    return _made(code, function, {HOOK: hook})
+
+
+_HOOKED: WeakKeyDictionary[types.FunctionType, types.CodeType | str] = WeakKeyDictionary()
+"""Functions that were compiled with a hook, or why not: a check asks for the same one many times."""
+
+
+def _hooked(definition: ast.FunctionDef) -> ast.FunctionDef:
     returned = _returned(definition)
     places: dict[int, list[ast.stmt]] = {}
     for name, variable in returned.items():
@@ -81,7 +108,7 @@ def instrument(function: Callable[..., Any], hook: Callable[[str, Any], Any]) ->
     for position, statement in enumerate(definition.body):
         body += [statement, *places.get(position, [])]
     definition.body = body
-    return build(definition, function, scope={HOOK: hook})
+    return definition
 
 
 def _returned(definition: ast.FunctionDef) -> dict[str, str]:
