@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from handgrad.checks import shown
 from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
 
@@ -50,9 +51,9 @@ def load(backend: str | type[Neuron]) -> type[Neuron]:
     if isinstance(backend, str):
         found = _named(backend)
     else:
-        found, backend = backend, getattr(backend, "__qualname__", repr(backend))
+        found, backend = backend, getattr(backend, "__qualname__", shown(backend))
     if not (inspect.isclass(found) and issubclass(found, Neuron)):
-        raise UsageError(f"backend {backend}: found {found!r}; expected a subclass of handgrad.Neuron")
+        raise UsageError(f"backend {backend}: found {shown(found)}; expected a subclass of handgrad.Neuron")
     missing = sorted(found.__abstractmethods__)
     if missing:
         raise UsageError(f"backend {backend}: lacks {', '.join(missing)}; expected put, get, forward and sums")

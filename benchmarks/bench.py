@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from handgrad import store
+from handgrad import memory, store
 from handgrad.backend import Parameters
 from handgrad.backends.numpy import Neuron
 from handgrad.bars import hidden
@@ -126,7 +126,9 @@ def _available(settings: Settings) -> tuple[dict[str, type[Arm]], list[dict[str,
 
 def _work(settings: Settings, n: int, m: int, folder: Path) -> tuple[Work, Path]:
     """The work, and the file of X^T (m, n) that every arm reads."""
-    rng = np.random.default_rng(settings.seed)
+    rng, size = np.random.default_rng(settings.seed), n * m * np.dtype(settings.input).itemsize
+    if size > memory.total():
+        raise UsageError(f"features {n:,} and examples {m:,} are {size:,} bytes; expected what fits into memory")
     if settings.data is None:
         X = rng.integers(0, 256, (m, n), np.uint8)
         Y = rng.integers(0, 2, (1, m)).astype(np.uint8)

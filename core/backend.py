@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.checks import number
+from handgrad.checks import count, number, one_of, shown
 from handgrad.errors import UsageError
 from handgrad.processes import ALONE, Processes
 
@@ -27,6 +27,9 @@ Array: TypeAlias = Any
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity")
 LOSSES = ("cross_entropy", "squared_error")
 DTYPES = ("float32", "float64")
+
+MOST = np.iinfo(np.intp).max // 8
+"""The most numbers in an array of float64."""
 
 
 class VectorSpace:
@@ -64,8 +67,12 @@ class Parameters(VectorSpace, NamedTuple("Parameters", [("W", Array), ("b", Arra
 
     @classmethod
     def zeros(cls, n: int) -> Parameters:
-        """The start of the articles: W = 0 and b = 0, for n features, float64."""
-        return cls(np.zeros((1, n)), np.zeros(()))
+        """The start of the articles: W = 0 and b = 0, for n features, float64.
+
+        Raises:
+            UsageError: n is no number of features.
+        """
+        return cls(np.zeros((1, count("n", n, 1, MOST))), np.zeros(()))
 
     @classmethod
     def random(cls, n: int, seed: int = 0) -> Parameters:
@@ -74,11 +81,10 @@ class Parameters(VectorSpace, NamedTuple("Parameters", [("W", Array), ("b", Arra
         The variance keeps Z near 1 for inputs near 1 (LeCun et al., "Efficient BackProp", 1998, section 4.6).
 
         Raises:
-            UsageError: seed is negative.
+            UsageError: n is no number of features, or seed is negative.
         """
-        if seed < 0:
-            raise UsageError(f"seed is {seed}; expected at least 0")
-        return cls(np.random.default_rng(seed).standard_normal((1, n)) / math.sqrt(n), np.zeros(()))
+        rng, n = np.random.default_rng(count("seed", seed, 0)), count("n", n, 1, MOST)
+        return cls(rng.standard_normal((1, n)) / math.sqrt(n), np.zeros(()))
 
 
 class Gradients(VectorSpace, NamedTuple("Gradients", [("dW", Array), ("db", Array)])):
@@ -108,10 +114,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         for name, choices in ("activation", ACTIVATIONS), ("loss", LOSSES), ("dtype", DTYPES):
-            value = getattr(self, name)
-            if not isinstance(value, str | np.dtype) or value not in choices:
-                raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
-            object.__setattr__(self, name, str(value))  # of a dtype, its name
+            object.__setattr__(self, name, one_of(name, getattr(self, name), choices))
         if self.loss == "cross_entropy" and self.activation != "sigmoid":
             raise UsageError(
                 f"loss 'cross_entropy' needs activation 'sigmoid', found {self.activation!r}; "
@@ -136,7 +139,7 @@ class Backend(Configuration, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.device, str):
-            raise UsageError(f"device is {self.device!r}; expected its name, as 'cpu'")
+            raise UsageError(f"device is {shown(self.device)}; expected its name, as 'cpu'")
         self.check_device()
 
     # What a backend writes.

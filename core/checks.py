@@ -1,24 +1,73 @@
-"""Arguments that have to be numbers, or arrays of them."""
+"""Arguments that have to be numbers, words, or arrays: each is found good, or an error names it."""
 
 import math
 import operator
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from handgrad.errors import DataError, HandgradError, UsageError
 
+Kind = TypeVar("Kind")
+
+LONG = 80
+"""Characters of a value that a message shows."""
+
+
+def shown(value: Any) -> str:
+    """What was found, in one line: an array by its shape and dtype, anything else as Python writes it, cut short."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    value = value.item() if isinstance(value, np.generic) else value
+    try:
+        words = " ".join(repr(value).split())
+    except Exception:  # as of an int of more digits than Python writes
+        return f"of type {type(value).__name__}"
+    return words if len(words) <= LONG else f"{words[:LONG]}..."
+
+
+def instance(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """The value, which is of a type; else a UsageError that names the argument."""
+    if not isinstance(value, kind):
+        of = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        raise UsageError(f"{name} is {shown(value)}; expected {of}{kind.__qualname__}")
+    return value
+
+
+def one_of(name: str, value: Any, choices: Collection[str]) -> str:
+    """The value, which is one of some words, or a dtype of that name; else a UsageError that names the argument."""
+    if not isinstance(value, str | np.dtype) or value not in choices:
+        raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
+    return str(value)
+
+
+def words(name: str, value: Any, many: int) -> list[str]:
+    """The value as a list of so many words; else a UsageError that names the argument."""
+    found = list(value) if isinstance(value, list | tuple | np.ndarray) else None
+    if found is None or len(found) != many or not all(isinstance(word, str) for word in found):
+        raise UsageError(f"{name} is {shown(value)}; expected a list of {many} words")
+    return found
+
+
+def path(name: str, value: Any) -> Path:
+    """The value as a path; else a UsageError that names the argument."""
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{name} is {shown(value)}; expected a path")
+    return Path(value)
+
 
 def number(name: str, value: float | None, *, zero: bool = False) -> float:
     """The value as a finite float above 0, or of at least 0; else a UsageError that names the argument."""
     try:
         found = float(value)  # type: ignore[arg-type]  # None is refused, too
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not (math.isfinite(found) and (found > 0 or (zero and found == 0))):
-        raise UsageError(f"{name} is {value}; expected a finite number {'of at least' if zero else 'above'} 0")
+        raise UsageError(f"{name} is {shown(value)}; expected a finite number {'of at least' if zero else 'above'} 0")
     return found
 
 
@@ -27,28 +76,29 @@ def finite(name: str, value: Any, hint: str = "") -> float:
     try:
         shape = np.shape(value)
         found = math.nan if shape or isinstance(value, str) else float(value)
-    except (TypeError, ValueError):  # ragged lists have no shape
+    except (TypeError, ValueError, OverflowError):  # ragged lists have no shape
         shape, found = (), math.nan
     if not math.isfinite(found):
-        raise UsageError(f"{name} is {f'of shape {shape}' if shape else repr(value)}; expected a finite number{hint}")
+        raise UsageError(f"{name} is {f'of shape {shape}' if shape else shown(value)}; expected a finite number{hint}")
     return found
 
 
 def flag(name: str, value: Any) -> bool:
     """The value as a bool; else a UsageError that names the argument."""
     if not isinstance(value, bool | np.bool_):
-        raise UsageError(f"{name} is {value!r}; expected True or False")
+        raise UsageError(f"{name} is {shown(value)}; expected True or False")
     return bool(value)
 
 
-def count(name: str, value: int, least: int) -> int:
-    """The value as an int of at least `least`; else a UsageError that names the argument."""
+def count(name: str, value: int, least: int, most: int | None = None) -> int:
+    """The value as an int of at least `least`, and at most `most`; else a UsageError that names the argument."""
     try:
         found = operator.index(value)
     except TypeError:
         found = least - 1
-    if found < least:
-        raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
+    if found < least or (most is not None and found > most):
+        range_ = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise UsageError(f"{name} is {shown(value)}; expected a whole number {range_}")
     return found
 
 
@@ -82,6 +132,23 @@ def _tensor(name: str, V: Any, error: type[HandgradError]) -> Any:
         raise error(f"{name} is on the device meta, where there are no numbers; expected an array with its values")
     V = V.detach() if hasattr(V, "detach") else V
     return V.float() if str(V.dtype) == "torch.bfloat16" else V
+
+
+def shaped(name: str, V: Any, *axes: str | int, least: int = 1) -> npt.NDArray[Any]:
+    """The value as a NumPy array of finite numbers; else a DataError that names the argument.
+
+    Args:
+        name: of the argument.
+        V: anything that is an array, or a list of numbers.
+        axes: of each, its size, or a word for what is free.
+        least: the smallest size of a free one.
+    """
+    A: npt.NDArray[Any] = np.asarray(array(name, V, DataError))
+    fits = (size >= least if isinstance(axis, str) else size == axis for size, axis in zip(A.shape, axes, strict=False))
+    if A.ndim != len(axes) or not all(fits):
+        raise DataError(f"{name} has shape {A.shape}; expected ({', '.join(map(str, axes))}{',' * (len(axes) == 1)})")
+    check_values(name, A, "float64", DataError)
+    return A
 
 
 def examples(X: Any) -> Any:
@@ -122,3 +189,14 @@ def checked_labels(Y: Any, m: int, get: Callable[[Any], npt.NDArray[Any]]) -> An
         i = int(wrong[0, 1])
         raise DataError(f"Y[0, {i}] is {found[0, i]}; expected labels 0 and 1 ({len(wrong)} of {m} are not)")
     return Y
+
+
+def checked_parameters(parameters: Any, shape: tuple[int, int], of: str = "") -> tuple[Any, Any]:
+    """W (1, n) and b () as arrays, which fit X of a shape (n, m); else a UsageError, that begins with `of`."""
+    if not (isinstance(parameters, tuple) and len(parameters) == 2):
+        raise UsageError(f"{of}parameters are {type(parameters).__name__}; expected Parameters(W, b)")
+    W, b = (array(f"{of}{name}", V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
+    if tuple(W.shape) != (1, shape[0]) or tuple(b.shape) != ():
+        found = f"{of}W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}"
+        raise UsageError(f"{found}; expected (1, {shape[0]}) and () for X {shape}")
+    return W, b

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from handgrad.backend import Backend, Parameters
 from handgrad.bars import hidden
+from handgrad.checks import array
 from handgrad.errors import HandgradError, UsageError
 from handgrad.optimizers import Optimizer, Place, Task
 from handgrad.processes import DisagreementError
@@ -28,7 +29,7 @@ BLOCK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class History:
-    """What happened in each epoch; all of shape (epochs,) and float64.
+    """What happened in each epoch; all of shape (epochs,) and float64; a UsageError says which is not.
 
     Attributes:
         train_cost: the cost *before* the epoch's update, so that the first one at zero weights is log 2.
@@ -42,6 +43,14 @@ class History:
     validation_cost: npt.NDArray[np.float64]
     seconds: npt.NDArray[np.float64]
     evaluations: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name, V in vars(self).copy().items():
+            V = np.asarray(array(name, V, UsageError), np.float64)
+            if V.ndim != 1 or V.size != np.size(self.train_cost):
+                of = f", and train_cost {np.shape(self.train_cost)}"
+                raise UsageError(f"{name} has shape {V.shape}{of}; expected (epochs,), one number for each epoch")
+            object.__setattr__(self, name, V)
 
     def __len__(self) -> int:
         return len(self.train_cost)

@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from handgrad import descent, placing
 from handgrad import span as spans
-from handgrad.backend import Array, Backend, Gradients, Parameters, Sums
-from handgrad.checks import array, check_values, count, finite, flag, number
+from handgrad.backend import MOST, Array, Backend, Gradients, Parameters, Sums
+from handgrad.checks import check_values, checked_parameters, count, finite, flag, instance, number, shown
 from handgrad.descent import History, State
 from handgrad.errors import HandgradError, UsageError
 from handgrad.examples import Examples
@@ -73,12 +73,12 @@ class Neuron(Backend):
             UsageError: examples were placed for another backend, or there is a Y or a block beside them.
         """
         if not isinstance(X, Examples):
-            return placing.place(self, X, Y, None if block is None else count("block", block, 0))
+            return placing.place(self, X, Y, None if block is None else count("block", block, 0, MOST))
         if Y is not None:
             raise UsageError(
                 "Y: found it beside examples, which have their labels; leave it out, and name what follows"
             )
-        if block is not None and block != X.block:
+        if block is not None and count("block", block, 0, MOST) != X.block:
             raise UsageError(f"block is {block}, and X was placed with block {X.block}; place it with the other one")
         mine, theirs = ((type(of), of.dtype, of.device) for of in (self, X.backend))
         if mine != theirs:
@@ -174,24 +174,24 @@ class Neuron(Backend):
             DivergedError: the cost stopped being finite; it carries the last good parameters and the history.
         """
         epochs = count("epochs", epochs, 0)
-        validation_every = count("validation_every", validation_every, 1)
+        validation_every = min(count("validation_every", validation_every, 1), epochs + 1)  # the same, and no huge int
         if (learning_rate is None) == (optimizer is None):
             raise UsageError("expected either a learning_rate, of gradient descent, or an optimizer")
         optimizer = optimizer or GradientDescent(number("learning_rate", learning_rate))
         if not isinstance(optimizer, Optimizer):
-            raise UsageError(f"optimizer is {optimizer!r}; expected one of handgrad.optimizers, as LBFGS()")
+            raise UsageError(f"optimizer is {shown(optimizer)}; expected one of handgrad.optimizers, as LBFGS()")
         span, progress = span if span is None else flag("span", span), flag("progress", progress)
         if patience is not None:
             patience = count("patience", patience, 1)
             if validation is None:
-                raise UsageError(f"patience is {patience} and there is no validation; expected X and Y to judge by")
+                raise UsageError(
+                    f"patience is {shown(patience)} and there is no validation; expected X and Y to judge by"
+                )
         if not (watch is None or callable(watch)):
-            raise UsageError(f"watch is {watch!r}; expected a function, or None")
+            raise UsageError(f"watch is {shown(watch)}; expected a function, or None")
         if resume is not None:
-            if not isinstance(resume, State):
-                raise UsageError(f"resume is {resume!r}; expected a handgrad.descent.State, or None")
-            span, block = resume.span, resume.block
-        J, parameters = self._objective(initial, X, Y, block)
+            span, block = instance("resume", resume, State).span, resume.block
+        J, parameters = self._objective(initial, X, Y, block, of="initial: ")
         watched, block = None, J.examples.block
         if validation is not None:
             try:
@@ -250,6 +250,7 @@ class Neuron(Backend):
         block: int | None = None,
         *,
         labelled: bool = True,
+        of: str = "",
     ) -> tuple[Objective, Parameters]:
         """J on examples, and parameters, or zeros, on the device; after they were found to be finite and to fit."""
         placed = self.place(X, Y, block)
@@ -258,13 +259,7 @@ class Neuron(Backend):
         n, m = placed.shape
         if parameters is None:
             parameters = Parameters.zeros(n)
-        if not (isinstance(parameters, tuple) and len(parameters) == 2):
-            raise UsageError(f"parameters are {type(parameters).__name__}; expected Parameters(W, b)")
-        W, b = (array(name, V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
-        if tuple(W.shape) != (1, n) or tuple(b.shape) != ():
-            raise UsageError(
-                f"W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}; expected (1, {n}) and () for X {(n, m)}"
-            )
+        W, b = checked_parameters(parameters, (n, m), of)
         for name, V in ("W", W), ("b", b):
-            check_values(name, self.get(V), self.dtype, UsageError)
+            check_values(f"{of}{name}", self.get(V), self.dtype, UsageError)
         return Objective(self, placed), self.put_parameters(Parameters(W, b))

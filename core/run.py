@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad import backends
+from handgrad import backends, checks
 from handgrad.backend import Configuration, Parameters
 from handgrad.data import Dataset, Features
 from handgrad.descent import DivergedError, History
@@ -148,7 +148,8 @@ def load_model(run: str | PathLike[str]) -> Model:
     Raises:
         DataError: the file is missing, damaged, of a newer format, or contradicts itself.
     """
-    path = Path(run) / MODEL
+    run = checks.path("run", run)
+    path = run / MODEL
     try:
         tensors, described = unsealed(path, FORMAT)
         parameters = Parameters(tensors["W"], tensors["b"])
@@ -165,7 +166,7 @@ def load_model(run: str | PathLike[str]) -> Model:
         if shapes != ((1, n), ()) or len(model.classes) != 2 or not all(np.isfinite(V).all() for V in parameters):
             raise ValueError(f"W and b of shapes {shapes} for {model.size} = {n} features, or not finite")
     except FileNotFoundError:
-        if (Path(run) / CHECKPOINT).exists():
+        if (run / CHECKPOINT).exists():
             raise DataError(
                 f"{run}: is not finished; go on with: handgrad train --resume {shlex.quote(str(run))}"
             ) from None
@@ -185,7 +186,7 @@ def load_history(run: str | PathLike[str]) -> History:
     Raises:
         DataError: the file is missing, or is not what `save_run` wrote.
     """
-    path = Path(run) / HISTORY
+    path = checks.path("run", run) / HISTORY
     names = [field.name for field in fields(History)]
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from handgrad import backends
 from handgrad.backend import Parameters
-from handgrad.checks import array, count, number
-from handgrad.errors import DataError, MissingExtraError, UsageError
+from handgrad.checks import array, count, number, shown
+from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
 from handgrad.examples import Examples
 from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, SGD, GradientDescent, Optimizer
@@ -125,7 +125,10 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.classes_, codes = np.unique(y, return_inverse=True)
         X, Y = X.T, codes.astype(np.uint8)[np.newaxis]
         if sample_weight is not None:
-            X = weighted(X, sample_weight)
+            try:
+                X = weighted(X, sample_weight)
+            except HandgradError as error:
+                raise type(error)(f"sample_weight: {error}") from None
         counted = codes if sample_weight is None else codes[X.weights > 0]
         if counted.size and counted.min() == counted.max():
             raise DataError(
@@ -173,7 +176,7 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     def _optimizer(self) -> Optimizer:
         if isinstance(self.optimizer, Optimizer):
             return self.optimizer
-        match self.optimizer:
+        match self.optimizer if isinstance(self.optimizer, str) else None:
             case "lbfgs":
                 return LBFGS(tolerance=number("tol", self.tol, zero=True))
             case "gd":
@@ -181,7 +184,9 @@ class NeuronClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
             case "sgd":
                 seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
                 return SGD(self.learning_rate, seed=seed)
-        raise UsageError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}, or an Optimizer")
+        raise UsageError(
+            f"optimizer is {shown(self.optimizer)}; expected one of {', '.join(OPTIMIZERS)}, or an Optimizer"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the backend's class, which may lie in a file that another process has not run: it is loaded there."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from handgrad import backends, contract
+from handgrad.checks import count
 from handgrad.contract import Check
 from handgrad.neuron import Neuron as AnyNeuron
 from handgrad.proof import Report, check
@@ -68,12 +69,12 @@ def check_backend(Neuron: type[AnyNeuron] | str, *, seed: int = 0) -> None:
     Raises:
         AssertionError: laws are broken; the message has a paragraph for each: its name, what it says, what was found,
             and the line of the backend where an exception of its own came from.
-        UsageError: Neuron is no backend, or cannot be made.
+        UsageError: Neuron is no backend, or seed is no whole number of at least 0.
 
     >>> check_backend("numpy")
     """
     __tracebackhide__ = True
-    Neuron = backends.load(Neuron)
+    Neuron, seed = backends.load(Neuron), count("seed", seed, 0)
     broken = []
     for law in backend_checks():
         try:

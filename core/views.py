@@ -21,7 +21,7 @@ import numpy.typing as npt
 from handgrad.affine import View
 from handgrad.backend import Array, Parameters
 from handgrad.blocks import VALUES, Blocks, on_host
-from handgrad.checks import array, examples
+from handgrad.checks import array, checked_parameters, count, examples, instance, number, shaped, shown
 from handgrad.errors import DataError, UsageError
 from handgrad.processes import ALONE, Processes
 
@@ -38,12 +38,24 @@ class Seen:
         views: k of them; labels are (1, k m).
         weights: (k m,), float64, finite and at least 0; None where all examples count alike.
         processes: of which each has examples of its own, and the labels of these; all take part in every sum.
+
+    Raises:
+        DataError: X is no array (n, m), or the weights are not as many as its columns.
+        UsageError: the views or the processes are none.
     """
 
     X: Array
     views: tuple[View, ...] = (View(),)
     weights: npt.NDArray[np.float64] | None = None
     processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "X", examples(self.X))
+        if not (isinstance(self.views, tuple) and self.views and all(isinstance(view, View) for view in self.views)):
+            raise UsageError(f"views is {shown(self.views)}; expected a tuple of handgrad.affine.View")
+        if self.weights is not None:
+            object.__setattr__(self, "weights", shaped("weights", self.weights, self.shape[1]))
+        instance("processes", self.processes, Processes)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,10 +73,14 @@ class Seen:
         Args:
             parameters: W (1, n) and b (), NumPy arrays.
             input_scale: of the neuron.
+
+        Raises:
+            UsageError: the parameters do not fit X, or the scale is none.
         """
-        wide = Parameters(*(np.asarray(V, np.float64) for V in parameters))
-        W, b = self.views[0].fold(wide, input_scale)
-        return Parameters(W.astype(parameters.W.dtype), np.asarray(b, parameters.b.dtype))
+        given = checked_parameters(parameters, self.shape)
+        wide = Parameters(*(np.asarray(V, np.float64) for V in given))
+        W, b = self.views[0].fold(wide, number("input_scale", input_scale))
+        return Parameters(*(np.asarray(V, was.dtype) for V, was in zip((W, b), given, strict=True)))
 
 
 def seen(X: Array | Seen) -> Seen:
@@ -94,9 +110,10 @@ def mirrored(X: Array | Seen, size: tuple[int, int, int]) -> Seen:
     """
     X = seen(X)
     n = X.shape[0]
-    if np.shape(size) != (3,) or min(size) < 1 or math.prod(size) != n:
-        raise UsageError(f"size is {size}; expected (h, w, c) of examples with {n} features")
-    order = np.arange(n).reshape(size)[:, ::-1].ravel()
+    sides = [count("size", side, 1) for side in size] if isinstance(size, tuple | list | np.ndarray) else []
+    if len(sides) != 3 or math.prod(sides) != n:
+        raise UsageError(f"size is {shown(size)}; expected (h, w, c) of examples X with {n} features")
+    order = np.arange(n).reshape(sides)[:, ::-1].ravel()
     weights = None if X.weights is None else np.tile(X.weights, 2)
     return replace(X, views=(*X.views, *(view.mirrored(order) for view in X.views)), weights=weights)
 
@@ -177,7 +194,9 @@ def shared(X: Array | Seen, processes: Processes) -> Seen:
         DataError: a process has no example, or examples of another number of features; or X is not (n, k).
         UsageError: X is standardised: by the moments of this share alone.
     """
-    shape = tuple(map(int, np.shape(X)))
+    processes = instance("processes", processes, Processes)
+    X = X if hasattr(X, "shape") else array("X", X, DataError)
+    shape = tuple(map(int, X.shape))
     if len(shape) != 2:
         examples(X)  # which says so
     shapes: list[tuple[int, int]] = processes.everyones(shape)

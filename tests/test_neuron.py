@@ -29,7 +29,7 @@ def test_a_fit_starts_from_zeros_so_that_its_first_cost_is_log_2(pixels):
 
 
 def test_a_negative_seed_is_one_line():
-    with pytest.raises(UsageError, match="seed is -1; expected at least 0"):
+    with pytest.raises(UsageError, match="seed is -1; expected a whole number of at least 0"):
         Parameters.random(3, -1)
 
 

@@ -10,9 +10,18 @@ from typing import Any
 
 import click
 
-from handgrad.commands.options import as_json, examples
+from handgrad.commands.options import Parsed, as_json, examples
 from handgrad.commands.output import word
 from handgrad.errors import UsageError
+
+
+def _said(word: str) -> str:
+    if not word:
+        raise ValueError
+    return word
+
+
+FILE = Parsed("file", _said, "no file; expected FILE.py, or FILE.py:NAME")
 
 
 class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
@@ -57,7 +66,7 @@ class Pairs(Names):
         "handgrad check --backend numpy",
     )
 )
-@click.argument("file", metavar="[FILE.py[:NAME]]", required=False)
+@click.argument("file", metavar="[FILE.py[:NAME]]", type=FILE, required=False)
 @click.option("--backend", metavar="NAME", help="Prove the neuron of a backend instead: numpy, or FILE.py:Neuron.")
 @click.option("--cost", metavar="NAME", help="Which returned value is the cost; a number is its place.")
 @click.option("--wrt", type=Names(), metavar="A,B", help="The inputs whose gradients must be given back.")
@@ -124,7 +133,7 @@ def _backend(backend: str, seed: int, as_json: bool) -> bool:
 
 
 def _file(file: str, seed: int, counterexample: str | None, as_json: bool, options: dict[str, Any]) -> bool:
-    from handgrad.proof.checker import check
+    from handgrad.proof import check
     from handgrad.proof.files import opened, split
 
     if counterexample and Path(counterexample).exists():
@@ -162,8 +171,8 @@ def _counterexample(report: Any, file: str) -> None:
 
 
 def _variants(file: str, seed: int, every: bool, as_json: bool, options: dict[str, Any]) -> bool:
+    from handgrad.proof import mutate
     from handgrad.proof.files import opened, split
-    from handgrad.proof.mutate import mutate
 
     path, name = split(file)
     options["cost"] = _cost(options["cost"])

@@ -49,7 +49,9 @@ class Named(click.Path):
     """A path, with ~ for the home also where the shell has left it, as after an option's =."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path."""
+        """The path; an empty word is none."""
+        if value == "":
+            self.fail("it is empty; expected the name of a file or folder", param, ctx)
         return Path(str(super().convert(value, param, ctx))).expanduser()
 
 

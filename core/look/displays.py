@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from handgrad.checks import check_values, checked_labels, examples, finite, instance, one_of, shaped, shown, words
 from handgrad.descent import History
-from handgrad.errors import MissingExtraError, UsageError
+from handgrad.errors import DataError, MissingExtraError, UsageError
 from handgrad.run import Model, load_history
-from handgrad.scores import reliability, roc_area, roc_curve
+from handgrad.scores import Bin, reliability, roc_area, roc_curve
 from handgrad.validation import Row
 
 try:
@@ -56,7 +57,12 @@ class Display(ABC):
         return found
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw, on the axes that are given, which are divided where there are several panels, or on a new figure."""
+        """Draw, on the axes that are given, which are divided where there are several panels, or on a new figure.
+
+        Raises:
+            UsageError: these are no axes, or they cannot be divided.
+        """
+        ax = ax if ax is None else instance("ax", ax, Axes)
         with mpl.rc_context({"text.parse_math": False}):  # names of files and classes are no formulas
             return self._plot(ax)
 
@@ -91,7 +97,7 @@ class HistoryDisplay(Display):
     """
 
     def __init__(self, history: History) -> None:
-        self.history = history
+        self.history = instance("history", history, History)
 
     @classmethod
     def from_history(cls, history: History) -> Self:
@@ -123,14 +129,15 @@ class SigmoidDisplay(Display):
     """
 
     def __init__(self, Z: Array, Y: Array, classes: tuple[str, str] = ("0", "1")) -> None:
-        self.Z, self.Y, self.classes = Z, Y, classes
+        self.Z, self.Y = _labelled("Z", Z, Y)
+        self.classes = words("classes", classes, 2)
 
     @classmethod
     def from_model(cls, model: Model, X: Array, Y: Array) -> Self:
         """Of a model with a sigmoid; else a UsageError."""
-        if model.activation != "sigmoid":
+        if instance("model", model, Model).activation != "sigmoid":
             raise UsageError(f"the model's activation is {model.activation}; expected a sigmoid")
-        return cls(logits(model, X), np.asarray(Y), model.classes)
+        return cls(logits(model, X), Y, model.classes)
 
     def _draw(self) -> None:
         reach = max(6.0, float(np.abs(self.Z).max(initial=0)))
@@ -156,12 +163,12 @@ class WeightsDisplay(Display):
     size = (9.0, 3.2)
 
     def __init__(self, W: Array, classes: tuple[str, str] = ("0", "1")) -> None:
-        self.W, self.classes = W, classes
+        self.W, self.classes = shaped("W", W, "h", "w", "c"), words("classes", classes, 2)
 
     @classmethod
     def from_model(cls, model: Model) -> Self:
         """Of a trained neuron."""
-        return cls(model.parameters.W.reshape(model.size), model.classes)
+        return cls(instance("model", model, Model).parameters.W.reshape(model.size), model.classes)
 
     def _draw(self) -> None:
         both, positive, negative = self.axes_[0]
@@ -191,17 +198,19 @@ class ContributionsDisplay(Display):
     def __init__(
         self, pictures: Array, contributions: Array, titles: Sequence[str], interpolation: str = "nearest"
     ) -> None:
-        if interpolation not in INTERPOLATIONS:
-            raise UsageError(f"interpolation is {interpolation!r}; expected one of {', '.join(INTERPOLATIONS)}")
-        self.pictures, self.contributions, self.titles = pictures, contributions, titles
-        self.interpolation = interpolation
-        self.panels = 2, len(pictures)  # type: ignore[misc]
-        self.size = 1.5 * len(pictures), 3.4  # type: ignore[misc]
+        self.pictures = shaped("pictures", pictures, "k", "h", "w", "c")
+        self.contributions = shaped("contributions", contributions, *self.pictures.shape[:3])
+        self.titles, self.interpolation = (
+            _titles(titles, self.pictures),
+            one_of("interpolation", interpolation, INTERPOLATIONS),
+        )
+        self.panels = 2, len(self.pictures)  # type: ignore[misc]
+        self.size = 1.5 * len(self.pictures), 3.4  # type: ignore[misc]
 
     @classmethod
     def from_model(cls, model: Model, X: Array, titles: Sequence[str], interpolation: str = "nearest") -> Self:
         """Of examples (n, k) of pixels or their brightness."""
-        x = np.asarray(X).T
+        x = inputs(model, X).T
         contributions = (model.parameters.W * model.input_scale * x).reshape(-1, *model.size).sum(axis=3)
         return cls(x.reshape(-1, *model.size), contributions, titles, interpolation)
 
@@ -222,9 +231,10 @@ class MistakesDisplay(Display):
     """
 
     def __init__(self, pictures: Array, titles: Sequence[str]) -> None:
-        self.pictures, self.titles = pictures, titles
-        columns = min(len(pictures), 6) or 1
-        self.panels = max(1, math.ceil(len(pictures) / columns)), columns  # type: ignore[misc]
+        self.pictures = shaped("pictures", pictures, "k", "h", "w", "c", least=0)
+        self.titles = _titles(titles, self.pictures)
+        columns = min(len(self.pictures), 6) or 1
+        self.panels = max(1, math.ceil(len(self.pictures) / columns)), columns  # type: ignore[misc]
         self.size = 1.6 * columns, 2.1 * self.panels[0]  # type: ignore[misc]
 
     def _draw(self) -> None:
@@ -247,7 +257,8 @@ class ProbabilitiesDisplay(Display):
     size = (4.0, 3.8)
 
     def __init__(self, A: Array, Y: Array, classes: tuple[str, str] = ("0", "1")) -> None:
-        self.A, self.Y, self.classes = A, Y, classes
+        self.A, self.Y = _labelled("A", A, Y)
+        self.classes = words("classes", classes, 2)
 
     @classmethod
     def from_predictions(cls, A: Array, Y: Array, classes: tuple[str, str] = ("0", "1")) -> Self:
@@ -255,9 +266,9 @@ class ProbabilitiesDisplay(Display):
         return cls(A, Y, classes)
 
     def _draw(self) -> None:
-        low, high = min(0.0, float(self.A.min())), max(1.0, float(self.A.max()))
+        low, high = float(self.A.min(initial=0)), float(self.A.max(initial=1))
         for label, colour in (0, TOWARDS_0), (1, TOWARDS_1):
-            of_class = np.asarray(self.A)[np.equal(self.Y, label)]
+            of_class = self.A[label == self.Y]
             self.ax_.hist(of_class, bins=25, range=(low, high), color=colour, alpha=0.55, label=self.classes[label])
         self.ax_.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
         self.ax_.set(xlabel=f"A, for {self.classes[1]}", ylabel="examples")
@@ -276,11 +287,15 @@ class RocDisplay(Display):
     size = (4.0, 3.8)
 
     def __init__(self, false: Array, true: Array, area: float | None, name: str = "") -> None:
-        self.false, self.true, self.area, self.name = false, true, area, name
+        self.false = shaped("false", false, "k", least=0)
+        self.true = shaped("true", true, len(self.false))
+        self.area = area if area is None else finite("area", area)
+        self.name = instance("name", name, str)
 
     @classmethod
     def from_predictions(cls, A: Array, Y: Array, name: str = "") -> Self:
         """Of activations (1, m) and labels (1, m)."""
+        A, Y = _labelled("A", A, Y)
         area = roc_area(A, Y)
         false, true = (np.empty(0), np.empty(0)) if area is None else roc_curve(A, Y)
         return cls(false, true, area, name)
@@ -305,12 +320,14 @@ class ReliabilityDisplay(Display):
     size = (4.0, 3.8)
 
     def __init__(self, bins: Sequence[Any], name: str = "") -> None:
-        self.bins, self.name = bins, name
+        if not (isinstance(bins, list | tuple) and all(isinstance(found, Bin) for found in bins)):
+            raise UsageError(f"bins is {shown(bins)}; expected a list, of handgrad.scores.reliability")
+        self.bins, self.name = bins, instance("name", name, str)
 
     @classmethod
     def from_predictions(cls, A: Array, Y: Array, name: str = "") -> Self:
         """Of probabilities (1, m) and labels (1, m)."""
-        return cls(reliability(A, Y), name)
+        return cls(reliability(*_labelled("A", A, Y)), name)
 
     def _draw(self) -> None:
         _square(self.ax_)
@@ -334,6 +351,10 @@ class FoldsDisplay(Display):
     size = (10.0, 4.0)
 
     def __init__(self, rows: Sequence[Row], chosen: Row) -> None:
+        if not (isinstance(rows, list | tuple) and rows and all(isinstance(row, Row) for row in rows)):
+            raise UsageError(f"rows is {shown(rows)}; expected a list, of handgrad.validation.cross_validate")
+        if not isinstance(chosen, Row) or chosen not in rows:
+            raise UsageError(f"chosen is {shown(chosen)}; expected one of the rows")
         self.rows, self.chosen = sorted(rows, key=lambda row: row.l2), chosen
 
     def _draw(self) -> None:
@@ -351,9 +372,31 @@ class FoldsDisplay(Display):
 
 def logits(model: Model, X: Array) -> Array:
     """Z (1, m) of examples X (n, m) as they are stored, float64."""
+    x = inputs(model, X)
     W, b = (V.astype(np.float64) for V in model.parameters)
-    Z: Array = W @ (model.input_scale * np.asarray(X)) + b
+    Z: Array = W @ (model.input_scale * x) + b
     return Z
+
+
+def inputs(model: Model, X: Array) -> Array:
+    """X as an array (n, m) of examples as they are stored, of as many features as the model has; else an error."""
+    n = instance("model", model, Model).parameters.W.size
+    x = np.asarray(examples(X))
+    if len(x) != n:
+        raise DataError(f"X has {len(x)} features; expected {n}, as the model")
+    check_values("X", x, "float64", DataError)
+    return x
+
+
+def _labelled(name: str, V: Array, Y: Array) -> tuple[Array, Array]:
+    """Numbers (1, m) and labels (1, m)."""
+    V = shaped(name, V, 1, "m", least=0)
+    return V, np.asarray(checked_labels(Y, V.shape[1], np.asarray))
+
+
+def _titles(titles: Sequence[str], pictures: Array) -> list[str]:
+    """One of each picture."""
+    return words("titles", titles, len(pictures))
 
 
 def _picture(ax: Axes, picture: Array, interpolation: str) -> None:

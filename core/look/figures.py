@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from handgrad import store
+from handgrad import checks, store
 from handgrad.errors import UsageError
 from handgrad.look.displays import Display, FoldsDisplay, ReliabilityDisplay, RocDisplay
 from handgrad.validation import Row
@@ -20,6 +20,7 @@ FORMATS = (".svg", ".png", ".pdf")
 
 def figure_of(display: Display) -> Figure:
     """A display on a figure of its own, which no window shows."""
+    checks.instance("display", display, Display)  # type: ignore[type-abstract]
     figure = Figure(figsize=display.size, layout="constrained")
     display.plot(figure.subplots())
     return figure
@@ -32,8 +33,10 @@ def scores(sets: Mapping[str, tuple[Array, Array]], *, probabilities: bool) -> F
         sets: by name, A (1, m) and Y (1, m).
         probabilities: whether they are.
     """
+    if not (isinstance(sets, Mapping) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in sets.values())):
+        raise UsageError(f"sets is {checks.shown(sets)}; expected a dictionary of pairs A, Y")
     kinds: list[type[RocDisplay] | type[ReliabilityDisplay]] = [RocDisplay]
-    if probabilities:
+    if checks.flag("probabilities", probabilities):
         kinds.append(ReliabilityDisplay)
     figure = Figure(figsize=(5 * len(kinds), 4.5), layout="constrained")
     for kind, ax in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
@@ -53,12 +56,14 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         UsageError: the file exists, cannot be written, or has another ending than .svg, .png and .pdf.
     """
-    must_be_drawable(path)
+    path = must_be_drawable(path)
     store.write(path, drawn(figure, path.suffix.lower()[1:]))
 
 
-def drawn(figure: Figure, kind: str, dpi: int = 150) -> bytes:
-    """A figure as "svg", "png" or "pdf", the same each time."""
+def drawn(figure: Figure, kind: str, dpi: float = 150) -> bytes:
+    """A figure as "svg", "png" or "pdf", the same each time; a UsageError where it is none, or another kind."""
+    checks.instance("figure", figure, Figure)
+    kind, dpi = checks.one_of("kind", kind, [ending[1:] for ending in FORMATS]), checks.number("dpi", dpi)
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
     with warnings.catch_warnings():
@@ -67,8 +72,10 @@ def drawn(figure: Figure, kind: str, dpi: int = 150) -> bytes:
     return content.getvalue()
 
 
-def must_be_drawable(path: Path) -> None:
-    """Raise a UsageError where a figure cannot become that file."""
+def must_be_drawable(path: Path) -> Path:
+    """The path; a UsageError where a figure cannot become that file."""
+    path = checks.path("path", path)
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"{path}: expected a name that ends in {', '.join(FORMATS)}")
     store.must_be_new(path)
+    return path

@@ -41,8 +41,15 @@ class Run:
 
     @property
     def cost(self) -> float:
-        """The last named value, a single number of whatever shape."""
-        return float(np.ravel(list(self.named.values())[-1])[0])
+        """The last named value, a single number of whatever shape.
+
+        Raises:
+            UsageError: it is none, but something that holds several.
+        """
+        cost = list(self.named.values())[-1]
+        if isinstance(cost, tuple | list | Mapping):
+            raise UsageError(f"the cost is {_kind(cost)}; expected a single number; name the one in it by cost=")
+        return float(np.ravel(cost)[0])
 
     @property
     def values(self) -> dict[str, Any]:
