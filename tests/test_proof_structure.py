@@ -42,7 +42,7 @@ def test_the_same_programs_with_a_fault_are_wrong(structure):
 def test_what_is_drawn_has_the_structure_and_is_another(name):
     rng = np.random.default_rng(SEED)
     for n, m in (1, 1), (1, 3), (2, 2), (3, 1), (5, 4):
-        for seed in range(5):
+        for seed in range(2):
             inputs = structured_inputs(PROGRAMS[name], seed, n, m)
             real = {n for n, v in inputs.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
             structures = Structures.of(inputs, real)
@@ -133,7 +133,7 @@ def test_what_may_be_chance_makes_nothing_wrong_and_nothing_right():
         dx[-1] = 2 * x[-1]
         return np.max(x) ** 2, dx
 
-    findings = [check(cost, dict(x=np.array([-0.4, 1.7])), seed=seed).findings[0] for seed in range(6)]
+    findings = [check(cost, dict(x=np.array([-0.4, 1.7])), seed=seed, seconds=0.0).findings[0] for seed in range(6)]
     assert {finding.verdict for finding in findings} == {"right", "unresolved"}
     assert all("may be meant or chance: x sorted" in f.diagnosis for f in findings if f.verdict == "unresolved")
     assert check(cost, dict(x=np.array([1.7, -0.4]))).findings[0].verdict == "wrong"
