@@ -147,3 +147,13 @@ def test_a_fault_that_shows_without_the_structure_and_with_it_is_wrong():
     assert finding.verdict == "unresolved"  # at 1 and -1 nothing is to be seen
     finding = check(cost, dict(w=np.array([[1.0, -2.0]]))).findings[0]
     assert finding.verdict == "wrong"
+
+
+def test_indices_that_are_distinct_stay_so(rng):
+    rows = np.array([[4, 0, 3, 2], [1, 2, 3, 5], [3, 5, 4, 1], [0, 5, 1, 4]])  # 0 in the corners by chance
+    edges = np.array([[0, 0, 1, 2], [5, 0, 5, 3]])
+    for manner in MANNERS:
+        drawn = others({"rows": rows, "edges": edges, "two": np.array([0, 1])}, set(), rng, manner)
+        assert all(len(set(row)) == 4 for row in drawn["rows"].tolist())
+        assert {*map(tuple, drawn["edges"].T.tolist())} == {*map(tuple, edges.T.tolist())}
+        assert set(drawn["two"].tolist()) == {0, 1}

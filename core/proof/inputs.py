@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from handgrad.proof.problem import leaves, replace
-from handgrad.proof.structure import Structures, is_whole
+from handgrad.proof.structure import Structures, distinct_along, is_whole
 from handgrad.proof.wide import Array
 
 Manner = Literal["near", "fresh", "extreme"]
@@ -126,10 +126,8 @@ def _discrete(array: Array, rng: np.random.Generator) -> Array:
         return np.asarray(rng.choice([-1, 1], array.shape))
     if len(found) == array.size > (1 if indices else 2) or found[-1] - found[0] > 2**31:
         return rng.permutation(array.ravel())
-    if indices and array.ndim > 1:
-        for axis in reversed(range(array.ndim)):
-            if array.shape[axis] > 1 and np.all(np.diff(np.sort(array, axis=axis), axis=axis)):
-                return rng.permuted(array, axis=axis)  # no number comes twice along it
+    if indices and array.ndim > 1 and (along := distinct_along(array)) is not None:
+        return rng.permuted(array, axis=along)
     if set(found) <= {0, 1}:
         return rng.integers(0, 2, array.shape)
     return rng.integers(int(found[0]), int(found[-1]) + 1, array.shape)

@@ -232,6 +232,9 @@ def _of_one(name: str, array: Array, differentiated: bool, sizes: set[int]) -> I
     if binary and not differentiated:
         seen = array.astype(bool).any(axis=-1)
         yield structure("", lambda v: bool(np.all(v.astype(bool).any(axis=-1) == seen)), lambda v: v)
+    along = distinct_along(array) if array.dtype.kind in "iu" else None
+    if along is not None:
+        yield structure("", lambda v: _is_distinct(v, along), lambda v: v)
     if not one_hot or array.ndim == 1:
         yield from _ordered(structure, array, free)
     if one_hot:
@@ -436,6 +439,18 @@ def _told(a: str, A: Array, b: str, B: Array) -> Iterator[Structure]:
                     return bool(np.array_equal(tell(v[b], axis=axis), v[a]))
 
                 yield Structure((a, b), f"{a} are the {said} of {b}", agree, None)
+
+
+def distinct_along(array: Array) -> int | None:
+    """The last axis along which no number comes twice, as indices do not."""
+    for axis in reversed(range(array.ndim)):
+        if array.shape[axis] > 1 and _is_distinct(array, axis):
+            return axis
+    return None
+
+
+def _is_distinct(array: Array, axis: int) -> bool:
+    return bool(np.all(np.diff(np.sort(array, axis=axis), axis=axis)))
 
 
 def _whole(array: Array) -> Array:
