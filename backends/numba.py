@@ -75,16 +75,27 @@ class Neuron(neuron.Neuron):
         epochs: range,
         validation_every: int,
     ) -> tuple[Parameters, Array, Array] | None:
-        """All of the epochs in one call where a step is so short that calling it would take longer."""
+        """By two calls a step, in room made once, where a step is so short that all else would take longer."""
         if any(X.size > LEAST for X, _ in (train, validation or train)):
             return None
-        (X, Y), (watched, labels) = train, validation or (train[0][:, :0], train[1][:, :0])
-        costs = np.full((2, len(epochs)), np.nan, self.dtype)
-        W, b = _descend(
-            *(X.T, Y[0], watched.T, labels[0], parameters.W[0], parameters.b[()], self.input_scale, *self._codes()),
-            *(self.l2, learning_rate, epochs.start, validation_every, costs),
-        )
-        return Parameters(W[np.newaxis], np.asarray(b, self.dtype)), costs[0], costs[1]
+        W, b, codes = parameters.W[0].copy(), parameters.b.copy(), self._codes()
+        sW, costs = W.dtype.type(self.input_scale) * W, np.full((2, len(epochs)), np.nan, self.dtype)
+        x, y, A, parts, totals = self._room(*train)
+        dW = np.empty(len(W))
+        watched = self._room(*validation) if validation else ()
+        for k, epoch in enumerate(epochs):
+            if watched and epoch % validation_every == 0:
+                _read(*watched[:2], sW, b[()], self.input_scale, *codes, False, 0, len(watched[4]), *watched[2:])
+                costs[1, k] = watched[4][:, 0].sum() / len(watched[2])
+            _read(x, y, sW, b[()], self.input_scale, *codes, True, 0, len(totals), A, parts, totals)
+            costs[0, k] = _step(W, sW, b, self.input_scale, self.l2, learning_rate, len(A), parts, totals, dW)
+        return Parameters(W[np.newaxis], b), costs[0], costs[1]
+
+    def _room(self, X: Array, Y: Array) -> tuple[Array, ...]:
+        """The rows of X and their labels; and room for what is read of them: A, dW of each block, and its sums."""
+        n, m = X.shape
+        blocks = -(-m // BLOCK)
+        return X.T, Y[0], np.empty(m, self.dtype), np.empty((blocks, n), self.dtype), np.empty((blocks, 2))
 
     def _codes(self) -> tuple[int, int]:
         return ACTIVATIONS.index(self.activation), LOSSES.index(self.loss)
@@ -92,13 +103,9 @@ class Neuron(neuron.Neuron):
     @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
     def _read(self, parameters: Parameters, X: Array, Y: Array, *, backward: bool) -> tuple[Array, Sums]:
         """A (1, m) and the sums, by one read of X; without `backward`, dW and db are 0."""
-        rows, y = self.put_inputs(X).T, self.put(Y)[0]
-        sW, b = self.input_scale * self.put(parameters.W)[0], float(parameters.b)
-        m, n = rows.shape
-        A = np.empty(m, self.dtype)
-        blocks = -(-m // BLOCK)
-        parts = np.zeros((blocks if backward else 1, n), self.dtype)
-        totals = np.zeros((blocks, 2))
+        rows, y, A, parts, totals = self._room(self.put_inputs(X), self.put(Y))
+        sW, b = self.input_scale * self.put(parameters.W)[0], self.put(parameters.b)[()]
+        blocks = len(totals)
 
         def share(first: int, last: int) -> None:
             _read(rows, y, sW, b, self.input_scale, *self._codes(), backward, first, last, A, parts, totals)
@@ -110,8 +117,10 @@ class Neuron(neuron.Neuron):
         for other in others:
             other.result()
         loss, db = totals.sum(axis=0).astype(self.dtype)
-        dW = parts if blocks == 1 else _add(parts)
-        return A[np.newaxis], Sums(np.asarray(loss), dW, np.asarray(db), m)
+        dW = np.zeros((1, rows.shape[1]))
+        if backward:
+            _add(parts, dW[0])
+        return A[np.newaxis], Sums(np.asarray(loss), dW.astype(self.dtype), np.asarray(db), len(rows))
 
 
 @functools.cache
@@ -185,6 +194,9 @@ def _read(
     number = sW.dtype.type
     for block in range(first, last):
         dW = parts[block if backward else 0]
+        totals[block] = 0
+        if backward:
+            dW[:] = 0
         end = min((block + 1) * BLOCK, m)
         for i in range(block * BLOCK, end, LANES):
             i1, i2, i3 = min(i + 1, end - 1), min(i + 2, end - 1), min(i + 3, end - 1)
@@ -216,57 +228,28 @@ def _read(
 
 
 @_compiled()
-def _descend(
-    X: Array,
-    Y: Array,
-    watched: Array,
-    labels: Array,
-    W: Array,
-    b: float,
-    s: float,
-    activation: int,
-    loss: int,
-    l2: float,
-    learning_rate: float,
-    start: int,
-    validation_every: int,
-    costs: Array,
-) -> tuple[Array, float]:
-    """W and b after the epochs from start on, as many as costs (2, epochs) has columns for."""
-    m, n = X.shape
-    number = W.dtype.type
-    blocks, watched_blocks = -(-m // BLOCK), -(-len(watched) // BLOCK)
-    A = np.empty(max(m, len(watched)), W.dtype)
-    parts = np.empty((blocks, n), W.dtype)
-    totals = np.empty((max(blocks, watched_blocks), 2))
-    W = W.copy()
-    for k in range(costs.shape[1]):
-        sW = number(s) * W
-        penalty = 0.0
-        if l2 > 0:
-            for j in range(n):
-                penalty += l2 / 2 * W[j] * W[j]
-        if len(watched) and (start + k) % validation_every == 0:
-            totals[:] = 0
-            _read(watched, labels, sW, b, s, activation, loss, False, 0, watched_blocks, A, parts, totals)
-            costs[1, k] = totals[:, 0].sum() / len(watched)
-        totals[:] = 0
-        parts[:] = 0
-        _read(X, Y, sW, b, s, activation, loss, True, 0, blocks, A, parts, totals)
-        costs[0, k] = totals[:blocks, 0].sum() / m + penalty
-        dW = parts[0] if blocks == 1 else _add(parts)[0]
-        for j in range(n):
-            W[j] -= number(learning_rate) * (dW[j] / number(m) + number(l2) * W[j])
-        b -= number(learning_rate * totals[:blocks, 1].sum() / m)
-    return W, b
+def _add(parts: Array, dW: Array) -> None:
+    """Fills dW (n,), float64, with the sum over the blocks."""
+    for block in range(len(parts)):
+        part = parts[block]
+        for j in range(len(dW)):
+            dW[j] = part[j] + (dW[j] if block else 0.0)
 
 
 @_compiled()
-def _add(parts: Array) -> Array:
-    """The sum over the blocks, (1, n), added in float64."""
-    total = parts[0].astype(np.float64)
-    for part in parts[1:]:
-        for j in range(len(part)):
-            total[j] += part[j]
-    dW: Array = total.astype(parts.dtype).reshape(1, -1)
-    return dW
+def _step(
+    W: Array, sW: Array, b: Array, s: float, l2: float, rate: float, m: int, parts: Array, totals: Array, dW: Array
+) -> float:
+    """The cost, of what was read of all blocks; W (n,), sW and b () become the next ones, and dW (n,) is room."""
+    number = W.dtype.type
+    loss = db = penalty = 0.0
+    for block in range(len(totals)):
+        loss += totals[block, 0]
+        db += totals[block, 1]
+    _add(parts, dW)
+    for j in range(len(W)):
+        penalty += l2 / 2 * W[j] * W[j]
+        W[j] -= number(rate) * (number(dW[j]) / number(m) + number(l2) * W[j])
+        sW[j] = number(s) * W[j]
+    b[()] -= number(rate * db / m)
+    return loss / m + penalty

@@ -123,7 +123,7 @@ def test_what_is_compiled_is_what_is_written(one, activation, loss, dtype, rng, 
     options = dict(epochs=3, learning_rate=0.1, initial=P, validation=(X[:, :5], Y[:, :5]))
     compiled = neuron.sums(P, X, Y), *neuron.fit(X, Y, **options)
     monkeypatch.setattr(module, "BLOCK", 8)  # several, and one that is not full
-    for name in "_loss", "_read", "_descend", "_add":
+    for name in "_loss", "_read", "_step", "_add":
         monkeypatch.setattr(module, name, getattr(module, name).py_func)
     written = neuron.sums(P, X, Y), *neuron.fit(X, Y, **options)
     u = 20 * np.finfo(dtype).eps
