@@ -349,9 +349,11 @@ def _ordered(structure: Make, array: Array, free: bool) -> Iterator[Structure]:
         length = array.shape[axis]
         if length < 2:
             continue
+        first = np.diff(_signed(array[(0,) * axis + (slice(None),) + (0,) * (array.ndim - axis - 1)]))
+        if np.any(first > 0) and np.any(first < 0):
+            continue
         lines = array.size // length
-        numbers = array.astype(int) if array.dtype.kind in "bu" else array
-        steps = np.diff(numbers, axis=axis)
+        steps = np.diff(_signed(array), axis=axis)
         for sign in (1, -1):
             if not np.all(sign * steps >= 0) or not np.any(steps):
                 continue
@@ -450,6 +452,8 @@ def distinct_along(array: Array) -> int | None:
 
 
 def _is_distinct(array: Array, axis: int) -> bool:
+    if int(array.max()) - int(array.min()) + 1 < array.shape[axis]:
+        return False
     return bool(np.all(np.diff(np.sort(array, axis=axis), axis=axis)))
 
 
@@ -489,9 +493,11 @@ def _to_one_hot(axis: int) -> Callable[[Array], Array]:
 def _filled(array: Array) -> Array:
     """A mask of a square matrix that is False on the diagonals which are 0 all along, as in a triangle or a band."""
     n = array.shape[-1]
-    offsets = np.subtract.outer(np.arange(n), np.arange(n))
-    empty = [k for k in range(1 - n, n) if not np.any(array[..., offsets == k])]
-    return ~np.isin(offsets, empty)
+    some = np.any(array.reshape(-1, n, n), axis=0)
+    if some.all() or n > LARGEST:
+        return np.ones((n, n), bool)
+    i, j = np.nonzero(some)
+    return np.isin(np.subtract.outer(np.arange(n), np.arange(n)), np.unique(i - j))
 
 
 def _shape_of(filled: Array) -> str:
