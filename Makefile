@@ -1,15 +1,21 @@
 # make demo: set up .venv and run the main job on built-in data.    make test: set up .venv and run the tests.
+# make docs: set up .venv and build the documentation into build/docs/index.html.
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find core backends benchmarks -name '*.py') core/py.typed
 
-.PHONY: demo test install clean
+.PHONY: demo test docs install clean
 
 demo: install
 	$(BIN)/handgrad demo
 
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Without a network; a warning is an error.
+docs: install
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --fresh-env --quiet docs build/docs
+	@echo "open build/docs/index.html"
 
 install: .venv/installed
 

@@ -1,0 +1,118 @@
+"""README.md and docs/ are true: their code runs, prints what they say, and they build into a site without a warning."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import documents
+import pytest
+
+from handgrad.commands import handgrad
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FRAMEWORKS = "numba", "torch", "jax"
+
+
+def named(path):
+    return path.name
+
+
+@pytest.fixture(params=PAGES, ids=named)
+def page(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def needed():
+    for package in "autograd", "jax", "matplotlib", "numba", "scipy", "sklearn", "torch":
+        pytest.importorskip(package)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if documents.runs(page)], ids=named)
+def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, needed):
+    for line, said, printed in documents.run(page, tmp_path):
+        if said is not None:
+            assert documents.matches(documents.tokens(said), documents.tokens(printed, tmp_path)), (
+                f"{page.name}, line {line}: said\n{said}\nand printed\n{printed}"
+            )
+
+
+def test_code_that_is_not_run_compiles_and_its_commands_exist(page):
+    """And so does code that is run."""
+    for step in documents.steps(page.read_text(encoding="utf-8")):
+        if step.file:
+            compile(step.text, f"{page.name}, line {step.line}", "exec")
+            continue
+        words = shlex.split(step.text, comments=True)
+        if "handgrad" in words:
+            name, *arguments = words[words.index("handgrad") + 1 :]
+            handgrad.commands[name].make_context(name, arguments) if name in handgrad.commands else exit_of(name)
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), step.text
+        elif words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), step.text
+
+
+def exit_of(option):
+    """--help and --version end click; anything else is an error."""
+    assert option in ("--help", "--version")
+
+
+def test_what_is_not_run_is_little_and_says_why():
+    reasons = [step.why_not for page in PAGES for step in documents.steps(page.read_text(encoding="utf-8"))]
+    assert len([why for why in reasons if why]) < len(reasons) / 3
+
+
+def test_links_lead_to_files_and_headings(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in target and not target.startswith("#"):
+            assert (page.parent / target.split("#")[0]).exists(), target
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_the_readmes_one_word_changes_the_backend_and_not_what_is_printed(name, capsys):
+    pytest.importorskip(name)
+    (swap,) = (
+        step
+        for step in documents.steps((ROOT / "README.md").read_text(encoding="utf-8"))
+        if step.file and "handgrad.backends.numpy" in step.text
+    )
+    exec(compile(swap.text.replace("backends.numpy", f"backends.{name}"), "swap", "exec"), {})
+    assert documents.matches(documents.tokens(swap.said), documents.tokens(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize(
+    ("said", "printed", "same"),
+    [
+        ("cost 0.1666", "cost 0.1667", True),
+        ("cost 0.1666", "cost 0.1686", False),
+        ("287 examples", "288 examples", False),
+        ("gap 3e-16", "gap 5e-16", True),
+        ("500 epochs, 1.16 ms each", "500 epochs, 2.5 ms each", True),
+        ("500 epochs, 1.16 ms each", "501 epochs, 1.16 ms each", False),
+        ("name  ms/epoch  J\na          1.2  7", "name  ms/epoch  J\na         14.9  7", True),
+        ("name  ms/epoch  J\na          1.2  7", "name  ms/epoch  J\na         14.9  8", False),
+        ("a\n...\nd", "a\nb\nc\nd", True),
+        ("a\n...\nd", "a\nb\nc\nde", False),
+        ("a", "a\nb", False),
+        ("x.py:3 wrong", "FOLDER/x.py:3 wrong", True),
+    ],
+)
+def test_a_changed_output_is_noticed_and_a_time_is_not(said, printed, same):
+    assert documents.matches(documents.tokens(said), documents.tokens(printed, "FOLDER")) is same
+
+
+def test_blocks_are_found_in_their_order_with_what_they_print():
+    program = "```python\n# a.py\n1\n```\n\n```\nx\n```\n\n"
+    commands = "<!-- not run: long -->\n```console\n$ handgrad demo\ny\n$ pip z\n```\n"
+    a, demo, pip = documents.steps(program + commands)
+    assert a == ("a.py", "# a.py\n1\n", "x\n", None, 2)
+    assert demo == (None, "handgrad demo", "y\n", "long", 12)
+    assert pip == (None, "pip z", None, "long", 12)
