@@ -186,6 +186,7 @@ class Tape:
             given[numbers.ravel()] = True
             flows[numbers.ravel()] = np.broadcast_to(g, numbers.shape).ravel()
         given[0] = False
+        any_given = bool(given.any())
         powers: dict[int, dict[int, float]] = {}
         for (index, operand), by in (power or {}).items():
             powers.setdefault(index, {})[operand] = by
@@ -193,7 +194,7 @@ class Tape:
             operation = self.operations[index]
             span = operation.span
             g = adjoint[span]
-            if given[span].any():
+            if any_given and given[span].any():
                 g = np.where(given[span], flows[span], g)
             if operation.rule == "input" or not g.any():
                 continue
