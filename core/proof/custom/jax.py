@@ -16,7 +16,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
-from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe
+from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe, put
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -102,7 +102,7 @@ class Jax:
                 outputs = self._evaluated(self._program(inputs, None, how), arrays, how, key)
                 return Pulled([_numpy(o) for o in outputs], dict.fromkeys(self.wrt))
             dtype = np.dtype(np.float64) if how.exact else DTYPES[how.precision]
-            along = [jnp.asarray(c, dtype) for c in self._along(inputs, cotangents)]
+            along = [put(c, dtype) for c in self._along(inputs, cotangents)]
             results = self._evaluated(self._program(inputs, along, how), [*arrays, *along], how, key)
             n = len(cotangents)
             if self.mode == "jvp":
@@ -171,7 +171,7 @@ class Jax:
         """The plain program's gradients with an edge cut, or its operation's derivative 1."""
         with self.settings(LOOKED_AT):
             program, arrays = self._program(inputs, None, LOOKED_AT), self.arrays(inputs, LOOKED_AT)
-            along = [jnp.asarray(c, np.float64) for c in cotangents]
+            along = [put(c, np.float64) for c in cotangents]
             key = (id(program), *(np.asarray(a).tobytes() for a in (*arrays, *along)))
             if key not in self._moving:
                 self._moving[key] = self._moved(program, arrays, along)
@@ -228,7 +228,7 @@ class Jax:
                 return Evaluation(plain=True, exact=True, probe=Probe(added=added)).run(program, arrays)
 
             _, back = jax.vjp(forward, arrays, [jnp.zeros_like(value) for _, value in probe.results])
-            by_input, by_result = back([jnp.asarray(c, np.float64) for c in cotangents])
+            by_input, by_result = back([put(c, np.float64) for c in cotangents])
             found = [Flow(n, _numpy(v), _numpy(g)) for n, v, g in zip(self.wrt, arrays, by_input, strict=True)]
             return found + [Flow(s, _numpy(v), _numpy(g)) for (s, v), g in zip(probe.results, by_result, strict=True)]
 
@@ -236,7 +236,7 @@ class Jax:
         """The leaves that can be differentiated, in the precision asked for."""
         dtype = np.dtype(np.float64) if how.exact else DTYPES[how.precision]
         values = dict(leaves(inputs))
-        return [jnp.asarray(values[name], dtype) for name in self.wrt]
+        return [put(values[name], dtype) for name in self.wrt]
 
     def _forward(self, inputs: Mapping[str, Any], how: How) -> Any:
         """The program of forward, as it goes for a precision; at order 2, that of the gradient."""

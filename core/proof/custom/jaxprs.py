@@ -206,17 +206,20 @@ class Evaluation:
 
     def _moved(self, value: Any, unit: float | None = None) -> Any:
         """Each entry off by up to a unit: of its own last place, of float64's where all is exact, or as given."""
-        value = jnp.asarray(value)
+        xp: Any = jnp
         if isinstance(self.key, np.random.Generator):
-            spread = jnp.asarray(self.key.random(value.shape) - 0.5)
+            spread = self.key.random(np.shape(value)) - 0.5
+            xp = jnp if isinstance(value, jax.core.Tracer) else np  # JAX would compile each operation, for each shape
         else:
-            spread = _spread(self.key, value.shape)
+            spread = _spread(self.key, np.shape(value))
             self.key = _next(self.key)
+        value = xp.asarray(value)
         if self.exact:  # never next to nothing, since it is all that a tolerance is made of
-            spread = spread + jnp.sign(spread) / 2
+            spread = spread + xp.sign(spread) / 2
         unit = unit or (VISIBLE if self.exact else float(jnp.finfo(value.dtype).eps))
         wide = value.astype(np.complex128 if _complex(value) else np.float64)
-        return jnp.where(jnp.isfinite(wide), wide * (1 + unit * spread), wide).astype(value.dtype)
+        moved = xp.where(xp.isfinite(wide), wide * (1 + unit * spread), wide)
+        return moved.astype(value.dtype) if xp is jnp else put(moved, value.dtype)
 
     def _wide(self, value: Any) -> Any:
         if not self.exact:
@@ -322,6 +325,11 @@ class Evaluation:
             for a, v in zip(args, eqn.invars, strict=True)
             if hasattr(v.aval, "dtype") and _real(a)
         )
+
+
+def put(value: Any, dtype: Any) -> Any:
+    """A copy of an array of NumPy's, as one of JAX's; `jnp.asarray` would compile a program for each shape."""
+    return jax.device_put(np.array(value, dtype))
 
 
 def _known(eqn: Any, index: Any) -> int | None:

@@ -141,10 +141,13 @@ class Ladder:
         Raises:
             UsageError: none.
         """
+        outputs: Pulled | None = None
         for precision in PRECISIONS:
             try:
-                outputs = self.rule.pull(self._at(inputs, precision), None, How(precision))
-                self.rule.pull(self._at(inputs, precision), cotangents(outputs), How(precision))
+                given = self._at(inputs, precision)
+                if outputs is None:  # whose shapes are the same at every precision
+                    outputs = self.rule.pull(given, None, How(precision))
+                self.rule.pull(given, cotangents(outputs), How(precision))
                 self.runs.append(precision)
             except UsageError as error:
                 self.failures[precision] = str(error)
