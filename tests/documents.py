@@ -2,7 +2,8 @@
 
 A block of `python` is a program; where its first line names a file (`# neuron.py`), later blocks can import it. What it
 prints stands right below, in a block without a language. In a block of `console`, lines that begin with `$ ` are
-commands, and what follows each is what it prints. A line `...`, or `...` for a word, is whatever is printed there.
+commands, and what follows each is what it prints, but for the line `next: ...` at its end. A line `...`, or `...` for a
+word, is whatever is printed there.
 
 A comment `<!-- not run: WHY -->` right above a block keeps it from being run: it takes long, or needs what is not here.
 Of such a block only the form is checked: that Python compiles, and that commands and their options exist.
@@ -79,7 +80,8 @@ def run(path, folder):
 def tokens(text, folder=""):
     """Words; without the folder, and with `#` for times and for numbers with an exponent, which are rounding errors."""
     lines, columns = [], []
-    for line in (text.replace(f"{folder}/", "") if folder else text).splitlines():
+    text = re.sub(r"^next: .*", "", text.replace(f"{folder}/", "") if folder else text, flags=re.MULTILINE)
+    for line in text.splitlines():
         headings = [word.end() for word in re.finditer(r"\S+", line) if word[0] in UNTIMED and "  " in line.strip()]
         columns = headings or (columns if line.strip() else [])
         masked = list(line)
