@@ -110,8 +110,14 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("prepare", signal.SIGTERM), ("prepare", signal.SIGHUP), ("merge", signal.SIGHUP),
+        ("cross-validate", signal.SIGTERM), ("explain", signal.SIGHUP), ("bench", signal.SIGTERM),
+        ("demo", signal.SIGTERM),
+    ],
+)  # fmt: skip  # one handler for all commands: each is told to end once, by the one signal or by the other
 def test_a_command_that_is_told_to_end_says_so_and_leaves_nothing(command, number, made, tmp_path):
     for package in {"demo": ["sklearn"], "explain": ["matplotlib"], "cross-validate": ["matplotlib"]}.get(command, []):
         pytest.importorskip(package)
