@@ -195,7 +195,7 @@ def test_wrong_data_is_one_line_that_says_what_was_expected(wrong, error, messag
         ({"input_scale": 0.0}, "input_scale is 0.0; expected a finite number above 0"),
         ({"device": "abacus"}, "device is 'abacus'"),
         ({"l2": None}, "l2 is None"),
-        ({"input_scale": "x"}, "input_scale is x"),
+        ({"input_scale": "x"}, "input_scale is 'x'"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(wrong, message):
@@ -243,7 +243,7 @@ def test_jaxs_alarm_does_not_go_off_in_a_healthy_fit(pixels):
     [
         ({"epochs": -1}, "epochs is -1"),
         ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
-        ({"learning_rate": "fast"}, "learning_rate is fast"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
         ({"initial": (1, 2, 3)}, "parameters are tuple"),
         ({"validation": (np.ones((2, 1)), np.ones((1, 1)))}, "validation: W and b have shapes"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
