@@ -63,8 +63,8 @@ def export(model: Model, path: Path) -> None:
     to be the class where it is above 0.5; otherwise "activation". It differs from `Neuron.predict_proba` by rounding;
     ONNX Runtime's float32 sigmoid is right to 2e-7 only, so that it may give 0 for a smaller probability.
 
-    The file's metadata are "classes" and "photograph", (h, w), as JSON; "features"; "data", the hash of the data set;
-    and "handgrad", the version that wrote it.
+    The file's metadata are "classes", "photograph", (h, w), and "exact", as in `Features`, as JSON; "features"; "data",
+    the hash of the data set; and "handgrad", the version that wrote it.
 
     Args:
         model: of any activation.
@@ -100,7 +100,8 @@ def export(model: Model, path: Path) -> None:
         producer_version=__version__,
         doc_string=f"One neuron: the {output}, {classes[1]} against {classes[0]}, of {taken}",
     )
-    about = {"classes": json.dumps(classes), "features": kind, "photograph": json.dumps([height, width])}
-    helper.set_model_props(exported, about | {"data": model.data, "handgrad": __version__})
+    about = {"classes": classes, "photograph": [height, width], "exact": model.features.exact}
+    said = {"features": kind, "data": model.data, "handgrad": __version__}
+    helper.set_model_props(exported, said | {name: json.dumps(value) for name, value in about.items()})
     onnx.checker.check_model(exported, full_check=True)
     write(path, exported.SerializeToString())

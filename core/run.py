@@ -83,7 +83,10 @@ class Model(Configuration):
         """Raise a DataError where the examples of a data set are not such as it was trained on."""
         mine, others = ((of.classes, of.size, of.features) for of in (self, dataset))
         if mine != others:
-            found, expected = (f"classes {c} of size {s}, {f.kind} of {f.photograph}" for c, s, f in (others, mine))
+            found, expected = (
+                f"classes {c} of size {s}, {f.kind} of {f.photograph}{', exact' if f.exact else ''}"
+                for c, s, f in (others, mine)
+            )
             raise DataError(f"{dataset.path}: found {found}; expected {expected}, as the neuron was trained on")
 
     def neuron(self, backend: type[Neuron], device: str = "cpu") -> Neuron:
@@ -154,8 +157,8 @@ def load_model(run: str | PathLike[str]) -> Model:
         tensors, described = unsealed(path, FORMAT)
         parameters = Parameters(tensors["W"], tensors["b"])
         described["classes"], described["size"] = tuple(described["classes"]), tuple(described["size"])
-        kind, photograph = described.get("features", ("pixels", described["size"][:2]))  # 0.1.0 had pixels only
-        described["features"] = Features.read(kind, photograph, described["size"])
+        kind, photograph, exact = described.get("features", ("pixels", described["size"][:2], True))  # as in 0.1.0
+        described["features"] = Features.read(kind, photograph, exact, described["size"])
         model = Model(parameters=parameters, **described)
         n = math.prod(model.size)
         if not (len(model.size) == 3 and all(type(side) is int and side > 0 for side in model.size)):

@@ -17,6 +17,7 @@ from PIL import Image
 from handgrad.data import photograph, read_photograph
 from handgrad.errors import DataError, UsageError
 
+RESAMPLING = photograph.RESAMPLING
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
@@ -71,6 +72,64 @@ def test_resizing_is_bicubic_and_of_the_whole_photograph():
     image = noise()
     expected = np.asarray(image.resize((8, 6), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(read_photograph(encoded(image), (6, 8)), expected)
+
+
+def of_low_frequencies(width, height):
+    """A photograph, as far as sizes matter: smooth shapes and a fine grain."""
+    rng = np.random.default_rng(1)
+    shapes = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((width, height), RESAMPLING)
+    return Image.fromarray(np.clip(np.asarray(shapes) + rng.normal(0, 6, (height, width, 3)), 0, 255).astype(np.uint8))
+
+
+def in_float64(content, height, width):
+    """The whole photograph, resized with nothing rounded to bytes on the way."""
+    channels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
+    resized = [Image.fromarray(channels[:, :, c]).resize((width, height), RESAMPLING) for c in range(3)]
+    return np.stack([np.asarray(channel, np.float64) for channel in resized], axis=-1)
+
+
+def bilinear(content, height, width):
+    """As torchvision's Resize makes it by default."""
+    torch = pytest.importorskip("torch")
+    whole = torch.tensor(np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))).permute(2, 0, 1)[None].double()
+    resized = torch.nn.functional.interpolate(whole, (height, width), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("side", [500, 375, 200, 97])
+def test_a_jpeg_is_decoded_at_a_part_of_its_size_where_enough_is_left(side):
+    content = encoded(of_low_frequencies(side * 4 // 3, side), "JPEG", quality=90)
+    reference = in_float64(content, 64, 64)
+    exact, scaled = (read_photograph(content, 64, exact=exact) for exact in (True, False))
+    assert abs(exact - reference).mean() < 0.5  # rounding to bytes
+    assert abs(scaled - reference).mean() < 1.5
+    assert (scaled != exact).any() == (side >= 2 * photograph.SPARE * 64)  # half of it is enough
+
+
+def test_a_part_of_their_size_is_nearer_to_the_whole_than_two_libraries_are_to_each_other(photographs):
+    files = sorted(photographs.glob("**/*.jpg"))[::40]
+    off = {"exact": [], "scaled": [], "bilinear": []}
+    for file in files:
+        content = file.read_bytes()
+        reference = in_float64(content, 64, 64)
+        off["exact"].append(abs(read_photograph(content, 64, exact=True) - reference).mean())
+        off["scaled"].append(abs(read_photograph(content, 64) - reference).mean())
+        off["bilinear"].append(abs(bilinear(content, 64, 64) - reference).mean())
+    exact, scaled, other = (np.mean(values) for values in off.values())
+    assert exact < 0.5 < scaled < 1.5 < other < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_decoded_at_a_part_of_its_size_is_turned_and_keeps_its_size(orientation):
+    image = of_low_frequencies(400, 300)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO(encoded(image, "JPEG", quality=95, exif=exif))
+    scaled, exact = (photograph.decode(content, (40, 50), exact=exact) for exact in (False, True))
+    assert (
+        (scaled.width, scaled.height) == (exact.width, exact.height) == ((400, 300) if orientation < 5 else (300, 400))
+    )
+    assert 0 < abs(scaled.pixels.astype(int) - exact.pixels).mean() < 3
 
 
 def test_at_its_own_size_a_photograph_is_unchanged():

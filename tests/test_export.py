@@ -120,7 +120,7 @@ def test_the_file_is_valid_for_old_runtimes_and_says_what_it_is(tmp_path):
     assert (found.producer_name, found.producer_version) == ("handgrad", __version__)
     about = {entry.key: entry.value for entry in found.metadata_props}
     assert (json.loads(about.pop("classes")), json.loads(about.pop("photograph"))) == (["cat", "dög"], [8, 6])
-    assert about == {"features": "pixels", "data": "abc", "handgrad": __version__}
+    assert about == {"features": "pixels", "exact": "false", "data": "abc", "handgrad": __version__}
     assert "the probability, dög against cat" in found.doc_string
     assert list(tmp_path.iterdir()) == [path]
 

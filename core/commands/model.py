@@ -132,7 +132,8 @@ def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: st
     predictions, unreadable = [], False
     for image in images:
         try:
-            x = model.features.of(read_photograph(image, model.features.photograph)).reshape(-1, 1)
+            pixels = read_photograph(image, model.features.photograph, exact=model.features.exact)
+            x = model.features.of(pixels).reshape(-1, 1)
         except DataError as error:
             say_error(error)
             unreadable = True

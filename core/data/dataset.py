@@ -178,6 +178,7 @@ class DatasetWriter:
             "size": self.size,
             "features": self.features.kind,
             "photograph": self.features.photograph,
+            "exact": self.features.exact,
             "counts": self.counts,
             "hash": content_hash(self.counts, self.size, arrays),
             **origin,
@@ -269,7 +270,8 @@ def shown_by(folder: Path, about: dict[str, Any]) -> tuple[tuple[str, str], tupl
     (zero, one), (height, width, channels) = about["classes"], about["size"]
     size = height, width, channels
     try:
-        features = Features.read(about.get("features", "pixels"), about.get("photograph", [height, width]), size)
+        kind, photograph = about.get("features", "pixels"), about.get("photograph", [height, width])
+        features = Features.read(kind, photograph, about.get("exact", True), size)
     except ValueError as error:
         raise DataError(f"{folder / 'dataset.json'}: found {error}; {_REMEDY}") from None
     return (zero, one), size, features

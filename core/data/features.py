@@ -28,10 +28,12 @@ class Features(NamedTuple):
             2 x 2 cells that it lies in, times 255, rounded (Dalal and Triggs, "Histograms of Oriented Gradients for
             Human Detection", 2005; by scikit-image).
         photograph: (h, w) to which photographs are resized, in pixels.
+        exact: whether a JPEG is decoded at its whole size for that, as ``read_photograph`` says.
     """
 
     kind: str
     photograph: tuple[int, int]
+    exact: bool = False
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -43,7 +45,7 @@ class Features(NamedTuple):
         return rows, columns, BLOCK * BLOCK * ORIENTATIONS
 
     @classmethod
-    def read(cls, kind: object, photograph: object, size: tuple[int, ...]) -> "Features":
+    def read(cls, kind: object, photograph: object, exact: object, size: tuple[int, ...]) -> "Features":
         """Features as a file tells of them, whose examples have that size (h, w, c).
 
         Raises:
@@ -52,7 +54,9 @@ class Features(NamedTuple):
         sides = list(photograph) if isinstance(photograph, list | tuple) else []
         if kind not in KINDS or len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
             raise ValueError(f"features {kind!r} of a photograph {photograph!r}, which there are not")
-        features = cls(str(kind), (sides[0], sides[1]))
+        if not isinstance(exact, bool):
+            raise ValueError(f"exact {exact!r}, which is neither true nor false")
+        features = cls(str(kind), (sides[0], sides[1]), exact)
         too_small = kind == "hog" and min(sides) < CELLS
         if kind != "pixels" and (too_small or features.size != size):  # arrays of pixels have other channels
             raise ValueError(f"size {list(size)}, which is not that of {kind} of a photograph {sides}")

@@ -39,6 +39,7 @@ class _Asked(NamedTuple):
     validation: float | None
     test: float | None
     features: str | None
+    exact: bool
     seed: int
     positive: str | None
     limit: int | None
@@ -68,6 +69,7 @@ def prepare(
     validation: float | None = None,
     test: float | None = None,
     features: str | None = None,
+    exact: bool = False,
     seed: int = 0,
     positive: str | None = None,
     limit: int | None = None,
@@ -95,6 +97,7 @@ def prepare(
         validation: share of each class for validation, 0 <= validation < 1; 0.2 by default.
         test: share of each class to be kept apart from all choices, 0 <= test < 1 - validation; none by default.
         features: "pixels", the default, "gray" or "hog" (see ``Features``).
+        exact: decode every JPEG at its whole size, as ``read_photograph`` says: slower, and closer to the last bit.
         seed: of the random order of photographs.
         positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
             Two subfolders that hold the same subfolders or prefixes, or are named as splits, are classes only so.
@@ -117,7 +120,7 @@ def prepare(
     if validation is None and not holds_arrays(source):
         validation = DEFAULT_VALIDATION
     positive = positive and composed(positive)
-    asked = _Asked(source, size, validation, test, features, seed, positive, limit, share)
+    asked = _Asked(source, size, validation, test, features, exact, seed, positive, limit, share)
     _check(asked)
     if npz and (test or features not in (None, "pixels")):
         raise UsageError(
@@ -167,7 +170,7 @@ def must_be_trainable(
 
 
 def _check(asked: _Asked) -> None:
-    source, size, validation, test, _, seed, _, limit, share = asked
+    source, size, validation, test, _, _, seed, _, limit, share = asked
     if not source.exists():
         raise UsageError(f"{source}: not found; expected a folder or a zip of photographs, or a folder of arrays")
     if size is not None and not (size >= 1 and size * size <= MAX_PIXELS):
@@ -190,14 +193,15 @@ def _planned(asked: _Asked) -> Iterator[_Plan]:
     source, share = asked.source, asked.share
     if holds_arrays(source):
         of_photographs = asked._asdict() | {"share": share and f"{share[0]}/{share[1]}"}
-        for name in "size", "validation", "test", "features", "limit", "share":
+        of_photographs["exact"] = asked.exact or None
+        for name in "size", "validation", "test", "features", "exact", "limit", "share":
             if (value := of_photographs[name]) is not None:
                 raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")
         with open_arrays(source) as arrays:
             yield _plan_arrays(arrays, _ordered(arrays.classes, asked.positive))
         return
     side = DEFAULT_SIZE if asked.size is None else asked.size
-    shown = Features(asked.features or "pixels", (side, side))
+    shown = Features(asked.features or "pixels", (side, side), asked.exact)
     shown.check()
     with open_source(source, asked.positive) as photographs:
         yield _plan_photographs(photographs, _ordered(photographs.classes, asked.positive), shown, asked)
@@ -284,7 +288,7 @@ def _plan_arrays(arrays: Arrays, classes: tuple[str, str]) -> _Plan:
 def _photograph(file: File, features: Features) -> Photograph | Unreadable:
     try:
         with file.open() as opened:
-            photograph = decode(opened, features.photograph)
+            photograph = decode(opened, features.photograph, exact=features.exact)
     except Unreadable as fault:
         return fault
     except Exception as error:  # a disk's or a damaged zip's

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import floor
 from typing import TypeVar
 
 import numpy as np
@@ -36,8 +35,13 @@ def split_of(k: int, validation: Fraction, test: Fraction) -> Split:
     Of the r others, floor(r validation / (1 - test)) are for validation: which ones are for the test does not depend
     on what share is for validation.
     """
-    tested = floor((k + 1) * test)
-    if tested > floor(k * test):
+    tested = _floor(k + 1, test)
+    if tested > _floor(k, test):
         return "test"
-    j, share = k - tested, validation / (1 - test)
-    return "valid" if floor((j + 1) * share) > floor(j * share) else "train"
+    j, share = k - tested, validation if test == 0 else validation / (1 - test)
+    return "valid" if _floor(j + 1, share) > _floor(j, share) else "train"
+
+
+def _floor(k: int, share: Fraction) -> int:
+    """floor(share k), in whole numbers, since it is asked for each photograph."""
+    return k * share.numerator // share.denominator
