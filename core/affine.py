@@ -48,7 +48,7 @@ class View:
         return np.argsort(self.order)
 
     def of(self, x: npt.NDArray[np.float64], backend: Backend) -> npt.NDArray[np.float64]:
-        """x' (n, k) of x (n, k), on the host, where only a few examples are to be seen so."""
+        """Of x (n, k) what is seen, x' (n, k), on the host: for a few examples."""
         x = x if self.order is None else x[self.order]
         if self.deviation is None:
             return x

@@ -33,7 +33,7 @@ from handgrad.descent import History, State
 from handgrad.errors import HandgradError, UsageError
 from handgrad.examples import Examples
 from handgrad.objective import Objective, means
-from handgrad.optimizers import GradientDescent, Optimizer, Place, Task
+from handgrad.optimizers import GradientDescent, Optimizer, Place, Task, best
 from handgrad.views import Seen
 
 
@@ -134,7 +134,7 @@ class Neuron(Backend):
         *,
         epochs: int,
         learning_rate: float | None = None,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         initial: Parameters | None = None,
         validation: tuple[Array, Array] | Examples | None = None,
         validation_every: int = 1,
@@ -151,7 +151,8 @@ class Neuron(Backend):
             X, Y, block: as for `place`. All processes among which X is shared train together and return the same.
             epochs: how many steps, at least 0.
             learning_rate: alpha, above 0.
-            optimizer: what to train with instead, of `handgrad.optimizers`: SGD(learning_rate), LBFGS().
+            optimizer: what to train with instead, of `handgrad.optimizers`: SGD(learning_rate), LBFGS(); "auto" is the
+                soonest there (`handgrad.optimizers.best`).
             initial: the parameters to start from; zeros by default.
             validation: X and Y, or examples, on which to take the mean loss as well.
             validation_every: take it in every k-th epoch, counted from 0.
@@ -177,9 +178,13 @@ class Neuron(Backend):
         validation_every = min(count("validation_every", validation_every, 1), epochs + 1)  # the same, and no huge int
         if (learning_rate is None) == (optimizer is None):
             raise UsageError("expected either a learning_rate, of gradient descent, or an optimizer")
+        if isinstance(optimizer, str) and optimizer == "auto":
+            optimizer = best()
         optimizer = optimizer or GradientDescent(number("learning_rate", learning_rate))
         if not isinstance(optimizer, Optimizer):
-            raise UsageError(f"optimizer is {shown(optimizer)}; expected one of handgrad.optimizers, as LBFGS()")
+            raise UsageError(
+                f"optimizer is {shown(optimizer)}; expected one of handgrad.optimizers, as LBFGS(), or 'auto'"
+            )
         span, progress = span if span is None else flag("span", span), flag("progress", progress)
         if patience is not None:
             patience = count("patience", patience, 1)

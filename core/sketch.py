@@ -12,8 +12,8 @@ which. Let the rows of S be sqrt(c / k) x~_i D^-1 of k examples, in units D in w
 
 The one half of the examples shows directions, as its own moments have them; the other tells how steep these are, which
 the former overrate, having been led by their own chance. That h falls with i but for chance is known: so it is made to
-(isotonic regression). In all other directions the steepness is taken to be t, that of the last one, or the mean of what
-is left. Where half of the examples are more than there are features, they show all directions there are.
+(isotonic regression). In all other directions the steepness is taken to be t: that of the last one where there
+are more than they show, and else the mean of what is left.
 
 Directions: Halko, Martinsson and Tropp, "Finding structure with randomness", 2011. Their steepness: Bartz,
 "Cross-validation based nonlinear shrinkage", 2016. As a preconditioner: Frangella, Tropp and Udell, "Randomized Nystrom
@@ -21,8 +21,6 @@ preconditioning", 2023.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,13 +61,13 @@ class Sketch:
         S = rows / self.D
         S *= np.sqrt(2 * sharpest / (rows[:, -1] @ rows[:, -1]))
         one, other = S[::2], S[1::2] if k > 1 else S
-        self.V = _directions(one)
+        self.V, more = _directions(one)
         h = ((other @ self.V.T) ** 2).sum(axis=0)
         t = max((other * other).sum() - h.sum(), 0.0) / max(width - len(h), 1)
         h = scipy.optimize.isotonic_regression(h, increasing=False).x
         least = float(np.finfo(dtype).eps) * h[0]
         self.h = np.maximum(h, least)
-        self.t = max(t, least, self.h[-1] if len(one) < width else 0.0)
+        self.t = max(t, least, self.h[-1] if more else 0.0)
         self._flat = 1 / (self.t + l2 / usual / usual)
         self._steep = 1 / (self.h + l2 / usual / usual) - self._flat
 
@@ -80,15 +78,17 @@ class Sketch:
         return found
 
 
-def _directions(S: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The eigenvectors of S^T S (r, width), by falling eigenvalue: all that are not rounding, or the first half."""
+def _directions(S: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], bool]:
+    """Eigenvectors of S^T S (r, width), by falling eigenvalue, but for rounding: all, or half as many as examples.
+
+    And whether there are more: of fewer examples than features the last ones are led by chance.
+    """
     k, width = S.shape
     small = S @ S.T if k < width else S.T @ S
     values, vectors = np.linalg.eigh(small)
     values, vectors = values[::-1], vectors[:, ::-1].T
     r = max(1, int(np.count_nonzero(values > width * np.finfo(np.float64).eps * values[0])))
     if k >= width:
-        return np.ascontiguousarray(vectors[:r])
-    r = max(1, min(r, k // 2))
-    V: npt.NDArray[Any] = (vectors[:r] @ S) / np.sqrt(values[:r, np.newaxis])
-    return V
+        return np.ascontiguousarray(vectors[:r]), False
+    few = max(1, min(r, k // 2))
+    return (vectors[:few] @ S) / np.sqrt(values[:few, np.newaxis]), few < r

@@ -158,6 +158,15 @@ def test_what_is_no_optimizer_is_named(examples, optimizer):
         ByHand().fit(*examples, epochs=1, optimizer=optimizer)
 
 
+def test_auto_is_the_soonest(backend, dtype, examples):
+    neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.01)
+    P, history = neuron.fit(*examples, epochs=9, optimizer="auto")
+    Q, _ = neuron.fit(*examples, epochs=9, optimizer=LBFGS())
+    np.testing.assert_array_equal(P.W, Q.W)
+    _, descent = neuron.fit(*examples, epochs=9, learning_rate=0.2)
+    assert history.train_cost[-1] < descent.train_cost[-1]
+
+
 def test_lbfgs_counts_every_gradient(examples):
     counted = []
     real = ByHand.sums

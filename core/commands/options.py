@@ -90,8 +90,9 @@ of_the_inputs = _add(
 of_the_optimizer = _add(
     setting(
         "optimizer",
-        type=click.Choice(["gd", "sgd", "lbfgs"]),
-        help="Full-batch gradient descent, a few examples at a time, or L-BFGS, which needs no learning rate.",
+        type=click.Choice(["gd", "sgd", "lbfgs", "auto"]),
+        help="Full-batch gradient descent, a few examples at a time, or L-BFGS, which needs no learning rate; or the "
+        "soonest of these.",
     ),
     setting("momentum", help="Of sgd."),
     setting("batch", type=click.IntRange(min=1), help="Examples at a time, sgd."),

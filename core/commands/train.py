@@ -105,6 +105,9 @@ def train(
         elif data is None or run_folder is None:
             raise UsageError("expected DATA and --run RUN to begin a training, or --resume RUN to go on with one")
         else:
+            if options["optimizer"] == "auto":
+                options["optimizer"] = "lbfgs"
+                say("optimizer lbfgs: it is near the optimum after some tens of epochs, and needs no learning rate")
             _of_the_optimizer_only(options["optimizer"])
             run, outcome = run_folder, training.train(run_folder, Settings(str(data), **options), care)
     if not first:
