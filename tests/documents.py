@@ -8,7 +8,7 @@ word, is whatever is printed there.
 A comment `<!-- not run: WHY -->` right above a block keeps it from being run: it takes long, or needs what is not here.
 Of such a block only the form is checked: that Python compiles, and that commands and their options exist.
 
-All blocks of a page run in one process, in one folder, in which `photographs/` holds the built-in digits.
+All blocks of a page run in one process, in one folder, in which `photographs/` holds the digits of `make demo`.
 """
 
 import contextlib
@@ -69,12 +69,14 @@ def runs(path):
     return any(not step.why_not for step in steps(path.read_text(encoding="utf-8")))
 
 
-def run(path, folder):
+def run(path, folder, photographs):
     """Of each step of the page that is run: its line, what it is said to print, and what it prints."""
-    words = [sys.executable, "-W", "error", __file__, str(path)]
+    (folder / "photographs").symlink_to(photographs)
+    told = folder / "told.json"  # not standard output, to which libraries write
+    words = [sys.executable, "-W", "error", __file__, str(path), str(told)]
     outcome = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600)
     assert outcome.returncode == 0, outcome.stderr
-    return json.loads(outcome.stdout)
+    return json.loads(told.read_text(encoding="utf-8"))
 
 
 def tokens(text, folder=""):
@@ -159,11 +161,9 @@ def _run(step):
         sys.stdout.write(outcome.stdout)
 
 
-def _main(path):
-    from handgrad.demo import write_digits
-
+def _main(path, to):
     sys.path.insert(0, str(Path.cwd()))
-    write_digits(Path("photographs"))
+    sys.argv[1:] = []  # as of a program that was called without
     told = []
     for step in steps(Path(path).read_text(encoding="utf-8")):
         if step.why_not:
@@ -176,8 +176,8 @@ def _main(path):
                 error.add_note(f"{path}, line {step.line}:\n{step.text}\n{printed.getvalue()}")
                 raise
         told.append((step.line, step.said, printed.getvalue()))
-    json.dump(told, sys.stdout)
+    Path(to).write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(*sys.argv[1:])

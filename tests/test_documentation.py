@@ -3,6 +3,9 @@
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import documents
@@ -13,6 +16,19 @@ from handgrad.commands import handgrad
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FRAMEWORKS = "numba", "torch", "jax"
+ROOMS = "handgrad", "handgrad.testing", "handgrad.look", "handgrad.data"
+"""Whose public names are all in the reference."""
+
+OFFLINE = """
+import runpy, socket, sys
+
+def connect(*_):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.getaddrinfo = connect
+sys.argv = ["sphinx", "--builder", "html", "--fail-on-warning", "--fresh-env", "--quiet", *sys.argv[1:]]
+runpy.run_module("sphinx", run_name="__main__")
+"""
 
 
 def named(path):
@@ -30,9 +46,18 @@ def needed():
         pytest.importorskip(package)
 
 
+@pytest.fixture(scope="session")
+def digits(needed, tmp_path_factory):
+    from handgrad.demo import write_digits
+
+    folder = tmp_path_factory.mktemp("digits") / "photographs"
+    write_digits(folder)
+    return folder
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if documents.runs(page)], ids=named)
-def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, needed):
-    for line, said, printed in documents.run(page, tmp_path):
+def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, digits):
+    for line, said, printed in documents.run(page, tmp_path, digits):
         if said is not None:
             assert documents.matches(documents.tokens(said), documents.tokens(printed, tmp_path)), (
                 f"{page.name}, line {line}: said\n{said}\nand printed\n{printed}"
@@ -65,11 +90,48 @@ def test_what_is_not_run_is_little_and_says_why():
     assert len([why for why in reasons if why]) < len(reasons) / 3
 
 
-def test_links_lead_to_files_and_headings(page):
+@pytest.mark.parametrize("page", [*PAGES, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG"))])
+def test_links_lead_to_files(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" not in target and not target.startswith("#"):
             assert (page.parent / target.split("#")[0]).exists(), target
+
+
+def built(docs, site):
+    """The outcome of building a folder of pages, without a network."""
+    for package in "furo", "myst_parser", "sphinx", "sphinx_copybutton":
+        pytest.importorskip(package)
+    words = [sys.executable, "-c", OFFLINE, str(docs), str(site)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+
+
+def test_the_site_builds_offline_without_a_warning_and_names_all_that_is_public(tmp_path):
+    outcome = built(ROOT / "docs", tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+    pages = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.html")}
+    assert set(pages) >= {
+        f"{path.stem}.html" for path in [*(ROOT / "docs").glob("*.md"), ROOT / "docs" / "tutorial.py"]
+    }
+    for name, page in pages.items():
+        assert not re.search(r"<(script|img|link)[^>]* (src|href)=\"http", page), f"{name} needs a network"
+    for room in ROOMS:
+        for name in importlib.import_module(room).__all__:
+            if not name.startswith("__"):
+                assert f'id="{room}.{name}"' in pages["api.html"], f"{room}.{name}"
+    for name in handgrad.commands:
+        assert f'id="handgrad-{name}"' in pages["commands.html"]
+    assert (tmp_path / "searchindex.js").is_file()
+
+
+def test_a_link_that_leads_nowhere_breaks_the_build(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    shutil.copy(ROOT / "docs" / "conf.py", docs)
+    (docs / "index.md").write_text("# A page\n\n[another](nowhere.md)\n")
+    outcome = built(docs, tmp_path / "site")
+    assert outcome.returncode != 0
+    assert "nowhere.md" in outcome.stderr
 
 
 def test_the_readme_is_read_in_one_sitting():
