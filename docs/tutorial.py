@@ -677,7 +677,7 @@ for row in rows:
 # %% [markdown]
 # The digits are easy, and want next to no penalty: at 0.0001 the cost is lowest, and no larger penalty comes within one
 # standard error of it. (Where one does, it is chosen, for nobody can tell the two apart and it is simpler.) Photographs
-# of cats and dogs want more of a penalty, as the README shows.
+# of cats and dogs want more of a penalty, as the page on photographs shows.
 #
 # ### An interval beside the accuracy
 #

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import documents
 import pytest
 
+import documents
 from handgrad.commands import handgrad
 
 ROOT = Path(__file__).parents[1]
