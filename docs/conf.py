@@ -33,6 +33,7 @@ default_role = "py:obj"
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike"}
 python_maximum_signature_line_length = 88
 napoleon_use_rtype = False
 napoleon_use_ivar = True

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,15 @@ def test_blocks_are_found_in_their_order_with_what_they_print():
     assert a == ("a.py", "# a.py\n1\n", "x\n", None, 2)
     assert demo == (None, "handgrad demo", "y\n", "long", 12)
     assert pip == (None, "pip z", None, "long", 12)
+
+
+def test_the_picture_of_the_house_has_the_rooms_of_the_contract_in_their_order():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    order = {room: i for i, layer in enumerate(contract["layers"]) for room in layer.split(" | ")}
+    picture = re.search(r"```\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    layers = [re.findall(r"\w+", re.split(r"\s{3,}", line.strip())[0]) for line in picture.splitlines()]
+    drawn = [order[room] for layer in layers for room in layer]
+    assert len(drawn) > 40
+    assert drawn == sorted(drawn)
