@@ -86,9 +86,10 @@ def exit_of(option):
     assert option in ("--help", "--version")
 
 
-def test_what_is_not_run_is_little_and_says_why():
-    reasons = [step.why_not for page in PAGES for step in documents.steps(page.read_text(encoding="utf-8"))]
-    assert len([why for why in reasons if why]) < len(reasons) / 3
+def test_every_program_is_run_and_most_commands():
+    found = [step for page in PAGES for step in documents.steps(page.read_text(encoding="utf-8"))]
+    assert not [step.text for step in found if step.file and step.why_not]
+    assert len([step for step in found if step.why_not]) < len(found) / 2
 
 
 @pytest.mark.parametrize("page", [*PAGES, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG"))])
