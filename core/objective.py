@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,12 +49,20 @@ class Objective:
         """J (), dJ/dW (1, n) and dJ/db ()."""
         return means(self.backend.l2, parameters, self.sums(parameters))
 
-    @functools.cached_property
     def sketch(self) -> Sketch:
-        """The inverse of its Hessian, roughly, from some of the examples; on the host, and made once."""
-        rows = self.examples.sample(examples_for(self.examples.shape[0]), self.backend.input_scale)
-        sharpest = SHARPEST[self.backend.loss, self.backend.activation]
-        return Sketch(rows, sharpest, self.backend.l2, self.backend.dtype)
+        """The inverse of its Hessian, roughly, from some of the examples; on the host, and made once.
+
+        All processes ask for it together. (Not a `functools.cached_property`, which up to Python 3.11 holds a lock.)
+        """
+        if "_sketch" in vars(self):
+            found: Sketch = vars(self)["_sketch"]
+            return found
+        examples, backend = self.examples, self.backend
+        rows = examples.sample(examples_for(examples.shape[0]), backend.input_scale)
+        every = len(rows) == examples.m * len(examples.views)
+        sharpest = SHARPEST[backend.loss, backend.activation]
+        vars(self)["_sketch"] = Sketch(rows, sharpest, backend.l2, backend.dtype, every=every)
+        return self.sketch()
 
     def batch(self, numbers: npt.NDArray[np.intp]) -> Objective:
         """J on the examples of these numbers, from 0 to m - 1."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.backend import Array, Backend, Parameters
-from handgrad.checks import count, number
+from handgrad.checks import count, number, one_of
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.objective import Objective
 from handgrad.sketch import Sketch
@@ -161,8 +161,7 @@ class SGD(Optimizer):
             raise UsageError(f"momentum is {self.momentum}; expected less than 1")
         object.__setattr__(self, "batch", count("batch", self.batch, 1))
         object.__setattr__(self, "seed", count("seed", self.seed, 0))
-        if self.schedule not in list(SCHEDULES):
-            raise UsageError(f"schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
+        one_of("schedule", self.schedule, SCHEDULES)
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
         J, parameters, m = task.objective, place.parameters, task.objective.examples.m
@@ -186,10 +185,10 @@ class LBFGS(Optimizer):
     """L-BFGS: an epoch is a step against the gradient, turned by the curvature that the last steps have met.
 
     Where they have met none, the curvature is that which a few hundred examples show (`handgrad.sketch`), not the same
-    in all directions: so W and b are found in some tens of epochs whatever the means and the scales of the features. The line search is SciPy's (`line_search`, for the strong Wolfe conditions); it may look at the cost more
-    than once, and never at another cost than the neuron's own. The vectors are float64, whatever the neuron's dtype.
-    Training ends before its last epoch when the gradient is small enough, or no step along it lowers the cost by more
-    than rounding.
+    in all directions: W and b are found in some tens of epochs, whatever the means and the scales of the features. The
+    line search is SciPy's (`line_search`, for the strong Wolfe conditions); it may look at the cost more than once, and
+    never at another cost than the neuron's own. The vectors are float64, whatever the neuron's dtype. Training ends
+    before its last epoch when the gradient is small enough, or no step along it lowers the cost by more than rounding.
 
     Nocedal and Wright, "Numerical Optimization", 2006, algorithms 7.4 and 7.5.
 
@@ -224,7 +223,7 @@ class LBFGS(Optimizer):
             after = None
             done = abs(gradient).max() <= self.tolerance
             while after is None and not done:
-                p = -_turned(gradient, steps, turns, task.objective.sketch)
+                p = -_turned(gradient, steps, turns, task.objective.sketch())
                 after = objective.line_search(x, p, J, gradient)
                 done = after is None and not steps
                 if after is None:  # what was remembered leads nowhere

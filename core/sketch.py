@@ -13,7 +13,8 @@ which. Let the rows of S be sqrt(c / k) x~_i D^-1 of k examples, in units D in w
 The one half of the examples shows directions, as its own moments have them; the other tells how steep these are, which
 the former overrate, having been led by their own chance. That h falls with i but for chance is known: so it is made to
 (isotonic regression). In all other directions the steepness is taken to be t: that of the last one where there
-are more than they show, and else the mean of what is left.
+are more than they show, and else the mean of what is left. Where these are all examples, nothing is left to chance:
+both halves are all of them, and no gradient has a part in other directions.
 
 Directions: Halko, Martinsson and Tropp, "Finding structure with randomness", 2011. Their steepness: Bartz,
 "Cross-validation based nonlinear shrinkage", 2016. As a preconditioner: Frangella, Tropp and Udell, "Randomized Nystrom
@@ -36,6 +37,10 @@ def examples_for(n: int) -> int:
     return max(min(max(512, 2**19 // n), 2**24 // n), 64)
 
 
+FLAT = 1e-9
+"""How much less steep than the steepest is not told from flat: the products with V cancel to 1e-16 of the gradient."""
+
+
 class Sketch:
     """The inverse of the Hessian, roughly, as a product with vectors (W, b).
 
@@ -43,31 +48,34 @@ class Sketch:
         rows: (k, n + 1), float64: sqrt(w_i) (s x_i, 1) of k examples with weights w_i.
         sharpest: c.
         l2: of the neuron.
-        dtype: of the neuron: what is less steep than its rounding error of the steepest is not told from flat.
+        every: whether these are all examples.
+        dtype: of the neuron: what is less steep than its rounding error of the steepest is not told from flat either.
 
     Attributes:
         V: (r, n + 1).
         h, t: (r,) and (); in units D.
     """
 
-    def __init__(self, rows: npt.NDArray[np.float64], sharpest: float, l2: float, dtype: str) -> None:
+    def __init__(
+        self, rows: npt.NDArray[np.float64], sharpest: float, l2: float, dtype: str, *, every: bool = False
+    ) -> None:
         import scipy.optimize
 
         k, width = rows.shape
-        largest = abs(rows[:, :-1]).max(initial=0) or 1.0
-        sizes = largest * np.sqrt(np.mean((rows[:, :-1] / largest) ** 2, axis=0))
+        largest, counted = abs(rows[:, :-1]).max(initial=0) or 1.0, rows[:, -1] @ rows[:, -1]
+        sizes = largest * np.sqrt(((rows[:, :-1] / largest) ** 2).sum(axis=0) / counted)
         usual = float(np.median(sizes[sizes > 0])) if sizes.any() else 1.0
         self.D = np.append(np.maximum(usual, sizes / OUTLIER), usual)
         S = rows / self.D
-        S *= np.sqrt(2 * sharpest / (rows[:, -1] @ rows[:, -1]))
-        one, other = S[::2], S[1::2] if k > 1 else S
-        self.V, more = _directions(one)
+        S *= np.sqrt(sharpest / counted)
+        one, other = (S, S) if every or k == 1 else (np.sqrt(2) * S[::2], np.sqrt(2) * S[1::2])
+        self.V, more = _directions(one, every)
         h = ((other @ self.V.T) ** 2).sum(axis=0)
         t = max((other * other).sum() - h.sum(), 0.0) / max(width - len(h), 1)
         h = scipy.optimize.isotonic_regression(h, increasing=False).x
-        least = float(np.finfo(dtype).eps) * h[0]
+        least = max(float(np.finfo(dtype).eps), FLAT) * h[0]
         self.h = np.maximum(h, least)
-        self.t = max(t, least, self.h[-1] if more else 0.0)
+        self.t = max(t, least, self.h[-1] if more or every or len(h) == width else 0.0)
         self._flat = 1 / (self.t + l2 / usual / usual)
         self._steep = 1 / (self.h + l2 / usual / usual) - self._flat
 
@@ -78,7 +86,7 @@ class Sketch:
         return found
 
 
-def _directions(S: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], bool]:
+def _directions(S: npt.NDArray[np.float64], every: bool) -> tuple[npt.NDArray[np.float64], bool]:
     """Eigenvectors of S^T S (r, width), by falling eigenvalue, but for rounding: all, or half as many as examples.
 
     And whether there are more: of fewer examples than features the last ones are led by chance.
@@ -90,5 +98,5 @@ def _directions(S: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], bo
     r = max(1, int(np.count_nonzero(values > width * np.finfo(np.float64).eps * values[0])))
     if k >= width:
         return np.ascontiguousarray(vectors[:r]), False
-    few = max(1, min(r, k // 2))
+    few = r if every else max(1, min(r, k // 2))
     return (vectors[:few] @ S) / np.sqrt(values[:few, np.newaxis]), few < r

@@ -114,7 +114,7 @@ HARD = {
     "smooth": lambda rng: np.cumsum(rng.standard_normal((200, 1500)), axis=0),
     "correlated": lambda rng: rng.standard_normal((60, 60)) @ rng.standard_normal((60, 1500)),
     "alike": lambda rng: rng.standard_normal((300, 200)),
-    "constant": lambda rng: np.ones((5, 300)),
+    "constant": lambda _: np.ones((5, 300)),
 }
 
 
@@ -145,7 +145,7 @@ def test_it_is_worth_at_least_half_of_the_evaluations(kind, rng, monkeypatch):
     target += 1e-4 * (np.log(2) - target)
     for plain in False, True:
         if plain:
-            monkeypatch.setattr(Sketch, "__matmul__", lambda self, g: g / (g @ g) ** 0.5)
+            monkeypatch.setattr(Sketch, "__matmul__", lambda _, g: g / (g @ g) ** 0.5)
         _, history = neuron.fit(X, Y, epochs=400, optimizer=LBFGS(tolerance=0))
         there = np.flatnonzero(history.train_cost <= target)
         taken.append(history.evaluations[: there[0] + 1].sum() if len(there) else np.inf)
@@ -160,6 +160,6 @@ def test_every_neuron_has_one(loss, activation, rng):
         neuron = backends.load(name)(activation, loss, l2=0.1, dtype="float64")
         X, Y = rng.standard_normal((4, 60)), rng.integers(0, 2, (1, 60))
         J = Objective(neuron, neuron.place(X, Y))
-        assert J.sketch is J.sketch
-        P, history = neuron.fit(X, Y, epochs=40, optimizer=LBFGS(), initial=Parameters.random(4))
+        assert J.sketch() is J.sketch()
+        _, history = neuron.fit(X, Y, epochs=40, optimizer=LBFGS(), initial=Parameters.random(4))
         assert history.train_cost[-1] <= history.train_cost[0]

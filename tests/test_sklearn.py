@@ -414,9 +414,17 @@ def test_what_cannot_be_weighted(examples):
 def test_one_that_is_stuck_far_from_a_minimum_says_so(rng):
     X = rng.standard_normal((200, 3))
     y = (X[:, 0] > 0).astype(int)
-    X[:, 2] = 1.7e9 + 1e6 * X[:, 2]
+    X[:, 1:] += 1e9
     with pytest.warns(ConvergenceWarning, match=r"not converged: after \d+ epochs the gradient .*; scale X"):
         NeuronClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_feature_far_from_0_and_on_a_large_scale_is_none_that_sticks(dtype, rng):
+    X = rng.standard_normal((200, 3))
+    y = (X[:, 0] > 0).astype(int)
+    X[:, 2] = 1.7e9 + 1e6 * X[:, 2]
+    assert NeuronClassifier(dtype=dtype).fit(X, y).score(X, y) > 0.98
 
 
 @pytest.mark.parametrize("seed", [4, 5, 6])

@@ -309,11 +309,11 @@ def test_views_take_no_memory(name, kind):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda X: mirrored(X, (4, 4, 3)), r"size is \(4, 4, 3\); expected \(h, w, c\) of examples with 60 features"),
+        (lambda X: mirrored(X, (4, 4, 3)), r"size is \(4, 4, 3\); expected \(h, w, c\) of examples X with 60 features"),
         (lambda X: mirrored(X, (60,)), r"size is \(60,\)"),
         (lambda X: standardised(standardised(X)), "expected a NumPy array, or views that only mirror one"),
         (lambda X: mirrored(X, 60), "size is 60; expected"),
-        (lambda X: mirrored(X, (-4, -5, 3)), r"size is \(-4, -5, 3\)"),
+        (lambda X: mirrored(X, (-4, -5, 3)), "size is -4; expected a whole number of at least 1"),
         (lambda X: mirrored(X[0], SIZE), r"X has shape \(40,\); expected \(n, m\)"),
         (lambda X: standardised(X[:, :0]), r"X has shape \(60, 0\)"),
         (lambda _: standardised([["a"]]), "X has dtype <U1"),
