@@ -56,6 +56,11 @@ class History:
         return len(self.train_cost)
 
     @property
+    def rose(self) -> bool:
+        """Whether the last epoch began with a higher cost than the first: the learning rate is too high, then."""
+        return bool(len(self) and self.train_cost[-1] > self.train_cost[0])
+
+    @property
     def best_epoch(self) -> int | None:
         """The first epoch that began with the lowest validation cost; None where none was taken."""
         return _best(self.validation_cost)

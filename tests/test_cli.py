@@ -437,6 +437,16 @@ def test_options_that_do_not_go_together_are_one_line(command, data, tmp_path, w
     assert not (tmp_path / "r").exists()
 
 
+def test_a_cost_that_rose_is_said_and_what_to_type(command, data, tmp_path):
+    code, _, err = command("train", data, "--run", tmp_path / "r", "--learning-rate", "30", "--epochs", "2")
+    assert code == 0
+    said = re.search(r"warning: the cost rose from 0.6931 to [\d.e+]+: learning rate 30 is above ([\d.e-]+),", err)
+    assert float(said[1]) < 30
+    tried = re.search(r"try ([\d.e-]+)$", err, re.MULTILINE)[1]
+    code, _, err = command("train", data, "--run", tmp_path / "s", "--learning-rate", tried, "--epochs", "2")
+    assert (code, "rose" in err) == (0, False)
+
+
 def test_a_rate_is_proposed_and_judged(command, data):
     code, out, err = command(
         "rate", data, "--learning-rate", "1e3", "--loss", "squared_error", "--activation", "identity"
