@@ -135,7 +135,7 @@ class Examples:
         Those of one view, and then those of the next; the same in all processes.
         """
         n, views = self.shape[0], len(self.views)
-        numbers = np.sort(np.random.default_rng(0).permutation(self.m)[: max(1, k // views)])
+        numbers = np.sort(np.random.default_rng(0).choice(self.m, min(max(1, k // views), self.m), replace=False))
         start = int(np.searchsorted(numbers, sum(self.counts[: self.processes.rank])))
         rows = np.zeros((views, len(numbers), n + 1))
         for x, _, weights in self.batch(numbers).parts:

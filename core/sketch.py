@@ -31,14 +31,13 @@ Vector = npt.NDArray[np.float64]
 OUTLIER = 10.0
 """How many times the size of the usual feature another's may be; those above are brought down to that."""
 
+FLAT = 1e-9
+"""How much less steep than the steepest is not told from flat: the products with V cancel to 1e-16 of the gradient."""
+
 
 def examples_for(n: int) -> int:
     """How many examples of n features are looked at: what it takes is less than a few reads of all examples."""
     return max(min(max(512, 2**19 // n), 2**24 // n), 64)
-
-
-FLAT = 1e-9
-"""How much less steep than the steepest is not told from flat: the products with V cancel to 1e-16 of the gradient."""
 
 
 class Sketch:
@@ -66,9 +65,9 @@ class Sketch:
         sizes = largest * np.sqrt(((rows[:, :-1] / largest) ** 2).sum(axis=0) / counted)
         usual = float(np.median(sizes[sizes > 0])) if sizes.any() else 1.0
         self.D = np.append(np.maximum(usual, sizes / OUTLIER), usual)
-        S = rows / self.D
-        S *= np.sqrt(sharpest / counted)
-        one, other = (S, S) if every or k == 1 else (np.sqrt(2) * S[::2], np.sqrt(2) * S[1::2])
+        whole = every or k == 1
+        S = rows * (np.sqrt((1 if whole else 2) * sharpest / counted) / self.D)
+        one, other = (S, S) if whole else (S[::2], S[1::2])
         self.V, more = _directions(one, every)
         h = ((other @ self.V.T) ** 2).sum(axis=0)
         t = max((other * other).sum() - h.sum(), 0.0) / max(width - len(h), 1)

@@ -222,6 +222,7 @@ def of_optimizers():
         "GradientDescent": (optimizers.GradientDescent, {"learning_rate": 0.1}),
         "SGD": (optimizers.SGD, {"learning_rate": 0.1}),
         "LBFGS": (optimizers.LBFGS, {}),
+        "best": (optimizers.best, {}),
     }
 
 
