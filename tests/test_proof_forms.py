@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import sys
+import time
 from collections import Counter, namedtuple
 
 import numpy as np
@@ -535,10 +536,11 @@ class TwoLayers:
 
 def test_a_class_based_network_of_digits_is_checked_in_seconds(rng):
     net = TwoLayers([784, 100, 10], rng)
+    start = time.process_time()  # which is the same on a machine that does other things besides
     report = check(net, dict(x=rng.random((64, 784)), t=rng.integers(0, 10, 64)))
+    assert time.process_time() - start < 20
     assert report.ok, f"\n{report}"
     assert {finding.name for finding in report.findings} == {f"dlayers[{i}].{n}" for i in (0, 2) for n in "Wb"}
-    assert report.seconds < 20
 
 
 # the user's things are left as they are
