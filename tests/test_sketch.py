@@ -106,6 +106,9 @@ HARD = {
     "one feature on another scale": lambda rng: (
         rng.standard_normal((30, 1500)) * np.where(np.arange(30) == 3, 1e6, 1)[:, np.newaxis]
     ),
+    "correlated, and one on another scale": lambda rng: np.concatenate(
+        [rng.standard_normal((40, 40)) @ rng.standard_normal((40, 1500)), 1e6 * rng.standard_normal((1, 1500))]
+    ),
     "one-hot, some rare": lambda rng: (np.arange(100)[:, np.newaxis] == np.minimum(rng.zipf(1.5, 1500) - 1, 99)).astype(
         float
     ),
