@@ -80,22 +80,25 @@ class Neuron(neuron.Neuron):
             return None
         W, b, codes = parameters.W[0].copy(), parameters.b.copy(), self._codes()
         sW, costs = W.dtype.type(self.input_scale) * W, np.full((2, len(epochs)), np.nan, self.dtype)
-        x, y, A, parts, totals = self._room(*train)
-        dW = np.empty(len(W))
-        watched = self._room(*validation) if validation else ()
+        x, y, dW = train[0].T, train[1][0], np.empty(len(W))
+        A, parts, totals = self._room(*x.shape)
+        if validation:
+            watched, labels = validation[0].T, validation[1][0]
+            of_watched = self._room(*watched.shape, backward=False)
         for k, epoch in enumerate(epochs):
-            if watched and epoch % validation_every == 0:
-                _read(*watched[:2], sW, b[()], self.input_scale, *codes, False, 0, len(watched[4]), *watched[2:])
-                costs[1, k] = watched[4][:, 0].sum() / len(watched[2])
+            if validation and epoch % validation_every == 0:
+                sums = of_watched[2]
+                _read(watched, labels, sW, b[()], self.input_scale, *codes, False, 0, len(sums), *of_watched)
+                costs[1, k] = sums[:, 0].sum() / len(watched)
             _read(x, y, sW, b[()], self.input_scale, *codes, True, 0, len(totals), A, parts, totals)
             costs[0, k] = _step(W, sW, b, self.input_scale, self.l2, learning_rate, len(A), parts, totals, dW)
         return Parameters(W[np.newaxis], b), costs[0], costs[1]
 
-    def _room(self, X: Array, Y: Array) -> tuple[Array, ...]:
-        """The rows of X and their labels; and room for what is read of them: A, dW of each block, and its sums."""
-        n, m = X.shape
+    def _room(self, m: int, n: int, *, backward: bool = True) -> tuple[Array, Array, Array]:
+        """Of what is read of rows (m, n): A, the dW of each block, or without `backward` none, and its L and db."""
         blocks = -(-m // BLOCK)
-        return X.T, Y[0], np.empty(m, self.dtype), np.empty((blocks, n), self.dtype), np.empty((blocks, 2))
+        parts = np.empty((blocks if backward else 1, n), self.dtype)
+        return np.empty(m, self.dtype), parts, np.empty((blocks, 2))
 
     def _codes(self) -> tuple[int, int]:
         return ACTIVATIONS.index(self.activation), LOSSES.index(self.loss)
@@ -103,7 +106,8 @@ class Neuron(neuron.Neuron):
     @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
     def _read(self, parameters: Parameters, X: Array, Y: Array, *, backward: bool) -> tuple[Array, Sums]:
         """A (1, m) and the sums, by one read of X; without `backward`, dW and db are 0."""
-        rows, y, A, parts, totals = self._room(self.put_inputs(X), self.put(Y))
+        rows, y = self.put_inputs(X).T, self.put(Y)[0]
+        A, parts, totals = self._room(*rows.shape, backward=backward)
         sW, b = self.input_scale * self.put(parameters.W)[0], self.put(parameters.b)[()]
         blocks = len(totals)
 
