@@ -40,9 +40,9 @@ def chosen_rate(settings: Settings, neuron: Neuron, X: Array, warn: Callable[[st
 
 
 def above_the_bound(rate: float, neuron: Neuron, X: Array) -> str:
-    """What to say of a learning rate with which the cost rose."""
+    """What to say of a learning rate with which the cost rose; under the bound, as SGD's may do."""
     found = curvature(neuron, X)
-    if found.proposed is None:
+    if found.proposed is None or rate <= found.bound:
         return f"learning rate {rate:g} is too high for these data; try a tenth of it"
     return f"learning rate {rate:g} is above {found.bound:.4g}, up to which it must fall; try {found.proposed:.4g}"
 
