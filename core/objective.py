@@ -54,15 +54,14 @@ class Objective:
 
         All processes ask for it together. (Not a `functools.cached_property`, which up to Python 3.11 holds a lock.)
         """
-        if "_sketch" in vars(self):
-            found: Sketch = vars(self)["_sketch"]
-            return found
-        examples, backend = self.examples, self.backend
-        rows = examples.sample(examples_for(examples.shape[0]), backend.input_scale)
-        every = len(rows) == examples.m * len(examples.views)
-        sharpest = SHARPEST[backend.loss, backend.activation]
-        vars(self)["_sketch"] = Sketch(rows, sharpest, backend.l2, backend.dtype, every=every)
-        return self.sketch()
+        made: dict[str, Sketch] = vars(self)
+        if "_sketch" not in made:
+            examples, backend = self.examples, self.backend
+            rows = examples.sample(examples_for(examples.shape[0]), backend.input_scale)
+            every = len(rows) == examples.m * len(examples.views)
+            sharpest = SHARPEST[backend.loss, backend.activation]
+            made["_sketch"] = Sketch(rows, sharpest, backend.l2, backend.dtype, every=every)
+        return made["_sketch"]
 
     def batch(self, numbers: npt.NDArray[np.intp]) -> Objective:
         """J on the examples of these numbers, from 0 to m - 1."""

@@ -192,8 +192,7 @@ def _check(asked: _Asked) -> None:
 def _planned(asked: _Asked) -> Iterator[_Plan]:
     source, share = asked.source, asked.share
     if holds_arrays(source):
-        of_photographs = asked._asdict() | {"share": share and f"{share[0]}/{share[1]}"}
-        of_photographs["exact"] = asked.exact or None
+        of_photographs = asked._asdict() | {"share": share and f"{share[0]}/{share[1]}", "exact": asked.exact or None}
         for name in "size", "validation", "test", "features", "exact", "limit", "share":
             if (value := of_photographs[name]) is not None:
                 raise UsageError(f"{name}: found {value} for {source}; arrays are taken as they are; leave {name} out")

@@ -200,10 +200,8 @@ class ContributionsDisplay(Display):
     ) -> None:
         self.pictures = shaped("pictures", pictures, "k", "h", "w", "c")
         self.contributions = shaped("contributions", contributions, *self.pictures.shape[:3])
-        self.titles, self.interpolation = (
-            _titles(titles, self.pictures),
-            one_of("interpolation", interpolation, INTERPOLATIONS),
-        )
+        self.titles = words("titles", titles, len(self.pictures))
+        self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
         self.panels = 2, len(self.pictures)  # type: ignore[misc]
         self.size = 1.5 * len(self.pictures), 3.4  # type: ignore[misc]
 
@@ -232,7 +230,7 @@ class MistakesDisplay(Display):
 
     def __init__(self, pictures: Array, titles: Sequence[str]) -> None:
         self.pictures = shaped("pictures", pictures, "k", "h", "w", "c", least=0)
-        self.titles = _titles(titles, self.pictures)
+        self.titles = words("titles", titles, len(self.pictures))
         columns = min(len(self.pictures), 6) or 1
         self.panels = max(1, math.ceil(len(self.pictures) / columns)), columns  # type: ignore[misc]
         self.size = 1.6 * columns, 2.1 * self.panels[0]  # type: ignore[misc]
@@ -392,11 +390,6 @@ def _labelled(name: str, V: Array, Y: Array) -> tuple[Array, Array]:
     """Numbers (1, m) and labels (1, m)."""
     V = shaped(name, V, 1, "m", least=0)
     return V, np.asarray(checked_labels(Y, V.shape[1], np.asarray))
-
-
-def _titles(titles: Sequence[str], pictures: Array) -> list[str]:
-    """One of each picture."""
-    return words("titles", titles, len(pictures))
 
 
 def _picture(ax: Axes, picture: Array, interpolation: str) -> None:
