@@ -77,8 +77,6 @@ def load_checkpoint(run: Path) -> Checkpoint | None:
         return None
     try:
         history = History(**_under("history", tensors))
-        if len({len(column) for column in vars(history).values()}) != 1:
-            raise ValueError("columns of the history differ in length")
         state: dict[str, Any] = {name: about.pop(name) for name in ("optimizer", "span", "block")}
         state |= {name: _place(_under(name, tensors), epoch) for name, epoch in about.pop("epochs").items()}
         checkpoint = Checkpoint(State(history, **state), **about)

@@ -47,10 +47,13 @@ class History:
     def __post_init__(self) -> None:
         for name, V in vars(self).copy().items():
             V = np.asarray(array(name, V, UsageError), np.float64)
-            if V.ndim != 1 or V.size != np.size(self.train_cost):
-                of = f", and train_cost {np.shape(self.train_cost)}"
-                raise UsageError(f"{name} has shape {V.shape}{of}; expected (epochs,), one number for each epoch")
+            if V.ndim != 1:
+                raise UsageError(f"{name} has shape {V.shape}; expected (epochs,), one number for each epoch")
             object.__setattr__(self, name, V)
+            if len(V) != len(self):
+                raise UsageError(
+                    f"columns of the history differ in length: {name} has {len(V)} epochs, and train_cost {len(self)}"
+                )
 
     def __len__(self) -> int:
         return len(self.train_cost)
