@@ -238,7 +238,7 @@ def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file,
 
 
 def test_a_block_of_fewer_than_no_examples_is_refused(file):
-    with pytest.raises(UsageError, match="block is -1; expected a whole number of at least 0"):
+    with pytest.raises(UsageError, match="block is -1; expected a whole number from 0"):
         backends.load("numpy")().place(np.load(file[0]).T, block=-1)
 
 

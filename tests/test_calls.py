@@ -39,14 +39,23 @@ def test_gradients_steps_and_costs_of_placed_examples_cost_what_the_inner_sums_d
         assert any(found[2] < 1.3 or found[0] - found[1] < 1e-3 for found in tries)
 
 
-def test_a_call_on_few_examples_takes_microseconds(rng):
-    """At m = 100 and n = 10 next to nothing is computed: what is left is Python's."""
+def test_a_call_on_few_examples_costs_little_beside_its_formula(rng):
+    """At m = 100 and n = 10 next to nothing is computed: what is left is Python's, 49 microseconds beside 16."""
     from handgrad.backends.numpy import Neuron
 
     neuron, P = Neuron(), Parameters.random(10, 0)
-    examples = neuron.place(rng.standard_normal((10, 100)), rng.integers(0, 2, (1, 100)))
-    taken = min(timeit.repeat(lambda: neuron.gradients(P, examples), number=200, repeat=20)) / 200
-    assert taken < 150e-6  # 41 to 46 are measured; what else the machine does may take as long again
+    X, Y = rng.standard_normal((10, 100)), rng.integers(0, 2, (1, 100))
+    examples = neuron.place(X, Y)
+
+    def plain():
+        A = 1 / (1 + np.exp(-(P.W @ X + P.b)))
+        dZ = (A - Y) / 100
+        return dZ @ X.T, dZ.sum(axis=1), -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+
+    def ratio():
+        return timeit.timeit(lambda: neuron.gradients(P, examples), number=200) / timeit.timeit(plain, number=200)
+
+    assert statistics.median(ratio() for _ in range(20)) < 5  # 3.1 is measured
 
 
 def test_the_table_has_a_row_for_each_call(monkeypatch):

