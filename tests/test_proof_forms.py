@@ -628,6 +628,35 @@ def test_the_line_is_found_where_the_cost_is_an_array_of_one_number(rng):
     assert [place.line for place in report.lines] == [4], f"\n{report}"
 
 
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        ("(A - Y) * sigmoid(A) * (1 - sigmoid(A))", "`A` for `sigmoid(A)`"),
+        ("(A - Y) * sigmoid(Y) * (1 - sigmoid(Y))", "`A` for `sigmoid(Y)`"),
+        ("(A - Y) * Z * (1 - Z)", "`A` for `Z`"),
+    ],
+)
+def test_the_derivative_of_the_activation_at_another_place_is_mended_wherever_it_is_read(line, after, rng):
+    """The first as article 1 has it: s(A) (1 - s(A)), where A is s(Z) already."""
+    module = planted.load(
+        "import numpy as np\n"
+        "def sigmoid(Z):\n"
+        "    return 1 / (1 + np.exp(-Z))\n"
+        "def propagate(W, b, X, Y):\n"
+        "    m = X.shape[1]\n"
+        "    Z = W.T @ X + b\n"
+        "    A = sigmoid(Z)\n"
+        "    cost = np.sum((A - Y) ** 2) / (2 * m)\n"
+        f"    dZ = {line}\n"
+        "    return {'dW': X @ dZ.T / m, 'db': np.sum(dZ) / m}, cost\n",
+        "elsewhere",
+    )
+    inputs = dict(W=rng.normal(size=(3, 1)), b=0.5, X=rng.normal(size=(3, 5)), Y=np.arange(5.0)[None] % 2)
+    report = check(module.propagate, inputs)
+    assert [place.line for place in report.lines] == [9], f"\n{report}"
+    assert report.lines[0].diagnosis == f"it is right with {after}"
+
+
 def test_looking_for_the_line_leaves_all_as_it_was_and_prints_nothing(rng, capsys):
     module = planted.load(
         "import numpy as np\n"

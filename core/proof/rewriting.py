@@ -159,21 +159,32 @@ def nodes_of(above: ast.AST) -> list[tuple[Any, Any, str, int | None]]:
 
 
 def _throughout(statement: ast.stmt, names: list[str]) -> Iterator[tuple[str, str, str, ast.stmt]]:
-    """A variable exchanged wherever the statement reads it, as A for Z in ``s(Z) * (1 - s(Z))``."""
-    read = [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    for name in sorted({n for n in read if read.count(n) > 1 and n in names}):
-        for other in names:
-            if other == name:
+    """A variable, or a call of one, exchanged wherever the statement reads it, as A for s(A) in ``s(A) (1 - s(A))``."""
+
+    def is_read(node: ast.AST) -> bool:
+        return isinstance(node, ast.Name | ast.Call) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+
+    read = [ast.unparse(node) for node in ast.walk(statement) if is_read(node)]
+    for text in sorted({text for text in read if read.count(text) > 1}):
+        match ast.parse(text, mode="eval").body:
+            case ast.Name() if text in names:
+                others = names
+            case ast.Call(function, [ast.Name()], []):
+                others = [*names, *(f"{ast.unparse(function)}({name})" for name in names)]
+            case _:
                 continue
-            new = copy.deepcopy(statement)
+        for other in others:
+            if other == text:
+                continue
 
             class Exchanged(ast.NodeTransformer):
-                def visit_Name(self, node: ast.Name, name: str = name, other: str = other) -> Any:
-                    if node.id != name or not isinstance(node.ctx, ast.Load):
-                        return node
-                    return ast.copy_location(ast.parse(other, mode="eval").body, node)
+                def visit(self, node: ast.AST, text: str = text, other: str = other) -> Any:
+                    if is_read(node) and ast.unparse(node) == text:
+                        return ast.copy_location(ast.parse(other, mode="eval").body, node)
+                    return self.generic_visit(node)
 
-            yield "wrong_variable", name, other, ast.fix_missing_locations(Exchanged().visit(new))
+            new = Exchanged().visit(copy.deepcopy(statement))
+            yield "wrong_variable", text, other, ast.fix_missing_locations(new)
 
 
 def _weight(kind: str, before: str, after: str) -> float:
