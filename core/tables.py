@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from handgrad.scores import wilson
 from handgrad.table import table
 
@@ -71,6 +73,18 @@ def table_of_backends(rows: list[comparison.Row]) -> str:
             ]
             for row in rows
         ),
+    )
+
+
+def agreement(rows: list[comparison.Row], dtype: str) -> str:
+    """In words, that these backends agree, how nearly, and why not to the last bit."""
+    explained = max(ratio for row in rows for ratio in row.ratios.values())
+    apart, rounding = max(row.A_difference for row in rows), float(np.finfo(dtype).eps) / 2
+    return (
+        f"{', '.join(row.backend for row in rows)} agree\n"
+        f"They add the same numbers in other orders, and each sum is rounded to {dtype}. At the same parameters they\n"
+        f"are at most {explained:.1%} as far apart as that can drive them; after the training A differs by up to\n"
+        f"{apart:.1e}, {apart / rounding:,.0f} roundings of a number near 1."
     )
 
 

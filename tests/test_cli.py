@@ -1,17 +1,21 @@
 """The commands, as a person or a script meets them."""
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from handgrad import backends, demo
 from handgrad.commands import handgrad, run
+from handgrad.commands.output import ticking
 from handgrad.data import Dataset
 
 
@@ -273,23 +277,73 @@ def test_misuse_of_a_command_exits_2(command):
         assert err
 
 
-def test_demo_does_the_whole_job_and_never_writes_over_what_is_there(command, monkeypatch, tmp_path):
-    pytest.importorskip("sklearn")
+def test_the_demo_does_the_three_jobs_and_never_writes_over_what_is_there(command, monkeypatch, tmp_path):
+    for package in "sklearn", "matplotlib":
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
+    Path("handgrad-demo").mkdir()
     code, out, _ = command("demo")
-    assert code == 0
-    assert "357 pictures" in out
-    for step in "prepare", "compare", "train", "evaluate", "predict", "explain":
-        assert f"$ handgrad {step} " in out
-    assert "agree" in out
-    assert "report: handgrad-demo/run/report.html" in out
-    assert Path("handgrad-demo/run/report.html").stat().st_size > 100_000
-    accuracy = json.loads(Path("handgrad-demo/run/run.json").read_text())["sets"][1]["accuracy"]
-    assert accuracy > 0.95
-    before = sorted(Path("handgrad-demo").rglob("*"))
-    assert command("demo")[0] == 0
-    assert sorted(Path("handgrad-demo").rglob("*")) == before
-    assert Path("handgrad-demo-2/run/run.json").exists()
+    made = Path("handgrad-demo-2")
+    assert (code, list(Path("handgrad-demo").iterdir())) == (0, [])
+
+    right, slip = ((made / "gradients" / name).read_text().splitlines() for name in ("right.py", "slip.py"))
+    (line,) = (i for i, (a, b) in enumerate(zip(right, slip, strict=True), 1) if a != b)
+    assert f"planted in line {line}" in out
+    assert f"slip.py:{line} in propagate: {slip[line - 1].strip()}" in out
+    assert "Every line is right." in out
+
+    table = dict(re.findall(r"^(\w+) .* (\d\.\de[+-]\d+)$", out, re.MULTILINE))
+    assert table.keys() == {name for name in backends.names() if importlib.util.find_spec(name)}
+    explained = max(float(ratio) for ratio in table.values())
+    assert float(re.search(r"at most ([\d.]+)% as far apart", out)[1]) == pytest.approx(100 * explained, abs=0.1)
+
+    data = Dataset.open(made / "data")
+    shown = dict(re.findall(rf"^{made}/photographs/(\S+) +([38]) +0?1?\.\d+$", out, re.MULTILINE))
+    assert set(shown) <= set(data.names("test"))
+    assert not set(shown) & {*data.names("train"), *data.names("valid")}
+    assert sorted(shown.values()) == [*"333", *"888"]
+    assert f"Six of the {data.test.Y.size} photographs that were held out" in out
+
+    assert f"report: {made}/run/report.html" in out
+    assert (made / "run" / "report.html").stat().st_size > 100_000
+    assert json.loads((made / "run" / "run.json").read_text())["sets"][1]["accuracy"] > 0.95
+
+
+def test_the_demo_fails_where_the_slip_is_not_found(command, monkeypatch, tmp_path):
+    right, _ = demo.SLIP
+    monkeypatch.setattr(demo, "SLIP", (right, right))
+    code, out, _ = command("demo", tmp_path / "demo")
+    assert code == 1
+    assert "Every line is right." in out.split("slip.py\n")[-1]
+    assert not (tmp_path / "demo" / "photographs").exists()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "extra", "last"),
+    [(["sklearn", "sklearn.datasets"], "sklearn", "gradients"), (["matplotlib"], "plot", "run")],
+)
+def test_the_demo_leaves_out_what_is_not_installed_and_says_so(
+    hidden, extra, last, command, without, monkeypatch, tmp_path
+):
+    pytest.importorskip("sklearn")
+    without(*hidden, "jax", "numba", "torch")
+    for module in [name for name in sys.modules if name.startswith("handgrad.look.")]:
+        monkeypatch.delitem(sys.modules, module)
+    code, out, err = command("demo", tmp_path / "demo")
+    assert (code, err) == (0, "")
+    assert re.search(rf"^left out: .* pip install 'handgrad\[{extra}\]'$", out, re.MULTILINE)
+    assert (tmp_path / "demo" / last).is_dir()
+
+
+def test_what_takes_long_says_every_few_seconds_that_it_goes_on(capsys):
+    with ticking(every=0.01):
+        time.sleep(0.1)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) > 1
+    assert set(said) == {"... 0 s"}
+    with ticking():
+        pass
+    assert not capsys.readouterr().out
 
 
 def test_output_into_a_closed_pipe_is_no_error(data, tmp_path):

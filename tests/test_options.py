@@ -93,7 +93,7 @@ def without_long_work(monkeypatch):
 
     monkeypatch.setattr(bench, "_worker", worker)
     monkeypatch.setattr(bench, "_rounds", long)
-    monkeypatch.setattr(demo, "write_digits", long)
+    monkeypatch.setattr(demo, "write_gradients", long)
     monkeypatch.setattr(page, "page", lambda *_: "a page")
     monkeypatch.setattr(page, "figures_of", lambda _: iter(()))
 

@@ -2,11 +2,13 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -60,6 +62,48 @@ def test_the_wheel_states_its_licence_its_command_and_its_extras(wheel):
     assert sorted(required) == ["click", "numpy", "pillow", "safetensors", "tqdm"]
     assert "handgrad = handgrad.commands:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
+
+
+def required(extra):
+    """The packages that an extra names, by way of others too."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    found = set()
+    for requirement in extras[extra]:
+        name, others = re.match(r"([\w-]+)(?:\[([\w,]+)\])?", requirement).groups()
+        found |= set().union(*map(required, others.split(","))) if name == "handgrad" else {name}
+    return found
+
+
+def test_the_demo_needs_nothing_that_only_the_tests_need():
+    assert {"torch", "jax", "scikit-learn", "matplotlib"} <= required("demo") < required("all")
+    assert "triton" in required("test") - required("all")
+
+
+@pytest.mark.parametrize("order", [("demo", "test"), ("test", "demo")])
+def test_make_installs_once_what_each_needs_in_either_order(order, tmp_path):
+    """With a Python that only notes how it is called."""
+    for name in "Makefile", "pyproject.toml", "constraints.txt", "README.md":
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "py.typed").touch()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in "python", "handgrad":
+        (tmp_path / ".venv" / "bin" / name).write_text(f'#!/bin/sh\necho {name} "$@" >> called\n')
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+
+    def called(goal):
+        (tmp_path / "called").write_text("")
+        words = ["make", "PYTHON=.venv/bin/python", goal]
+        with (tmp_path / "said").open("w") as said:  # no pipe: what ticks holds it open for some seconds
+            subprocess.run(words, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, stdout=said, check=True, timeout=60)
+        return (tmp_path / "called").read_text()
+
+    first, second = map(called, order)
+    assert ".[demo]" in first
+    assert ".[demo]" not in second
+    assert [".[test]" in said for said in (first, second)] == [goal == "test" for goal in order]
+    assert called("demo") == "handgrad demo\n"
+    assert called("test") == "python -m pytest --numprocesses auto --dist worksteal\n"
 
 
 def test_the_installed_package_is_this_source():

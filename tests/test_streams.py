@@ -139,7 +139,7 @@ def test_where_output_can_not_be_written_it_is_named():
     assert done.stderr.startswith("error: standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize(("most", "file"), [(30, "photographs/3."), (2000, "data")])
+@pytest.mark.parametrize(("most", "file"), [(30, "gradients/right.py"), (2000, "data")])
 def test_a_demo_on_a_full_disk_names_the_file_and_leaves_nothing(most, file, tmp_path):
     pytest.importorskip("sklearn")
     done = subprocess.run(

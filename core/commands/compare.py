@@ -89,7 +89,7 @@ def compare(
     if wrong:
         click.get_current_context().exit(1)
     if not as_json and len(rows) > 1:
-        click.echo(f"\n{', '.join(row.backend for row in rows)} agree")
+        click.echo(f"\n{tables.agreement(rows, options['dtype'])}")
         fastest = min(rows, key=attrgetter("seconds_per_epoch")).backend
         click.echo(f"next: handgrad train {word(data)} --run RUN --backend {shlex.quote(fastest)}")
 

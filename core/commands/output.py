@@ -4,6 +4,10 @@ import io
 import os
 import shlex
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -65,3 +69,22 @@ def not_there_yet(path: Path) -> Path:
     """The name itself, or the first of name-2, name-3 ... that does not exist."""
     numbered = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(2))
     return next(name for name in chain([path], numbered) if not name.exists())
+
+
+@contextmanager
+def ticking(every: float = 4) -> Iterator[None]:
+    """Say every so many seconds, on standard output, that the work goes on."""
+    begun, ended = time.monotonic(), threading.Event()
+
+    def tick() -> None:
+        with suppress(OSError):  # where whoever reads it has gone
+            while not ended.wait(every):
+                click.echo(f"... {time.monotonic() - begun:.0f} s")
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clock.join()
