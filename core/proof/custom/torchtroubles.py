@@ -272,10 +272,10 @@ class Tries:
         }  # fmt: skip
         for size in (1, 0):
             inputs = {n: v[:size] if n in batched else v for n, v in self.inputs.items()}
-            how = How(self.how.precision)
+            how, plain = How(self.how.precision), How(self.how.precision, plain=True)
             cotangents = [np.ones((size, *o.shape[1:])) for o in outputs]
             try:
-                expected = self.rule.pull(inputs, cotangents, How(how.precision, plain=True))
+                expected = self.rule.pull(inputs, cotangents, plain)
             except Exception:  # the function itself takes no such batch
                 continue
             said = f"for a batch of {'one' if size else 'no'} example{'' if size else 's'}"
@@ -290,7 +290,7 @@ class Tries:
                     continue
                 far = SAME * np.max(np.abs(right), initial=0)
                 if hand.shape == right.shape and not np.all(np.abs(hand - right) <= far):
-                    far += rounding(self.rule, inputs, cotangents, how)[name]
+                    far += sum(rounding(self.rule, inputs, cotangents, either)[name] for either in (how, plain))
                 if hand.shape != right.shape or not np.all(np.abs(hand - right) <= far):
                     yield Trouble(f"{said}, the gradient is not what it should be: {_summary(right)}", "size", (name,))
 
