@@ -425,7 +425,7 @@ def test_constants_that_jax_rounds_to_few_bits_are_no_fault():
 
 
 def test_what_is_left_of_a_gradient_that_cancels_is_no_fault_for_a_batch_of_one():
-    """Within the range the derivative in the scale is 0; autograd, in float32, leaves a rounding there, the hand none."""
+    """Within the range the derivative in the scale is 0: autograd leaves a rounding in float32 there, the hand none."""
     torch, module = pytest.importorskip("torch"), load("torch_quantize")
     x = torch.tensor([[-5.8984], [-8.4141], [-16.5156], [11.0312]], dtype=torch.float16)
     report = check(module.RULE, {"x": x, "scale": torch.tensor([1.4795], dtype=torch.float16)}, seconds=0.0)
