@@ -27,7 +27,14 @@ def shown(value: Any) -> str:
         words = " ".join(repr(value).split())
     except Exception:  # as of an int of more digits than Python writes
         return f"of type {type(value).__name__}"
-    return words if len(words) <= LONG else f"{words[:LONG]}..."
+    return cut(words)
+
+
+def cut(words: str) -> str:
+    """Words that are not too long for a message, or their beginning: up to a space, not the half of a number."""
+    if len(words) <= LONG:
+        return words
+    return f"{words[:LONG].rpartition(' ')[0] or words[:LONG]} ..."
 
 
 def instance(name: str, value: Any, kind: type[Kind]) -> Kind:
@@ -103,10 +110,13 @@ def count(name: str, value: int, least: int, most: int | None = None) -> int:
 
 
 def array(name: str, V: Any, error: type[HandgradError]) -> Any:
-    """The value, or an array of it; else an error that names the argument: it is none, or not of numbers."""
+    """The value, or an array of it; else an error that names the argument: it is none, or not of numbers.
+
+    Lists, tables and their columns become NumPy's arrays, on every backend.
+    """
     if hasattr(V, "toarray"):
         raise error(f"{name} is {type(V).__name__}, which is sparse; expected a dense array; try {name}.toarray()")
-    if not (hasattr(V, "shape") and hasattr(V, "dtype")):
+    if not (hasattr(V, "shape") and hasattr(V, "dtype")) or hasattr(V, "to_numpy"):
         try:
             V = np.asarray(V)
         except ValueError as reason:
@@ -155,7 +165,9 @@ def examples(X: Any) -> Any:
     """X as an array (n, m) of at least one feature and one example; else a DataError."""
     X = array("X", X, DataError)
     if X.ndim != 2 or 0 in X.shape:
-        raise DataError(f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example")
+        hint = {1: "; try np.reshape(X, (-1, 1)), one example", 4: "; try np.reshape(X, (len(X), -1)).T, photographs"}
+        found = f"X has shape {tuple(X.shape)}; expected (n, m): one column of n features per example"
+        raise DataError(found + hint.get(X.ndim, "") * (0 not in X.shape))
     return X
 
 
@@ -176,13 +188,16 @@ def check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[Handgra
     raise error(f"{where} is {V[at]}{example}; expected finite numbers within {dtype}")
 
 
-def checked_labels(Y: Any, m: int, get: Callable[[Any], npt.NDArray[Any]]) -> Any:
-    """Y as an array (1, m) of 0 and 1, which `get` fetches to be looked at; else a DataError."""
-    Y = array("Y", Y, DataError)
+def checked_labels(Y: Any, shape: tuple[int, int], get: Callable[[Any], npt.NDArray[Any]]) -> Any:
+    """Y as an array (1, m) of 0 and 1, one for each column of X (n, m), fetched by `get`; else a DataError."""
+    Y, (n, m) = array("Y", Y, DataError), shape
     if tuple(Y.shape) != (1, m):
-        raise DataError(
-            f"Y has shape {tuple(Y.shape)}; expected (1, {m}), one label per column of X; try Y.reshape(1, -1)"
-        )
+        found, labels = f"Y has shape {tuple(Y.shape)}", math.prod(Y.shape)
+        row = "" if Y.ndim == 2 and Y.shape[0] == 1 else "np.reshape(Y, (1, -1))"
+        if labels == n and n not in (1, m):
+            raise DataError(f"{_turned(f'X has shape {shape} and {found}')}{row and f', and {row}'}")
+        hint = f"; try {row}" if labels == m else ""
+        raise DataError(f"{found}; expected (1, {m}), one label per column of X {shape}{hint}")
     found = get(Y)
     wrong = np.argwhere(~((found == 0) | (found == 1)))
     if len(wrong):
@@ -198,5 +213,12 @@ def checked_parameters(parameters: Any, shape: tuple[int, int], of: str = "") ->
     W, b = (array(f"{of}{name}", V, UsageError) for name, V in zip(("W", "b"), parameters, strict=True))
     if tuple(W.shape) != (1, shape[0]) or tuple(b.shape) != ():
         found = f"{of}W and b have shapes {tuple(W.shape)} and {tuple(b.shape)}"
+        if tuple(W.shape) == (1, shape[1]):
+            raise UsageError(_turned(f"{found}, and X {shape}"))
         raise UsageError(f"{found}; expected (1, {shape[0]}) and () for X {shape}")
     return W, b
+
+
+def _turned(found: str) -> str:
+    """What to say where X has an example in each row."""
+    return f"{found}; expected X (n, m): features by examples, one column per example; try X.T"

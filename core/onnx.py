@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from handgrad.errors import MissingExtraError
+from handgrad.errors import MissingExtraError, UsageError
 from handgrad.run import Model
 from handgrad.store import must_be_new, write
 from handgrad.version import __version__
@@ -68,11 +68,13 @@ def export(model: Model, path: Path) -> None:
 
     Args:
         model: of any activation.
-        path: a new file.
+        path: a new file, named .onnx.
 
     Raises:
-        UsageError: the file exists already or cannot be written.
+        UsageError: the name has another ending, the file exists already or cannot be written.
     """
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path}: expected a name that ends in .onnx, by which runtimes know such a file")
     must_be_new(path)
     kind, (height, width), classes = model.features.kind, model.features.photograph, model.classes
     output = "probability" if model.activation == "sigmoid" else "activation"

@@ -23,7 +23,7 @@ def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None)
     processes = X.processes if X.processes.apart else backend.processes
     (n, m), k = X.X.shape, len(X.views)
     if Y is not None:
-        Y = checked_labels(Y, m * k, backend.get)
+        Y = checked_labels(Y, (n, m * k), backend.get)
     _check_inputs(backend, X.X)
     part = Part(X.X, tuple(Y if Y is None or k == 1 else Y[:, v * m : (v + 1) * m] for v in range(k)), (1.0,) * k)
     parts: Iterable[Part] = [part]

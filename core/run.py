@@ -233,7 +233,7 @@ def versions(backend: str) -> dict[str, str]:
 def new_run(run: Path) -> Iterator[None]:
     """The run's folder, made if there is none, ours alone; as it was before if nothing was kept in it."""
     _must_be_empty(run)
-    made = not run.exists()
+    made = [folder for folder in (run, *run.parents) if not folder.exists()]
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -243,9 +243,9 @@ def new_run(run: Path) -> Iterator[None]:
             _must_be_empty(run)  # for another may have been here
             yield
     finally:
-        if made:
-            with suppress(OSError):
-                run.rmdir()  # unless it holds something
+        with suppress(OSError):  # which the first raises that holds something
+            for folder in made:
+                folder.rmdir()
 
 
 def _must_be_empty(run: Path) -> None:

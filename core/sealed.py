@@ -17,10 +17,10 @@ Array = npt.NDArray[Any]
 
 
 def sealed(tensors: Mapping[str, Array], version: int, about: Mapping[str, Any]) -> bytes:
-    """A safetensors file of tensors, with a format version, what they mean, and a checksum of both."""
+    """A safetensors file of tensors, with a format version, what they mean, and a checksum of both: always the same."""
     arrays = {name: np.ascontiguousarray(V).reshape(V.shape) for name, V in tensors.items()}
     metadata = {"format": str(version)} | {key: json.dumps(value) for key, value in about.items()}
-    return save(arrays, metadata | {"sha256": _checksum(arrays, metadata)})
+    return _in_order(save(arrays, metadata | {"sha256": _checksum(arrays, metadata)}))
 
 
 def unsealed(path: Path, version: int) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -46,6 +46,19 @@ def unsealed(path: Path, version: int) -> tuple[dict[str, Array], dict[str, Any]
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: is no whole file of handgrad: {reason_of(error)}; make it again") from None
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata in alphabetical order, which `save` leaves to chance.
+
+    It begins with the length of its header, 8 bytes, and the header, JSON that spaces fill up to a multiple of 8.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def _checksum(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:

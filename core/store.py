@@ -22,7 +22,8 @@ LOCK = ".lock"
 def write(path: Path, content: bytes) -> None:
     """Make or replace a file, so that at any moment, and after a crash, it is what it was or what it is to be.
 
-    The content goes to a file beside it, to the disk, and then to its name; one writer at a time (`locked`).
+    The content goes to a file beside it, to the disk, and then to its name; one writer at a time (`locked`). Folders
+    that are not there yet are made.
 
     Raises:
         UsageError: it cannot be written; what was there before is there still.
@@ -30,6 +31,7 @@ def write(path: Path, content: bytes) -> None:
     temporary = partly(path)
     kept = "what was there before is kept" if path.exists() else "nothing was written"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
@@ -46,9 +48,25 @@ def write(path: Path, content: bytes) -> None:
 
 
 def must_be_new(path: Path) -> None:
-    """Raise a UsageError where the file exists already."""
+    """Raise a UsageError where the file exists already, or cannot be made: before there is anything to write."""
     if path.exists():
         raise UsageError(f"{path}: exists already; expected a new file; name another or remove it")
+    _must_take(path)
+
+
+def must_be_free(folder: Path) -> None:
+    """Raise a UsageError where `new_folder` would: it is taken, or cannot be made."""
+    if _taken(folder.resolve()):
+        raise UsageError(f"{folder}: exists already; expected a new or empty folder; name another or remove it")
+    _must_take(folder)
+
+
+def _must_take(path: Path) -> None:
+    """Raise a UsageError where nothing can be made in the folder of a path, or in the one that is to hold that."""
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        found = "may not be written to" if there.is_dir() else "is a file"
+        raise UsageError(f"{path}: cannot be written: {there} {found}; name another place")
 
 
 def partly(path: Path) -> Path:
@@ -111,8 +129,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         UsageError: path exists and is not an empty folder, or nothing can be written there.
     """
     target = path.resolve()
-    if _taken(target):
-        raise UsageError(f"{path}: exists already; expected a new or empty folder; name another or remove it")
+    must_be_free(path)
     temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(4)}"
     parents = [parent for parent in target.parents if not parent.exists()]
     try:

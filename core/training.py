@@ -42,11 +42,11 @@ def train(run: Path, settings: Settings, care: Care | None = None) -> Outcome:
     care = care or Care()
     if care.processes.count > 1 and care.processes.first(care.processes.rank == 0 and _begun(run, settings)):
         return resume(run, None, care)
-    neuron, dataset = opened(settings, care.processes)
-    learned = to_learn_from(settings, neuron, dataset, care.processes)
-    if settings.optimizer == "gd":
-        settings = replace(settings, learning_rate=chosen_rate(settings, neuron, learned[0], care.warn))
     with new_run(run) if care.processes.rank == 0 else nullcontext():
+        neuron, dataset = opened(settings, care.processes)
+        learned = to_learn_from(settings, neuron, dataset, care.processes)
+        if settings.optimizer == "gd":
+            settings = replace(settings, learning_rate=chosen_rate(settings, neuron, learned[0], care.warn))
         return _train(run, settings, neuron, dataset, learned, None, care)
 
 

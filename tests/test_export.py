@@ -132,7 +132,7 @@ def test_a_file_that_exists_is_kept_and_one_that_cannot_be_is_an_error(tmp_path)
         exporting.export(a_model(), path)
     assert path.read_text() == "precious"
     with pytest.raises(UsageError, match=r"model\.onnx: cannot be written"):
-        exporting.export(a_model(), tmp_path / "nowhere" / "model.onnx")
+        exporting.export(a_model(), path / "model.onnx")
 
 
 def test_without_onnx_there_is_one_line_that_says_what_to_install(without, monkeypatch):

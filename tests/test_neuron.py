@@ -155,7 +155,11 @@ def ok():
         ),
         ({"X": np.full((3, 4), np.inf)}, DataError, r"X\[0, 0\] is inf"),
         ({"X": np.full((3, 4), 1e39)}, DataError, "finite numbers within float32"),
-        ({"Y": np.array([0, 1, 0, 1])}, DataError, r"Y has shape \(4,\); expected \(1, 4\).*reshape\(1, -1\)"),
+        (
+            {"Y": np.array([0, 1, 0, 1])},
+            DataError,
+            r"Y has shape \(4,\); expected \(1, 4\).*np\.reshape\(Y, \(1, -1\)\)",
+        ),
         ({"Y": np.array([[0, 1, 2, 1]])}, DataError, r"Y\[0, 2\] is 2; expected labels 0 and 1 \(1 of 4 are not\)"),
         ({"Y": np.array([[0, 1, 0.5, np.nan]])}, DataError, r"Y\[0, 2\] is 0.5.*2 of 4"),
         ({"parameters": Parameters(np.zeros(3), np.zeros(()))}, UsageError, r"shapes \(3,\) and \(\)"),

@@ -4,11 +4,13 @@ import os
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
 
 from handgrad.commands import bench, check, choose, compare, data, demo, model, train
+from handgrad.commands.kinds import command_for, kinds_of
 from handgrad.commands.options import examples
 from handgrad.commands.output import open_streams, say, say_error
 from handgrad.commands.signals import ending_in_order
@@ -83,6 +85,15 @@ next: handgrad demo, or handgrad --help for all commands"""
 
 
 class _Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            path = Path(args[0].partition(":")[0] if ".py:" in args[0] else args[0]).expanduser()
+            for kind in kinds_of(path)[:1]:
+                ctx.fail(f"No such command {args[0]!r}; it is {kind}: {command_for(kind, path)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         with ending_in_order():
             return super().invoke(ctx)

@@ -8,10 +8,12 @@ import click
 
 from handgrad.backend import DTYPES, LOSSES
 from handgrad.benchmarks.settings import Settings
-from handgrad.commands.options import PATH, examples, setting
+from handgrad.commands.options import DATA, PATH, OfKind, examples, of_backends, setting
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
 from handgrad.table import table
+
+RESULT = OfKind("a result of handgrad bench")
 
 _setting = partial(setting, of=Settings)
 
@@ -24,7 +26,7 @@ _setting = partial(setting, of=Settings)
         "handgrad bench --compare old.json new.json --fail-above 1.1",
     )
 )
-@_setting("arms", option="--backends", help="Arms, with commas.")
+@of_backends("arms", default=Settings.arms, show_default=",".join(Settings.arms), help="Arms, with commas.")
 @_setting("device", type=click.Choice(["cpu", "cuda"]))
 @_setting("features", help="n, or several with commas.")
 @_setting("examples", help="m, or several with commas.")
@@ -33,14 +35,14 @@ _setting = partial(setting, of=Settings)
 @_setting("loss", type=click.Choice(LOSSES))
 @_setting("rounds", type=click.IntRange(min=5))
 @click.option("--threads", type=click.IntRange(min=1), help="Of each arm.  [default: one for each core]")
-@click.option("--data", type=PATH, help="A data set, repeated to fill; else random bytes.")
+@click.option("--data", type=DATA, help="A data set, repeated to fill; else random bytes.")
 @_setting("seed", type=click.IntRange(min=0), help="Of the bytes and the order.")
 @click.option("--json", "json_file", type=PATH, help="Write all samples to this new file.")
 @click.option("--html", "html_file", type=PATH, help="Write a page with plots to this new file.")
-@click.option("--compare", "compared", nargs=2, type=PATH, help="Two results: OLD.json NEW.json.")
+@click.option("--compare", "compared", nargs=2, type=RESULT, help="Two results: OLD.json NEW.json.")
 @click.option("--fail-above", type=float, default=1.1, show_default=True, help="With --compare: new / old.")
 def bench(
-    arms: str,
+    arms: list[str],
     features: str,
     examples: str,
     threads: int | None,
@@ -63,16 +65,18 @@ def bench(
     if compared:
         _compare_results(benchmark.load(compared[0]), benchmark.load(compared[1]), fail_above)
         return
-    for path in json_file, html_file:
-        if path is not None:
-            must_be_new(path)
+    files = [path for path in (json_file, html_file) if path is not None]
+    for path in files:
+        must_be_new(path)
+    if len({path.absolute() for path in files}) < len(files):
+        raise UsageError(f"--html {html_file}: found it as --json, too; give each its own name")
     if html_file is not None:
         from handgrad.benchmarks.page import page  # said before the work, if Matplotlib is missing
     available = machine.cores()
     if threads is not None and threads > available:
         raise UsageError(f"threads is {threads}; expected at most {available}, the cores that there are")
     settings = Settings(
-        arms=tuple(arms.split(",")),
+        arms=tuple(arms),
         features=_numbers("features", features),
         examples=_numbers("examples", examples),
         threads=threads or available,

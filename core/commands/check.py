@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from handgrad.commands.options import Parsed, as_json, examples
+from handgrad.commands.options import OfKind, Parsed, as_json, examples
 from handgrad.commands.output import word
 from handgrad.errors import UsageError
+from handgrad.store import must_be_new, write
 
 
 def _said(word: str) -> str:
@@ -22,6 +23,7 @@ def _said(word: str) -> str:
 
 
 FILE = Parsed("file", _said, "no file; expected FILE.py, or FILE.py:NAME")
+PYTHON = OfKind("a Python file")
 
 
 class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
@@ -136,9 +138,10 @@ def _file(file: str, seed: int, counterexample: str | None, as_json: bool, optio
     from handgrad.proof import check
     from handgrad.proof.files import opened, split
 
-    if counterexample and Path(counterexample).exists():
-        raise UsageError(f"--counterexample {counterexample}: exists already, and is not overwritten; give a new name")
     path, name = split(file)
+    PYTHON(str(path), ctx=click.get_current_context())
+    if counterexample:
+        must_be_new(Path(counterexample))
     options["cost"] = _cost(options["cost"])
     with redirect_stdout(sys.stderr), opened(path, name, seed=seed, options=options) as subject:
         report = check(*subject.things, inputs=subject.inputs, seed=seed, **subject.options)
@@ -162,11 +165,7 @@ def _counterexample(report: Any, file: str) -> None:
     if not file:
         click.echo(f"\n{test}")
         return
-    try:
-        with Path(file).open("x", encoding="utf-8") as new:
-            new.write(test)
-    except OSError as error:
-        raise UsageError(f"--counterexample {file}: {error.strerror}; give the name of a new file") from error
+    write(Path(file), test.encode())
     click.echo(f"wrote {file}, the smallest failing test; run it: pytest {word(Path(file))}", err=True)
 
 

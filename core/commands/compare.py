@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handgrad import tables
-from handgrad.commands.options import as_json, examples, of_data, of_the_descent, of_the_neuron
+from handgrad.commands.options import as_json, examples, of_backends, of_data, of_the_descent, of_the_neuron
 from handgrad.commands.output import print_json, word
 from handgrad.errors import HandgradError
 from handgrad.scores import wilson
@@ -20,22 +20,15 @@ if TYPE_CHECKING:
     from handgrad.neuron import Neuron
 
 
-@click.command(
-    epilog=examples("handgrad compare data/ --epochs 300", "handgrad compare data/ --backend numpy --backend jax")
-)
+@click.command(epilog=examples("handgrad compare data/ --epochs 300", "handgrad compare data/ --backends numpy,jax"))
 @of_data
-@click.option(
-    "--backend",
-    "chosen",
-    multiple=True,
-    help="One to compare, perhaps of your own, as FILE.py:Neuron; repeat it.  [default: all that are installed]",
-)
+@of_backends("chosen", help="With commas, perhaps of your own, as FILE.py:Neuron.  [default: all that are installed]")
 @of_the_neuron
 @of_the_descent
 @as_json
 def compare(
     data: Path,
-    chosen: tuple[str, ...],
+    chosen: list[str],
     learning_rate: float | None,
     epochs: int,
     initial: str,
@@ -94,7 +87,7 @@ def compare(
         click.echo(f"next: handgrad train {word(data)} --run RUN --backend {shlex.quote(fastest)}")
 
 
-def _neurons(chosen: tuple[str, ...], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[HandgradError]]:
+def _neurons(chosen: list[str], options: dict[str, Any]) -> tuple[dict[str, Neuron], list[HandgradError]]:
     """NumPy's neuron and the chosen ones, or all that are installed and the reasons why the others are not."""
     from handgrad import backends
     from handgrad.material import PIXEL_SCALE

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from handgrad.commands.options import PATH, Parsed, as_json, examples, of_data
+from handgrad.commands.options import DATA, OfKind, Parsed, as_json, examples, of_new_data
 from handgrad.commands.output import print_json, say_left, word
 
 MADE = r"(train|valid|test)(/(pixels(-\d+)?|labels)\.npy)?|(train|valid)\.npz|dataset\.json|manifest\.jsonl"
@@ -28,8 +28,8 @@ SHARE = Parsed("K/N", _share, "no share; expected K/N, as 2/8")
         "handgrad prepare photographs/ parts/2 --share 2/8",
     )
 )
-@click.argument("source", type=PATH)
-@of_data
+@click.argument("source", type=OfKind("a folder", "a zip"))
+@of_new_data
 @click.option("--size", type=int, help="Side of the square that photographs are resized to.  [default: 64]")
 @click.option("--validation", type=float, help="Share of each class kept for validation.  [default: 0.2]")
 @click.option("--test", type=float, help="Share of each class kept apart until all is chosen.  [default: none]")
@@ -67,8 +67,8 @@ def prepare(source: Path, data: Path, as_json: bool, **options: Any) -> None:
 
 
 @click.command(epilog=examples("handgrad merge parts/* data/", "handgrad merge parts/1 parts/2 parts/3 data/ --json"))
-@click.argument("parts", metavar="PART...", type=PATH, nargs=-1, required=True)
-@of_data
+@click.argument("parts", metavar="PART...", type=DATA, nargs=-1, required=True)
+@of_new_data
 @as_json
 def merge(parts: tuple[Path, ...], data: Path, as_json: bool) -> None:
     """Join what was prepared in shares.

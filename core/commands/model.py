@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from handgrad import tables
-from handgrad.commands.options import PATH, as_json, examples, of_backend, of_data, of_device, of_run
+from handgrad.commands.options import PATH, OfKind, as_json, examples, of_backend, of_data, of_device, of_run
 from handgrad.commands.output import not_there_yet, print_json, say_error, say_left, word
 from handgrad.errors import DataError, UsageError
 from handgrad.table import table
@@ -39,6 +40,10 @@ def evaluate(
     from handgrad.data import Dataset
     from handgrad.run import load_model
 
+    if figure is not None:
+        from handgrad import look  # said before the work, if Matplotlib is missing
+
+        look.must_be_drawable(figure)
     model, dataset = load_model(run_folder), Dataset.open(data)
     model.check_fits(dataset)
     _warn_unless_known(model, dataset, run_folder)
@@ -48,8 +53,6 @@ def evaluate(
     shown = measure.sets(dataset, test=test)
     found = measure.scored(neuron, model.parameters, shown)
     if figure is not None:
-        from handgrad import look
-
         pairs = {name: (A, shown[name].Y) for name, (A, _) in found.items()}
         look.save(look.scores(pairs, probabilities=neuron.activation == "sigmoid"), figure)
     sets = measure.measured(found)
@@ -81,16 +84,17 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
     """
     from handgrad.look import page
     from handgrad.look.explanation import Explanation
-    from handgrad.store import must_be_new, write
+    from handgrad.store import must_be_free, must_be_new, write
 
     if page_file is None:
         page_file = not_there_yet(run_folder / "report.html")
     must_be_new(page_file)
-    page_file.parent.mkdir(parents=True, exist_ok=True)
+    if images is not None:
+        say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
+        must_be_free(images)
     explanation = Explanation.of(run_folder, data)
     _warn_unless_known(explanation.model, explanation.dataset, run_folder)
     if images is not None:
-        say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
         page.write_images(explanation, images)
         click.echo(f"figures: {images}")
     write(page_file, page.page(explanation, str(run_folder)).encode())
@@ -105,16 +109,16 @@ def _warn_unless_known(model: Model, dataset: Dataset, run: Path) -> None:
         )
 
 
-@click.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ *.jpg --json"))
+@click.command(epilog=examples("handgrad predict run/ my-cat.jpg", "handgrad predict run/ photographs/ --json"))
 @of_run
-@click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
+@click.argument("images", metavar="IMAGE...", type=OfKind("a photograph", "a folder"), nargs=-1, required=True)
 @of_backend
 @of_device
 @as_json
 def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: str, as_json: bool) -> None:
     """The class of each photograph.
 
-    By the neuron in RUN, with its probability.
+    By the neuron in RUN, with its probability. An IMAGE may be a folder: all photographs in it.
 
     Photographs are read by the code that made the data set. With an activation other than the sigmoid, which gives no
     probability, the activation is printed. A photograph that cannot be read is reported and the others go on; the exit
@@ -122,6 +126,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: st
     """
     from handgrad import backends
     from handgrad.data import read_photograph
+    from handgrad.data.source import photographs
     from handgrad.run import load_model
 
     model = load_model(run_folder)
@@ -130,7 +135,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: st
         raise DataError(f"{run_folder}: was trained on {model.size[2]} channels; expected 3, as a photograph has")
     model.features.check()
     predictions, unreadable = [], False
-    for image in images:
+    for image in chain.from_iterable(photographs(image) if image.is_dir() else [image] for image in images):
         try:
             pixels = read_photograph(image, model.features.photograph, exact=model.features.exact)
             x = model.features.of(pixels).reshape(-1, 1)

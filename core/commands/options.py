@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from handgrad.backend import ACTIVATIONS, DTYPES, LOSSES
+from handgrad.commands.kinds import command_for, kinds_of
+from handgrad.commands.output import word
 from handgrad.optimizers import SCHEDULES
 from handgrad.settings import Settings, option_of
 
@@ -55,7 +57,36 @@ class Named(click.Path):
         return Path(str(super().convert(value, param, ctx))).expanduser()
 
 
+class OfKind(Named):
+    """A path that is of one of some kinds; or is no file of a known kind, of which the command says what is wrong."""
+
+    def __init__(self, *kinds: str) -> None:
+        super().__init__()
+        self.kinds = kinds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        path = super().convert(value, param, ctx)
+        found = kinds_of(path)
+        if found and found[-1] != "a folder" and not set(found) & set(self.kinds):
+            expected = " or ".join(self.kinds)
+            self.fail(f"{path} is {found[0]}; expected {expected}; {_its_place(found[0], path, ctx)}", param, ctx)
+        return path
+
+
+def _its_place(kind: str, path: Path, ctx: click.Context | None) -> str:
+    """Where a path of a kind belongs: in another place of this command, or in another command."""
+    arguments = [] if ctx is None else [of for of in ctx.command.params if isinstance(of, click.Argument)]
+    takes = [isinstance(of.type, OfKind) and kind in of.type.kinds for of in arguments]
+    if ctx is None or not any(takes):
+        return f"it goes with: {command_for(kind, path)}"
+    names = [of.metavar or str(of.name).upper() for of in arguments]
+    words = [word(path) if mine else name for name, mine in zip(names, takes, strict=True)]
+    return f"its place: handgrad {ctx.command.name} {' '.join(words)}"
+
+
 PATH = Named()
+RUN, DATA = OfKind("a run"), OfKind("a data set")
 
 
 def setting(
@@ -67,8 +98,18 @@ def setting(
     return click.option(option or option_of(name), name, default=said, show_default=True, **more)
 
 
-of_data = click.argument("data", type=PATH)
-of_run = click.argument("run_folder", metavar="RUN", type=PATH)
+def of_backends(name: str, **more: Any) -> Callable[[Command], Command]:
+    """The option for several backends, with commas or again and again, under either name; a list."""
+
+    def each(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[str]:
+        return [word for words in value for word in words.split(",")]
+
+    return click.option("--backends", "--backend", name, multiple=True, callback=each, **more)
+
+
+of_data = click.argument("data", type=DATA)
+of_new_data = click.argument("data", type=PATH)
+of_run = click.argument("run_folder", metavar="RUN", type=RUN)
 of_backend = setting("backend", help="numpy, numba, torch, jax, or one of your own, as FILE.py:Neuron.")
 of_device = setting("device", help="cpu, or cuda on torch and jax.")
 of_dtype = setting("dtype", type=click.Choice(DTYPES))

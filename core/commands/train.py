@@ -10,7 +10,9 @@ import click
 
 from handgrad import tables
 from handgrad.commands.options import (
+    DATA,
     PATH,
+    RUN,
     as_json,
     examples,
     of_backend,
@@ -35,9 +37,9 @@ from handgrad.torchrun import launched
         "handgrad train --resume run/",
     )
 )
-@click.argument("data", required=False, type=PATH)
+@click.argument("data", required=False, type=DATA)
 @click.option("--run", "run_folder", type=PATH, help="The folder to make.")
-@click.option("--resume", "resumed", type=PATH, help="Go on with this run, as it was begun.")
+@click.option("--resume", "resumed", type=RUN, help="Go on with this run, as it was begun.")
 @of_backend
 @of_the_neuron
 @of_the_inputs

@@ -52,6 +52,18 @@ class _Entry(NamedTuple):
     fault: str | None = None
 
 
+def photographs(folder: Path) -> list[Path]:
+    """The files in a folder, and in the folders in it, that are named as photographs, in order of name.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [folder / entry.name for entry in _walk(folder) if not entry.fault and _named_so(entry.name)]
+    if not found:
+        raise DataError(f"{folder}: found no photographs; expected files that end in {', '.join(sorted(SUFFIXES))}")
+    return sorted(found)
+
+
 @contextmanager
 def open_source(source: Path, positive: str | None = None) -> Iterator[Found]:
     """The photographs of a folder or a zip, which can be opened until the context ends.
@@ -134,7 +146,7 @@ def _found(source: Path, kind: Literal["folder", "zip"], entries: Iterable[_Entr
             continue
         if entry.fault:
             skipped.append(Skipped(name, entry.fault))
-        elif Path(name).suffix.lower() not in SUFFIXES:
+        elif not _named_so(name):
             skipped.append(Skipped(name, _NO_IMAGE))
         else:
             photographs.append(entry._replace(name=name))
@@ -162,7 +174,8 @@ def _found(source: Path, kind: Literal["folder", "zip"], entries: Iterable[_Entr
         shown = _counted(counts, names[:10])
         more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
         plural = "class" if len(names) == 1 else "classes"
-        to_do = _to_do(source, kind, skipped) or "keep the photographs of two"
+        one = f"add photographs of what is no {names[0]}, as other.0.jpg ..., or in a folder beside its own"
+        to_do = _to_do(source, kind, skipped) or ("keep the photographs of two" if len(names) > 1 else one)
         raise DataError(f"{source}: found {len(names):,} {plural}: {shown}{more}; expected exactly two; {to_do}")
     return Found(kind, files, skipped, (names[0], names[1]))
 
@@ -274,6 +287,10 @@ def _open(path: Path) -> BinaryIO:
 
 def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _named_so(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def _hidden(part: str) -> bool:

@@ -389,7 +389,7 @@ def inputs(model: Model, X: Array) -> Array:
 def _labelled(name: str, V: Array, Y: Array) -> tuple[Array, Array]:
     """Numbers (1, m) and labels (1, m)."""
     V = shaped(name, V, 1, "m", least=0)
-    return V, np.asarray(checked_labels(Y, V.shape[1], np.asarray))
+    return V, np.asarray(checked_labels(Y, V.shape, np.asarray))
 
 
 def _picture(ax: Axes, picture: Array, interpolation: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
@@ -66,7 +67,8 @@ def drawn(figure: Figure, kind: str, dpi: float = 150) -> bytes:
     kind, dpi = checks.one_of("kind", kind, [ending[1:] for ending in FORMATS]), checks.number("dpi", dpi)
     content = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
-    with warnings.catch_warnings():
+    salt = mpl.rcParams["svg.hashsalt"] or "handgrad"  # without one, names within an SVG are drawn by chance
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": salt}):
         warnings.filterwarnings("ignore", "Glyph")  # that a font has not, in names of files
         figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
     return content.getvalue()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.checks import shown
 from handgrad.errors import UsageError
 from handgrad.proof.isolation import World
 from handgrad.proof.noise import Rounding
@@ -465,4 +466,4 @@ def _closest(name: str, names: Any) -> str:
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"[:80]
+    return "nothing" if value is None else f"{type(value).__name__} {shown(value)}"
