@@ -1,5 +1,6 @@
 # make demo: set up .venv with what the demo shows, and run it.
 # make test: set up .venv with what the tests need, and run them.
+# make tables: run what README.md and docs/ show, and say where it prints something else than they say.
 # make docs: set up .venv likewise, and build the documentation into build/docs/index.html.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ SOURCES := $(shell find core backends benchmarks -name '*.py') core/py.typed
 # Beside what takes minutes: every four seconds, until the shell of its line has ended, how much there is by now.
 TICKS = (while sleep 4 && kill -0 $$$$ 2>&-; do echo "... $$(du -sm .venv 2>&- | cut -f1) MB in .venv"; done) &
 
-.PHONY: demo test docs install clean
+.PHONY: demo test docs tables install clean
 .NOTPARALLEL:  # one pip at a time
 
 # A module is compiled when it is first used, and kept: most of what is installed never is.
@@ -25,6 +26,10 @@ test: install
 docs: install
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --fresh-env --quiet docs build/docs
 	@echo "open build/docs/index.html"
+
+# As the pages say it is printed, and as it is printed now; make tables ARGUMENTS="--long --write docs/backends.md"
+tables: install
+	$(BIN)/python tests/tables.py $(ARGUMENTS)
 
 install: .venv/test .venv/installed
 

@@ -69,12 +69,15 @@ def runs(path):
     return any(not step.why_not for step in steps(path.read_text(encoding="utf-8")))
 
 
-def run(path, folder, photographs):
-    """Of each step of the page that is run: its line, what it is said to print, and what it prints."""
+def run(path, folder, photographs, *, long=False):
+    """Of each step of the page that is run: its line, what it is said to print, and what it prints.
+
+    With `long`, the others are run too, and `python -m`; of one of these that fails the error is what it prints.
+    """
     (folder / "photographs").symlink_to(photographs)
     told = folder / "told.json"  # not standard output, to which libraries write
-    words = [sys.executable, "-W", "error", __file__, str(path), str(told)]
-    outcome = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600)
+    words = [sys.executable, "-W", "error", __file__, str(path), str(told), *(["long"] if long else [])]
+    outcome = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=None if long else 600)
     assert outcome.returncode == 0, outcome.stderr
     return json.loads(told.read_text(encoding="utf-8"))
 
@@ -145,7 +148,7 @@ def _alike_at(part, printed, i):
     return i + len(part) <= len(printed) and all(map(alike, part, printed[i:]))
 
 
-def _run(step):
+def _run(step, long):
     from handgrad.commands import run as handgrad
 
     if step.file:
@@ -156,25 +159,28 @@ def _run(step):
     if name == "handgrad":
         code = handgrad(words)  # 1 where a check failed, which is said
         assert code in (0, 1), f"{step.text}: exit code {code}"
-    elif name not in ELSEWHERE:
-        outcome = subprocess.run(step.text, shell=True, capture_output=True, text=True, check=True)
+    elif name not in ELSEWHERE or (long and name == "python"):
+        command = shlex.join([sys.executable, *words]) if name == "python" else step.text
+        outcome = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
         sys.stdout.write(outcome.stdout)
 
 
-def _main(path, to):
+def _main(path, to, long=""):
     sys.path.insert(0, str(Path.cwd()))
     sys.argv[1:] = []  # as of a program that was called without
     told = []
     for step in steps(Path(path).read_text(encoding="utf-8")):
-        if step.why_not:
+        if step.why_not and not long:
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
-                _run(step)
+                _run(step, long)
             except BaseException as error:
-                error.add_note(f"{path}, line {step.line}:\n{step.text}\n{printed.getvalue()}")
-                raise
+                if not step.why_not:
+                    error.add_note(f"{path}, line {step.line}:\n{step.text}\n{printed.getvalue()}")
+                    raise
+                printed.write(f"{type(error).__name__}: {error}\n")
         told.append((step.line, step.said, printed.getvalue()))
     Path(to).write_text(json.dumps(told), encoding="utf-8")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import documents
+import tables
 from handgrad.commands import handgrad
 
 ROOT = Path(__file__).parents[1]
@@ -180,6 +181,25 @@ def test_blocks_are_found_in_their_order_with_what_they_print():
     assert a == ("a.py", "# a.py\n1\n", "x\n", None, 2)
     assert demo == (None, "handgrad demo", "y\n", "long", 12)
     assert pip == (None, "pip z", None, "long", 12)
+
+
+def test_tables_are_made_anew_and_what_the_machine_decides_is_told_from_what_does_not_come_back(tmp_path, capsys):
+    blocks = (
+        "```console\n$ echo 2\n{}\n$ echo 5 ms\n{}\n$ echo 7\n...\n```\n\n```python\nprint(3)\n```\n\n```\n{}\n```\n"
+    )
+    page, folder = tmp_path / "page.md", tmp_path / "page"
+    (tmp_path / "digits").mkdir()
+    folder.mkdir()
+    page.write_text(blocks.format(1, "4 ms", 3) + "<!-- not run: long -->\n```console\n$ echo 1\n2\n```\n")
+    assert tables.held_to(page, folder, long=False, write=True) == {"as said", "the machine", "differs"}
+    said = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in said.splitlines() if "page.md" in line] == [
+        "differs", "the machine", "the machine", "as said", "not run",
+    ]  # fmt: skip
+    assert "    -1\n    +2\n" in said
+    assert page.read_text().startswith(blocks.format(2, "5 ms", 3))
+    assert tables.verdict("1 s\n", "2\n", "long, and the machine decides") == "the machine"
+    assert tables.verdict("1\n", "2\n", "long") == "differs"
 
 
 def test_the_picture_of_the_house_has_the_rooms_of_the_contract_in_their_order():
