@@ -342,7 +342,7 @@ def _scaling(sizes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-HEADER = ["arm", "n", "m", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
+HEADER = ["arm", "ms", "95 % interval", "against the fastest", "GB/s", "of 1 read", "of 2"]
 HEADER += ["place s", "compile s", "first ms", "peak MB"]
 
 
@@ -358,27 +358,10 @@ def refusals(result: dict[str, Any]) -> list[str]:
 
 def report(result: dict[str, Any]) -> str:
     """The table, and what stands beside it."""
-    rows = [HEADER]
+    rows = [[HEADER[0], "n", "m", *HEADER[1:]]]
     for size in result["sizes"]:
-        timed = [row for row in size["arms"] if row.get("rounds")]
-        fastest = min(timed, key=lambda row: row["step_seconds"])["arm"] if timed else ""
-        for row in timed:
-            low, high = row["interval_seconds"]
-            rows.append([
-                row["arm"] + ("" if row["dtype"] == result["settings"]["dtype"] else f" ({row['dtype']})"),
-                f"{size['features']:,}",
-                f"{size['examples']:,}",
-                f"{1000 * row['step_seconds']:.4g}",
-                f"{1000 * low:.4g} to {1000 * high:.4g}",
-                "fastest" if row["arm"] == fastest else _against(size, row["arm"], fastest),
-                f"{row['bytes_per_second'] / 1e9:.3g}" + (f" ({row['fits']})" if row["fits"] else ""),
-                f"{row['share_of_one_read']:.0%}",
-                f"{row['share_of_two_reads']:.0%}",
-                f"{row['transfer_seconds']:.3g}",
-                f"{row['compile_seconds']:.3g}" if row["compile_seconds"] > 1e-3 else "-",
-                f"{1000 * row['first_seconds']:.4g}",
-                "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}",
-            ])  # fmt: skip
+        n, m = f"{size['features']:,}", f"{size['examples']:,}"
+        rows += [[arm, n, m, *cells] for arm, *cells in cells_of(size, result["settings"]["dtype"])]
     lines = [table(*rows), ""] if len(rows) > 1 else []
     if result["bandwidth"]:
         best = max(result["bandwidth"]["kernels"], key=result["bandwidth"]["kernels"].get)
@@ -400,15 +383,51 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _against(size: dict[str, Any], one: str, other: str) -> str:
+def timed(size: dict[str, Any]) -> list[dict[str, Any]]:
+    """The arms of a size that were timed."""
+    return [row for row in size["arms"] if row.get("rounds")]
+
+
+def name_of(row: dict[str, Any], dtype: str) -> str:
+    """What an arm is called: with its dtype, where it is not the one that was asked for."""
+    return str(row["arm"]) + ("" if row["dtype"] == dtype else f" ({row['dtype']})")
+
+
+def cells_of(size: dict[str, Any], dtype: str) -> list[list[str]]:
+    """A row below `HEADER` for each arm of a size that was timed."""
+    found = []
+    ratios = against_fastest(size)
+    for row in timed(size):
+        low, high = row["interval_seconds"]
+        ratio = ratios.get(row["arm"])
+        found.append([
+            name_of(row, dtype),
+            f"{1000 * row['step_seconds']:.4g}",
+            f"{1000 * low:.4g} to {1000 * high:.4g}",
+            "fastest" if ratio is None else f"{ratio[0]:.2f} x, {ratio[1]}",
+            f"{row['bytes_per_second'] / 1e9:.3g}" + (f" ({row['fits']})" if row["fits"] else ""),
+            f"{row['share_of_one_read']:.0%}",
+            f"{row['share_of_two_reads']:.0%}",
+            f"{row['transfer_seconds']:.3g}",
+            f"{row['compile_seconds']:.3g}" if row["compile_seconds"] > 1e-3 else "-",
+            f"{1000 * row['first_seconds']:.4g}",
+            "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}",
+        ])  # fmt: skip
+    return found
+
+
+def against_fastest(size: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    """How many times as long as the fastest each other arm of a size takes, and the verdict."""
+    if not timed(size):
+        return {}
+    fastest = min(timed(size), key=lambda row: row["step_seconds"])["arm"]
+    swapped, found = {"slower": "faster", "faster": "slower"}, {}
     for pair in size["pairs"]:
-        if {pair["arm"], pair["against"]} == {one, other}:
-            forward = pair["arm"] == one
-            ratio = pair["ratio"] if forward else 1 / pair["ratio"]
-            swapped = {"slower": "faster", "faster": "slower"}
-            verdict = pair["verdict"] if forward else swapped.get(pair["verdict"], pair["verdict"])
-            return f"{ratio:.2f} x, {verdict}"
-    return ""
+        if pair["against"] == fastest:
+            found[pair["arm"]] = pair["ratio"], pair["verdict"]
+        elif pair["arm"] == fastest:
+            found[pair["against"]] = 1 / pair["ratio"], swapped.get(pair["verdict"], pair["verdict"])
+    return found
 
 
 def write(path: Path, text: str, *, replacing: bool = False) -> None:

@@ -99,9 +99,19 @@ def plain(_app, _what, _name, _object, _options, lines):
             literal = indent if line.endswith("::") else None
 
 
+def accessible(_app, _page, _template, context, _document):
+    """What Sphinx and the theme lack for who reads by ear or by keyboard: a level, lists, code that scrolls."""
+    tree, body = (context.get(name, "") for name in ("furo_navigation_tree", "body"))
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    arguments = re.compile(r"<dl>\n(<dd>.*?)</dl>", re.DOTALL)
+    body = arguments.sub(lambda dl: f"""<dl role="list">{dl[1].replace("<dd>", '<dd role="listitem">')}</dl>""", body)
+    context["body"] = body.replace("<pre>", '<pre tabindex="0">')
+
+
 def setup(app):
     """Adds what is said above."""
     app.add_source_parser(PercentParser)
     app.add_directive("commands", Commands)
     app.connect("include-read", at_home)
     app.connect("autodoc-process-docstring", plain, priority=900)  # after Napoleon
+    app.connect("html-page-context", accessible, priority=900)  # after the theme

@@ -4,11 +4,14 @@ import importlib
 import os
 from pathlib import Path
 
+import filelock
 import hypothesis
 import hypothesis.core
 import numpy as np
 import pytest
+from PIL import Image
 
+import documents
 from handgrad import MissingExtraError, backends
 
 SEED = int(os.environ.get("HANDGRAD_SEED", "0"))
@@ -29,6 +32,16 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     return f"seed: {SEED} (set HANDGRAD_SEED to change it)"
+
+
+def pictures(folder, rng, names=("cat", "dog"), m=30):
+    """A folder of noise, a little brighter for the second class: some are taken for the other."""
+    folder.mkdir()
+    for i in range(m):
+        for name, low in zip(names, (0, 12), strict=True):
+            values = rng.integers(low, low + 60, (9, 12, 3)).astype(np.uint8)
+            Image.fromarray(values).save(folder / f"{name}.{i}.png")
+    return folder
 
 
 @pytest.fixture(params=backends.names())
@@ -55,6 +68,20 @@ def photographs():
     if not PHOTOGRAPHS.is_dir():
         pytest.skip(f"the photographs are not at {PHOTOGRAPHS}")
     return PHOTOGRAPHS
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The documentation, built offline, once for all processes of pytest; its folder."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with filelock.FileLock(shared / "site.lock"):
+        if not (shared / "site.txt").exists():
+            outcome = documents.built(Path(__file__).parents[1] / "docs", shared / "site")
+            (shared / "site.txt").write_text("" if outcome.returncode == 0 else outcome.stderr or "no reason said")
+    assert not (shared / "site.txt").read_text()
+    return shared / "site"
 
 
 @pytest.fixture

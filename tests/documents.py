@@ -33,6 +33,18 @@ ELSEWHERE = {"pip", "make", "pytest", "source", "torchrun", "python"}
 """First words of commands that are not run: `make test` has done so, or a test of its own does."""
 
 
+OFFLINE = """
+import runpy, socket, sys
+
+def connect(*_):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.getaddrinfo = connect
+sys.argv = ["sphinx", "--builder", "html", "--fail-on-warning", "--fresh-env", "--quiet", *sys.argv[1:]]
+runpy.run_module("sphinx", run_name="__main__")
+"""
+
+
 class Step(NamedTuple):
     """What is run: a program, in a file of that name; or a command, where `file` is None.
 
@@ -146,6 +158,16 @@ def _parts(said):
 
 def _alike_at(part, printed, i):
     return i + len(part) <= len(printed) and all(map(alike, part, printed[i:]))
+
+
+def built(docs, site):
+    """The outcome of building a folder of pages, without a network; the test is skipped where Sphinx is missing."""
+    import pytest
+
+    for package in "furo", "myst_parser", "sphinx", "sphinx_copybutton":
+        pytest.importorskip(package)
+    words = [sys.executable, "-c", OFFLINE, str(docs), str(site)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
 
 def _run(step, long):

@@ -19,7 +19,7 @@ from handgrad.blocks import Blocks, Joined
 from handgrad.commands import run
 from handgrad.data import Dataset, merge, prepare
 from handgrad.errors import DataError, UsageError
-from handgrad.look.explanation import Explanation
+from handgrad.explanation import Explanation
 from handgrad.settings import Settings
 
 PIXEL = 1 / 255
@@ -516,7 +516,7 @@ def test_every_command_takes_a_merged_data_set(prepared, tmp_path, capsys):
 
 def test_a_report_of_a_merged_data_set_shows_the_same(prepared, tmp_path):
     pytest.importorskip("matplotlib")
-    from handgrad.look import page
+    from handgrad.look.images import figures_of
 
     run_folder = tmp_path / "run"
     training.train(run_folder, Settings(str(prepared[2]), epochs=20))
@@ -524,8 +524,8 @@ def test_a_report_of_a_merged_data_set_shows_the_same(prepared, tmp_path):
     assert of_merged.mistakes_csv() == of_one.mistakes_csv()
     np.testing.assert_array_equal(of_merged.pictures("train", [9, 0, 20]), of_one.pictures("train", [9, 0, 20]))
     assert of_merged.way(3) == of_one.way(3)
-    names = [figure.name for figure in page.figures_of(of_merged)]
-    assert names == [figure.name for figure in page.figures_of(of_one)]
+    names = [name for name, _ in figures_of(of_merged)]
+    assert names == [name for name, _ in figures_of(of_one)]
     assert "sigmoid" in names
 
 

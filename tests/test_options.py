@@ -76,9 +76,9 @@ class TakesLongError(HandgradError):
 
 def without_long_work(monkeypatch):
     """A benchmark ends where it would begin to time, a demo where it would run other commands; no figure is drawn."""
-    from handgrad import demo
+    from handgrad import demo, report
     from handgrad.benchmarks import bench
-    from handgrad.look import page
+    from handgrad.look import images
 
     class Worker:
         def read_bandwidth(self, device):
@@ -94,8 +94,8 @@ def without_long_work(monkeypatch):
     monkeypatch.setattr(bench, "_worker", worker)
     monkeypatch.setattr(bench, "_rounds", long)
     monkeypatch.setattr(demo, "write_gradients", long)
-    monkeypatch.setattr(page, "page", lambda *_: "a page")
-    monkeypatch.setattr(page, "figures_of", lambda _: iter(()))
+    monkeypatch.setattr(report, "page", lambda *_: "a page")
+    monkeypatch.setattr(images, "figures_of", lambda _: iter(()))
 
 
 @pytest.mark.parametrize("name", sorted(handgrad.commands))

@@ -98,7 +98,7 @@ COMMANDS = {
         lambda at: ["cross-validate", at / "data", "--l2", "0,1", "--folds", "2", "--plot", "folds.svg"],
     ),
     "explain": (
-        ("handgrad.look.explanation", "Explanation.mistakes_csv"),
+        ("handgrad.explanation", "Explanation.mistakes_csv"),
         lambda at: ["explain", at / "run", at / "data", "--html", "page.html", "--images", "images"],
     ),
     "bench": (

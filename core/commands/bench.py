@@ -70,8 +70,6 @@ def bench(
         must_be_new(path)
     if len({path.absolute() for path in files}) < len(files):
         raise UsageError(f"--html {html_file}: found it as --json, too; give each its own name")
-    if html_file is not None:
-        from handgrad.benchmarks.page import page  # said before the work, if Matplotlib is missing
     available = machine.cores()
     if threads is not None and threads > available:
         raise UsageError(f"threads is {threads}; expected at most {available}, the cores that there are")
@@ -93,6 +91,8 @@ def bench(
     result = benchmark.run(settings, keep)
     click.echo(benchmark.report(result))
     if html_file is not None:
+        from handgrad.benchmarks.page import page
+
         benchmark.write(html_file, page(result))
     click.echo(
         "\nnext: handgrad bench --compare OLD.json NEW.json" if json_file else "\nnext: handgrad bench --json FILE"

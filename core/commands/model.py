@@ -68,22 +68,30 @@ def evaluate(
 
 
 @click.command(
-    epilog=examples("handgrad explain run/ data/", "handgrad explain run/ data/ --html report.html --images figures/")
+    epilog=examples(
+        "handgrad explain run/ data/",
+        "handgrad explain run/ data/ --html report.html --images figures/",
+        "handgrad explain run/ hog/ --photographs dogs-vs-cats/train",
+    )
 )
 @of_run
 @of_data
 @click.option("--html", "page_file", type=PATH, help="The new page.  [default: RUN/report.html]")
 @click.option("--images", type=PATH, help="Also draw the figures into this new folder, as PNG.")
-def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path | None) -> None:
+@click.option("--photographs", type=PATH, help="The folder or zip that DATA was made of, to show them from.")
+def explain(
+    run_folder: Path, data: Path, page_file: Path | None, images: Path | None, photographs: Path | None
+) -> None:
     """See what the neuron learned.
 
     One page of what the neuron in RUN makes of the photographs in DATA, which needs no network and no other file: the
-    learning curve, W as a picture, where it looks in some photographs, how sure it is and how rightly, its worst
-    mistakes, and the way of one photograph through the neuron and back, in numbers. With --images, the figures as files
-    too, and a table of all mistakes.
+    learning curve, the way of one photograph through the neuron and back in numbers, W as a picture, where it looks in
+    some photographs, a threshold to move, how sure it is and how rightly, what it can hardly decide on, and its worst
+    mistakes. With --images, the figures as files too, and a table of all mistakes. A data set of hog features has no
+    photographs to show: name them with --photographs.
     """
-    from handgrad.look import page
-    from handgrad.look.explanation import Explanation
+    from handgrad import report
+    from handgrad.explanation import Explanation
     from handgrad.store import must_be_free, must_be_new, write
 
     if page_file is None:
@@ -92,13 +100,18 @@ def explain(run_folder: Path, data: Path, page_file: Path | None, images: Path |
     if images is not None:
         say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
         must_be_free(images)
-    explanation = Explanation.of(run_folder, data)
+    explanation = Explanation.of(run_folder, data, photographs)
+    if images is not None:
+        from handgrad.look.images import write_images
+
+        write_images(explanation, images)
+    write(page_file, report.page(explanation, str(run_folder)).encode())
     _warn_unless_known(explanation.model, explanation.dataset, run_folder)
     if images is not None:
-        page.write_images(explanation, images)
         click.echo(f"figures: {images}")
-    write(page_file, page.page(explanation, str(run_folder)).encode())
     click.echo(f"report: {page_file}")
+    if not explanation.shows_pictures:
+        click.echo(f"without photographs, which {data} has not; show them with: --photographs SOURCE")
     click.echo(f"\nnext: open {word(page_file)} in a browser, or handgrad predict {word(run_folder)} IMAGE...")
 
 

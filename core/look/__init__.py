@@ -1,4 +1,4 @@
-"""Pictures of what was trained, by Matplotlib: displays for a notebook, figures for files, a page for everybody."""
+"""Pictures of what was trained, by Matplotlib: displays for a notebook, figures for files."""
 
 from handgrad.look.displays import (
     INTERPOLATIONS,

@@ -13,16 +13,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.checks import check_values, checked_labels, examples, finite, instance, one_of, shaped, shown, words
+from handgrad.checks import checked_labels, finite, instance, one_of, shaped, shown, words
 from handgrad.descent import History
-from handgrad.errors import DataError, MissingExtraError, UsageError
+from handgrad.errors import MissingExtraError, UsageError
+from handgrad.explanation import contributions, inputs, logits
 from handgrad.run import Model, load_history
 from handgrad.scores import Bin, reliability, roc_area, roc_curve
+from handgrad.sheet import LIGHT
 from handgrad.validation import Row
 
 try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.image import interpolations_names
 except ModuleNotFoundError as error:
     raise MissingExtraError("Matplotlib", "plot") from error
@@ -32,8 +35,10 @@ Array = npt.NDArray[Any]
 INTERPOLATIONS = tuple(sorted(interpolations_names - {"auto", "antialiased", "none"}))
 """Matplotlib's, by which pixels become a picture."""
 
-TOWARDS_1, TOWARDS_0 = "#c0392b", "#2471a3"
-"""Red and blue: what speaks for class 1 and for class 0."""
+TOWARDS_0, TOWARDS_1 = LIGHT[:2]
+"""What speaks for class 0 and for class 1."""
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [TOWARDS_0, "white", TOWARDS_1])
 
 
 class Display(ABC):
@@ -185,8 +190,8 @@ class WeightsDisplay(Display):
 class ContributionsDisplay(Display):
     """W * x beside x: what each pixel of some photographs adds to their logits, which is where the neuron looks.
 
-    The sum over a picture, and b, is Z. Article 4 shows it as its "reconstruction"; here red speaks for class 1 and
-    blue for class 0, in the same scale everywhere.
+    The sum over a picture, and b, is Z. Article 4 shows it as its "reconstruction"; here orange speaks for class 1
+    and blue for class 0, in the same scale everywhere.
 
     Args:
         pictures: (k, h, w, 3 or 1), bytes.
@@ -208,9 +213,8 @@ class ContributionsDisplay(Display):
     @classmethod
     def from_model(cls, model: Model, X: Array, titles: Sequence[str], interpolation: str = "nearest") -> Self:
         """Of examples (n, k) of pixels or their brightness."""
-        x = inputs(model, X).T
-        contributions = (model.parameters.W * model.input_scale * x).reshape(-1, *model.size).sum(axis=3)
-        return cls(x.reshape(-1, *model.size), contributions, titles, interpolation)
+        pictures = inputs(model, X).T.reshape(-1, *model.size)
+        return cls(pictures, contributions(model, X), titles, interpolation)
 
     def _draw(self) -> None:
         limit = float(np.quantile(np.abs(self.contributions), 0.995)) or 1.0
@@ -304,7 +308,7 @@ class RocDisplay(Display):
             label = f"{self.name}, area {self.area:.3f}" if self.name else f"area {self.area:.3f}"
             self.ax_.plot(self.false, self.true, label=label)
             self.ax_.legend(loc="lower right")
-        self.ax_.set(xlabel="of class 0, taken for class 1", ylabel="of class 1, taken for class 1", title="ROC")
+        self.ax_.set(xlabel="share of class 0 taken for class 1", ylabel="share of class 1 found", title="ROC")
 
 
 class ReliabilityDisplay(Display):
@@ -368,24 +372,6 @@ class FoldsDisplay(Display):
             ax.legend()
 
 
-def logits(model: Model, X: Array) -> Array:
-    """Z (1, m) of examples X (n, m) as they are stored, float64."""
-    x = inputs(model, X)
-    W, b = (V.astype(np.float64) for V in model.parameters)
-    Z: Array = W @ (model.input_scale * x) + b
-    return Z
-
-
-def inputs(model: Model, X: Array) -> Array:
-    """X as an array (n, m) of examples as they are stored, of as many features as the model has; else an error."""
-    n = instance("model", model, Model).parameters.W.size
-    x = np.asarray(examples(X))
-    if len(x) != n:
-        raise DataError(f"X has {len(x)} features; expected {n}, as the model")
-    check_values("X", x, "float64", DataError)
-    return x
-
-
 def _labelled(name: str, V: Array, Y: Array) -> tuple[Array, Array]:
     """Numbers (1, m) and labels (1, m)."""
     V = shaped(name, V, 1, "m", least=0)
@@ -400,7 +386,7 @@ def _picture(ax: Axes, picture: Array, interpolation: str) -> None:
 
 def _signed(ax: Axes, values: Array, limit: float | None = None, interpolation: str = "nearest") -> None:
     limit = limit or float(np.quantile(np.abs(values), 0.995)) or 1.0
-    ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation=interpolation)
+    ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation=interpolation)
     ax.set_axis_off()
 
 
