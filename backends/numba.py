@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from handgrad import neuron
 from handgrad.backend import ACTIVATIONS, LOSSES, Parameters, Sums
+from handgrad.bars import tell
 from handgrad.errors import MissingExtraError
 
 try:
     import numba
+    from numba.core import event
 except ModuleNotFoundError as error:
     raise MissingExtraError("Numba", "numba") from error
 
@@ -149,6 +151,23 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(nogil=True, error_model="numpy", **options)(function)
 
     return compile_
+
+
+class _Telling(event.Listener):
+    """Tells, on a terminal, that a function of this file is compiled, and not loaded from disk: it takes seconds."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.told and event.data["dispatcher"].py_func.__module__ == __name__:
+            self.told = True
+            tell("Numba compiles the backend for this machine and these types, once: it takes some seconds")
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Telling())  # type: ignore[no-untyped-call]
 
 
 @_compiled()

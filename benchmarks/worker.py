@@ -47,6 +47,7 @@ class Placed:
 
     Attributes:
         transfer, compile, first: seconds, each its own.
+        cached: of the arm.
         steady: seconds of a later step, one sample.
         late: seconds that the result kept one waiting after the arm said it was there.
         result: J, dW, db.
@@ -57,6 +58,7 @@ class Placed:
 
     transfer: float
     compile: float
+    cached: bool | None
     first: float
     steady: float
     late: float
@@ -199,6 +201,7 @@ class _Served:
         return Placed(
             transfer=transfer,
             compile=max(0.0, compiled - arm.warms * first),
+            cached=arm.cached,
             first=first,
             steady=seconds,
             late=late,

@@ -7,7 +7,7 @@ Change one word to change the implementation::
 
 from handgrad.backend import Gradients, Parameters, Sums
 from handgrad.descent import DivergedError, History
-from handgrad.errors import DataError, HandgradError, MissingExtraError, UsageError
+from handgrad.errors import DataError, HandgradError, MissingExtraError, RisingCostWarning, UsageError
 from handgrad.neuron import Neuron
 from handgrad.proof import check, mutate
 from handgrad.version import __version__
@@ -21,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "Neuron",
     "Parameters",
+    "RisingCostWarning",
     "Sums",
     "UsageError",
     "__version__",

@@ -110,13 +110,10 @@ def count(name: str, value: int, least: int, most: int | None = None) -> int:
 
 
 def array(name: str, V: Any, error: type[HandgradError]) -> Any:
-    """The value, or an array of it; else an error that names the argument: it is none, or not of numbers.
-
-    Lists, tables and their columns become NumPy's arrays, on every backend.
-    """
+    """The value, or an array of it; else an error that names the argument: it is none, or not of numbers."""
     if hasattr(V, "toarray"):
         raise error(f"{name} is {type(V).__name__}, which is sparse; expected a dense array; try {name}.toarray()")
-    if not (hasattr(V, "shape") and hasattr(V, "dtype")) or hasattr(V, "to_numpy"):
+    if not (hasattr(V, "shape") and hasattr(V, "dtype")):
         try:
             V = np.asarray(V)
         except ValueError as reason:
@@ -192,12 +189,12 @@ def checked_labels(Y: Any, shape: tuple[int, int], get: Callable[[Any], npt.NDAr
     """Y as an array (1, m) of 0 and 1, one for each column of X (n, m), fetched by `get`; else a DataError."""
     Y, (n, m) = array("Y", Y, DataError), shape
     if tuple(Y.shape) != (1, m):
-        found, labels = f"Y has shape {tuple(Y.shape)}", math.prod(Y.shape)
+        given, labels = f"Y has shape {tuple(Y.shape)}", math.prod(Y.shape)
         row = "" if Y.ndim == 2 and Y.shape[0] == 1 else "np.reshape(Y, (1, -1))"
         if labels == n and n not in (1, m):
-            raise DataError(f"{_turned(f'X has shape {shape} and {found}')}{row and f', and {row}'}")
+            raise DataError(f"{_turned(f'X has shape {shape} and {given}')}{row and f', and {row}'}")
         hint = f"; try {row}" if labels == m else ""
-        raise DataError(f"{found}; expected (1, {m}), one label per column of X {shape}{hint}")
+        raise DataError(f"{given}; expected (1, {m}), one label per column of X {shape}{hint}")
     found = get(Y)
     wrong = np.argwhere(~((found == 0) | (found == 1)))
     if len(wrong):

@@ -39,14 +39,6 @@ def chosen_rate(settings: Settings, neuron: Neuron, X: Array, warn: Callable[[st
     return rate
 
 
-def above_the_bound(rate: float, neuron: Neuron, X: Array) -> str:
-    """What to say of a learning rate with which the cost rose; under the bound, as SGD's may do."""
-    found = curvature(neuron, X)
-    if found.proposed is None or rate <= found.bound:
-        return f"learning rate {rate:g} is too high for these data; try a tenth of it"
-    return f"learning rate {rate:g} is above {found.bound:.4g}, up to which it must fall; try {found.proposed:.4g}"
-
-
 def proposed(found: Curvature) -> float:
     """The learning rate that a curvature proposes.
 

@@ -18,15 +18,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from handgrad.backend import Array, Parameters
+from handgrad.backend import Array, Backend, Parameters
 from handgrad.errors import UsageError
-from handgrad.neuron import Neuron
+from handgrad.examples import Examples
 from handgrad.objective import SHARPEST, Objective
-from handgrad.views import seen
+from handgrad.placing import place
+from handgrad.views import Seen
 
 ITERATIONS = 100
 CONVERGED = 1e-4
 """|M v - lambda v| over lambda, at which v is taken to be the eigenvector: a plateau on the way has more."""
+
+FEW = 64
+"""Examples that are looked at to see what X holds."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +72,29 @@ class Curvature:
         return "must diverge" if self.least > 0 and learning_rate > 2 / self.least else "may not settle"
 
 
-def curvature(neuron: Neuron, X: Array) -> Curvature:
+def curvature(neuron: Backend, X: Array | Seen | Examples, iterations: int = ITERATIONS) -> Curvature:
     """The curvature of a neuron's cost on some examples; of a few iterations over them.
 
     Args:
         neuron: its configuration; the backend computes.
-        X: (n, m), as for `Neuron.fit`: an array, or views of one.
+        X: (n, m), as for `Neuron.fit`: an array, views of one, or what it placed.
+        iterations: the most that are taken; what fewer of them miss is in `Curvature.residual`.
 
     Raises:
         DataError: as for `Neuron.cost`.
         UsageError: the moments of X overflow the neuron's dtype.
     """
     linear = replace(neuron, activation="identity", loss="squared_error", l2=0.0)
-    n, k = seen(X).shape
+    examples = (X if isinstance(X, Examples) else place(linear, X, None, None)).unlabelled()
     rng = np.random.default_rng(0)
-    start = Parameters(rng.standard_normal((1, n)), np.asarray(rng.standard_normal()))
-    J = Objective(linear, linear.place(X, np.zeros((1, k), np.uint8)))
+    start = Parameters(rng.standard_normal((1, examples.shape[0])), np.asarray(rng.standard_normal()))
+    J = Objective(linear, examples)
     v = linear.put_parameters(_unit(start))
-    iterations, eigenvalue, residual = 0, 0.0, math.inf
+    taken, eigenvalue, residual = 0, 0.0, math.inf
     with linear.arithmetic():
-        while iterations < ITERATIONS and residual > CONVERGED * eigenvalue:
+        while taken < iterations and residual > CONVERGED * eigenvalue:
             loss, dW, db, m = J.sums(v)
-            iterations += 1
+            taken += 1
             eigenvalue = 2 * float(linear.get(loss)) / m
             Mv = Parameters(*(linear.get(V).astype(np.float64) / m for V in (dW, db)))
             residual = _length(Mv - eigenvalue * linear.get_parameters(v))
@@ -99,7 +104,30 @@ def curvature(neuron: Neuron, X: Array) -> Curvature:
     flattest = 1.0 if (neuron.loss, neuron.activation) == ("squared_error", "identity") else 0.0
     sharpest = math.inf if neuron.activation == "relu" else SHARPEST[neuron.loss, neuron.activation]
     least = max(flattest * eigenvalue, neuron.l2)
-    return Curvature(eigenvalue, residual, least, sharpest * (eigenvalue + residual) + neuron.l2, iterations)
+    return Curvature(eigenvalue, residual, least, sharpest * (eigenvalue + residual) + neuron.l2, taken)
+
+
+def too_high(learning_rate: float, neuron: Backend, examples: Examples, iterations: int = ITERATIONS) -> str:
+    """What to say of a learning rate with which the cost rose; under the bound, too, as SGD's may be."""
+    try:
+        found = curvature(neuron, examples, iterations)
+    except UsageError:  # moments that overflow
+        found = Curvature(math.inf, math.inf, 0.0, math.inf, 0)
+    if found.proposed is None or learning_rate <= found.bound:
+        said = f"learning rate {learning_rate:g} is too high for these data; try a tenth of it"
+    else:
+        bound = f"above {found.bound:.4g}, up to which it must fall"
+        said = f"learning rate {learning_rate:g} is {bound}; try {found.proposed:.4g}"
+    if neuron.input_scale == 1 and _are_bytes(examples):
+        said += "; X holds bytes and input_scale is 1: better try input_scale=1 / 255"
+    return said
+
+
+def _are_bytes(examples: Examples) -> bool:
+    """Whether the first few look so: whole numbers up to 255, and some of them large."""
+    parts = examples.batch(np.arange(min(FEW, examples.m))).parts
+    values = [examples.backend.get(part.x) for part in parts]
+    return any(x.size and x.min() >= 0 and 127 < x.max() <= 255 and (x == np.round(x)).all() for x in values)
 
 
 def _length(v: Parameters) -> float:

@@ -17,7 +17,7 @@ from handgrad.backend import Backend, Parameters
 from handgrad.bars import hidden
 from handgrad.checks import array
 from handgrad.errors import HandgradError, UsageError
-from handgrad.optimizers import Optimizer, Place, Task
+from handgrad.optimizers import GradientDescent, Optimizer, Place, Task
 from handgrad.processes import DisagreementError
 
 BLOCK_EPOCHS = 1024
@@ -25,6 +25,12 @@ BLOCK_EPOCHS = 1024
 
 BLOCK_SECONDS = 0.1
 """About how long the device is left alone between two looks at the costs."""
+
+LASTING = 10
+"""Epochs that began with a higher cost than the first, after which it is said to rise."""
+
+RISE = 1e-3
+"""Of the first cost: a smaller rise may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,14 @@ def train(
     progress: bool = False,
     resume: State | None = None,
     watch: Callable[[Callable[[], State]], bool] | None = None,
+    rising: Callable[[list[float]], None] = lambda _: None,
 ) -> tuple[Parameters, History]:
     """The loop behind `Neuron.fit`, on arrays that were checked and put on the device.
 
     Epochs run in blocks, between which the costs are fetched, checked and shown. The first block is a single epoch, so
     that compilation is charged to it; the others are sized to take about a tenth of a second. Where an epoch within a
-    block is wanted, the last good or the best, the optimizer takes the epochs up to it once more.
+    block is wanted, the last good or the best, the optimizer takes the epochs up to it once more. Where the cost rises,
+    `rising` is told the costs so far, once.
     """
     backend = task.backend
     columns: list[list[float]] = [[], [], [], []]
@@ -160,7 +168,7 @@ def train(
         backend.arithmetic(),
         tqdm(total=task.epochs, initial=here.epoch, unit="epoch", disable=hidden(progress)) as bar,
     ):
-        over = False
+        over = said = False
         while here.epoch < task.epochs and not over:
             start = time.perf_counter()
             taken = optimizer.take(task, here, range(here.epoch, min(here.epoch + _block_epochs(seconds), task.epochs)))
@@ -185,6 +193,9 @@ def train(
                 best = here
             before, here = here, Place(block.stop, taken.parameters, taken.memory)
             over |= taken.done
+            if not said and _rises(costs, optimizer, ended=over or here.epoch == task.epochs):
+                said = True
+                rising(costs)
             bar.set_postfix_str(_shown(costs, validation_costs), refresh=False)
             bar.update(len(block))
             if watch is not None and not over and watch(state):
@@ -215,6 +226,17 @@ def _first_bad(costs: list[float], block: range, after: Parameters) -> int | Non
         if not math.isfinite(costs[epoch]):
             return epoch
     return None if all(np.isfinite(V).all() for V in after) else block.stop
+
+
+def _rises(costs: list[float], optimizer: Optimizer, *, ended: bool) -> bool:
+    """Whether an optimizer with a learning rate is making the cost worse: for some epochs, or when all is over.
+
+    Of gradient descent it takes only the last epoch then; where there is chance in it, all of the last few.
+    """
+    if not hasattr(optimizer, "learning_rate") or len(costs) < 2:
+        return False
+    last = costs[-1:] if ended and isinstance(optimizer, GradientDescent) else costs[1:][-LASTING:]
+    return (ended or len(last) == LASTING) and min(last) > (1 + RISE) * costs[0]
 
 
 def _lost(validation_costs: list[float], patience: int) -> int | None:

@@ -1,5 +1,8 @@
 """What can go wrong, as one family: each error is one line for a person and one exit code for a script."""
 
+import inspect
+import warnings
+
 
 class HandgradError(Exception):
     """Any error that handgrad raises on purpose.
@@ -31,6 +34,18 @@ class MissingExtraError(HandgradError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; install it with: pip install 'handgrad[{extra}]'")
+
+
+class RisingCostWarning(UserWarning):
+    """The cost of a training rises: its learning rate is above what these data bear, and what they bear is said."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn of the line that called handgrad, whatever within it has called what."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "handgrad":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def printable(name: str) -> str:

@@ -121,6 +121,15 @@ class Examples:
         """Y (1, k m) of `activations`, on the host."""
         return np.concatenate([self.backend.get(y) for y in self.parts[0].labels], axis=1)
 
+    def unlabelled(self) -> Examples:
+        """The same with labels that are all 0, so that what is summed depends on X alone."""
+
+        def of(part: Part) -> Part:
+            y = self.backend.put(np.zeros((1, part.x.shape[1]), np.uint8))
+            return part._replace(labels=(y,) * len(part.labels))
+
+        return replace(self, parts=tuple(map(of, self.parts)))
+
     def batch(self, numbers: npt.NDArray[np.intp]) -> Examples:
         """Those of these numbers, which count from 0 to m - 1; of several processes, each has those that are its."""
         first = sum(self.counts[: self.processes.rank])

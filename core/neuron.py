@@ -18,6 +18,7 @@ A full-batch gradient is a sum over examples. A backend (`handgrad.backend`) wri
 `handgrad.examples` adds, whatever the examples are; `handgrad.objective` makes means of it. The rest is here, once.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,9 @@ from handgrad import descent, placing
 from handgrad import span as spans
 from handgrad.backend import MOST, Array, Backend, Gradients, Parameters, Sums
 from handgrad.checks import check_values, checked_parameters, count, finite, flag, instance, number, shown
+from handgrad.curvature import too_high
 from handgrad.descent import History, State
-from handgrad.errors import HandgradError, UsageError
+from handgrad.errors import HandgradError, RisingCostWarning, UsageError, warn
 from handgrad.examples import Examples
 from handgrad.objective import Objective, means
 from handgrad.optimizers import GradientDescent, Optimizer, Place, Task, best
@@ -173,6 +175,10 @@ class Neuron(Backend):
             UsageError: an argument is out of its range, or `initial` does not fit X.
             DataError: as for `place`, for the training or the validation set.
             DivergedError: the cost stopped being finite; it carries the last good parameters and the history.
+
+        Warns:
+            RisingCostWarning: the cost rises, in gradient descent or SGD. It says up to which learning rate it falls on
+                these data, and what to try.
         """
         epochs = count("epochs", epochs, 0)
         validation_every = min(count("validation_every", validation_every, 1), epochs + 1)  # the same, and no huge int
@@ -215,6 +221,13 @@ class Neuron(Backend):
                 raise UsageError(
                     f"{what}span is True and {parted}; the span takes X whole and as it is; expected one of the two"
                 )
+
+        def rising(costs: list[float]) -> None:
+            # By no more reads of X than the training has taken.
+            why = too_high(getattr(optimizer, "learning_rate", math.nan), self, J.examples, len(costs))
+            if J.examples.processes.rank == 0:
+                warn(f"the cost rose from {costs[0]:.4g} to {costs[-1]:.4g}: {why}", RisingCostWarning)
+
         return (spans.train if span else descent.train)(
             task,
             optimizer,
@@ -223,6 +236,7 @@ class Neuron(Backend):
             progress=progress,
             resume=resume,
             watch=watch and (lambda state: watch(lambda: state()._replace(span=span, block=block))),
+            rising=rising,
         )
 
     def predict_proba(self, parameters: Parameters, X: Array | Examples) -> npt.NDArray[Any]:

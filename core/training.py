@@ -17,7 +17,7 @@ from typing import Any
 from handgrad import backends
 from handgrad.backend import Array
 from handgrad.checkpoint import Checkpoint, environment, load_checkpoint, save_checkpoint
-from handgrad.choosing import above_the_bound, chosen_rate
+from handgrad.choosing import chosen_rate
 from handgrad.data import Dataset
 from handgrad.descent import DivergedError, History, State
 from handgrad.errors import DataError, UsageError, reason_of
@@ -154,11 +154,6 @@ def _train(
         diverged, parameters, history = error, error.parameters, error.history
     if diverged is None and stopping and len(history) < settings.epochs:
         return Outcome(settings, None, len(history))
-    if settings.learning_rate is not None and diverged is None and history.rose:
-        first, last = history.train_cost[[0, -1]]
-        care.warn(
-            f"the cost rose from {first:.4g} to {last:.4g}: " + above_the_bound(settings.learning_rate, neuron, X)
-        )
     parameters = X.folded(parameters, neuron.input_scale)
     used = versions(settings.backend)
     result = asdict(settings) | {

@@ -45,6 +45,7 @@ def test_every_backend_agrees_with_numpy(sets, loss, activation, dtype):
     assert 0 < rows[1].W_difference < (1e-5 if dtype == "float32" else 1e-13)
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 @pytest.mark.parametrize(("what", "factor"), [("dW", 1.01), ("dW", -1.0), ("db", 1.001)])
 def test_a_backend_that_is_a_little_wrong_disagrees(sets, what, factor):
     Wrong.factor = {what: factor}
@@ -96,6 +97,7 @@ def test_a_descent_that_is_wrong_disagrees_though_every_gradient_is_right(sets, 
     assert set(wrong.disagreements) <= {"W", "b"}
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 def test_backends_are_not_blamed_where_a_high_rate_drives_rounding_errors_apart(sets, dtype):
     """A rate far above the stable ones: after training the weights differ visibly, and nobody is wrong."""
     (X, Y), _ = sets

@@ -66,6 +66,7 @@ def test_the_proposed_rate_converges(seed):
         assert fall <= costs[0] / 1000
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 @pytest.mark.parametrize("seed", range(50))
 def test_2_1_times_the_bound_diverges_and_0_95_does_not(seed):
     """A least squares cost bends the same everywhere, so that it must; the parameters go to infinity."""
@@ -79,6 +80,7 @@ def test_2_1_times_the_bound_diverges_and_0_95_does_not(seed):
     assert history.train_cost[-1] <= history.train_cost[0]
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 @pytest.mark.parametrize("seed", range(50))
 def test_2_1_times_the_bound_does_not_settle_for_cross_entropy(seed):
     """Gradients of the sigmoid are bounded, and so are its steps: it does not go to infinity, nor to the minimum.

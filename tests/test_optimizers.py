@@ -134,6 +134,7 @@ def test_however_the_epochs_are_divided_as_many_gradients_are_counted(rng):
         np.testing.assert_array_equal(*counted)
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 def test_an_early_stop_comes_before_a_cost_that_overflows_in_the_same_block(examples):
     neuron = ByHand("identity", "squared_error")
     options = dict(epochs=400, learning_rate=1e-4, validation=examples, patience=3)

@@ -85,6 +85,7 @@ def test_the_checks_of_scikit_learn_can_fail():
     assert "check_sample_weight_equivalence_on_dense_data" in failed
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 @pytest.mark.parametrize("optimizer", ["gd", "sgd"])
 def test_the_other_optimizers_pass_them_too(optimizer):
     # The order of SGD is that of the rows, and weighted ones are not in the places of repeated ones.

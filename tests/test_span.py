@@ -121,6 +121,7 @@ def test_it_is_chosen_where_it_pays_and_nowhere_else(monkeypatch, rng):
         assert len(used) == times
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 def test_the_span_and_blocks_do_not_go_together(rng):
     X, Y = rng.integers(0, 256, (50, 5), np.uint8), rng.integers(0, 2, (1, 5))
     with pytest.raises(UsageError, match="span is True and block is 3; the span takes X whole"):

@@ -385,6 +385,7 @@ def test_fit_goes_on_from_a_state_and_stops_when_told(backend, dtype, rng):
     assert rest.seconds[0] == first.seconds[0]
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")
 def test_a_state_of_another_training_is_refused(rng):
     X, Y = rng.integers(0, 256, (30, 20), np.uint8), rng.integers(0, 2, (1, 20))
     neuron, states = backends.load("numpy")(), []

@@ -61,6 +61,7 @@ class Arm(ABC):
         reads: how many times a step reads X.
         on_host: whether the step brings its result back, as NumPy arrays.
         warms: how many steps `compile` takes besides compiling.
+        cached: whether what was compiled came from disk, where it once was kept; None where it is compiled anew.
     """
 
     dtype: str | None = None
@@ -68,6 +69,7 @@ class Arm(ABC):
     reads: int = 2
     on_host: bool = False
     warms: float = 0
+    cached: bool | None = None
 
     @abstractmethod
     def place(self, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ class Arm(arms.Arm):
         # A backend compiles within its first calls; first calls on these arrays take that out.
         self.J = np.asarray(self.neuron.cost(self.parameters, self.examples), self.neuron.dtype)
         self.wait(self.step())
+        if numba := sys.modules.get("numba"):
+            names = vars(sys.modules[type(self.neuron).__module__]).values()
+            kept = [of.stats for of in names if isinstance(of, numba.core.dispatcher.Dispatcher)]
+            self.cached = not any(stats.cache_misses for stats in kept) if kept else None
 
     def step(self) -> tuple[Any, Any, Any]:
         neuron, P, examples = self.neuron, self.parameters, self.examples

@@ -12,7 +12,7 @@ import click
 from handgrad.commands import bench, check, choose, compare, data, demo, model, train
 from handgrad.commands.kinds import command_for, kinds_of
 from handgrad.commands.options import examples
-from handgrad.commands.output import open_streams, say, say_error
+from handgrad.commands.output import open_streams, say, say_error, saying_warnings
 from handgrad.commands.signals import ending_in_order
 from handgrad.errors import DataError, HandgradError, reason_of
 from handgrad.torchrun import FailedElsewhereError, launched
@@ -95,7 +95,7 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with ending_in_order():
+        with ending_in_order(), saying_warnings():
             return super().invoke(ctx)
 
 

@@ -10,7 +10,7 @@ import click
 
 from handgrad import tables
 from handgrad.commands.options import PATH, OfKind, as_json, examples, of_backend, of_data, of_device, of_run
-from handgrad.commands.output import not_there_yet, print_json, say_error, say_left, word
+from handgrad.commands.output import not_there_yet, print_json, say_error, say_left, word, working
 from handgrad.errors import DataError, UsageError
 from handgrad.table import table
 
@@ -100,12 +100,16 @@ def explain(
     if images is not None:
         say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
         must_be_free(images)
-    explanation = Explanation.of(run_folder, data, photographs)
-    if images is not None:
-        from handgrad.look.images import write_images
+    with working("explaining", 3) as done:
+        explanation = Explanation.of(run_folder, data, photographs)
+        done()
+        if images is not None:
+            from handgrad.look.images import write_images
 
-        write_images(explanation, images)
-    write(page_file, report.page(explanation, str(run_folder)).encode())
+            write_images(explanation, images)
+        done()
+        write(page_file, report.page(explanation, str(run_folder)).encode())
+        done()
     _warn_unless_known(explanation.model, explanation.dataset, run_folder)
     if images is not None:
         click.echo(f"figures: {images}")

@@ -6,14 +6,18 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import click
+from tqdm import tqdm
 
+from handgrad.bars import hidden
+from handgrad.errors import RisingCostWarning
 from handgrad.jsonable import dumps
 from handgrad.store import clear_left
 
@@ -42,6 +46,44 @@ def say(line: str) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stderr.fileno())  # or what is still to be written would fail at the end of the process
         os.close(nowhere)
+
+
+@contextmanager
+def saying_warnings() -> Iterator[None]:
+    """That a cost rises, of which the library warns within it, is a line on standard error; once, of all backends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RisingCostWarning)
+        usual, said = warnings.showwarning, False
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            nonlocal said
+            if category is not RisingCostWarning:
+                usual(message, category, *where, **more)
+            elif not said:
+                said = True
+                say(f"warning: {message}")
+
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def working(what: str, steps: int) -> Iterator[Callable[[], object]]:
+    """A bar of so many steps, on a terminal, whose clock runs on while one of them takes long; call it after each."""
+    ended = threading.Event()
+    with tqdm(desc=what, total=steps, unit=" steps", leave=False, disable=hidden()) as bar:
+
+        def tick() -> None:
+            while not ended.wait(0.5):
+                bar.refresh()
+
+        clock = threading.Thread(target=tick, daemon=True)
+        clock.start()
+        try:
+            yield bar.update
+        finally:
+            ended.set()
+            clock.join()
 
 
 def say_left(path: Path, made: str) -> None:
