@@ -131,6 +131,7 @@ def test_a_descent_ends_where_that_of_one_process_does_but_for_rounding(shares, 
     np.testing.assert_allclose(found[f"{name}: history"][0], history.train_cost, rtol=100 * np.finfo(neuron.dtype).eps)
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")  # what stops early does so because of it
 @pytest.mark.parametrize("name", sharing.OTHERS)
 def test_views_blocks_optimizers_and_stopping_are_those_of_one_process(shares, name):
     starts, m = shares
