@@ -657,6 +657,19 @@ def test_the_derivative_of_the_activation_at_another_place_is_mended_wherever_it
     assert report.lines[0].diagnosis == f"it is right with {after}"
 
 
+@pytest.mark.parametrize(("name", "right", "wrong"), [
+    ("batch_norm_cache", "dvar = 0.5 * dsqrtvar", "dvar = dsqrtvar"),
+    ("batch_norm_layer", "dvar = 0.5 * dstd", "dvar = 1 * dstd"),
+])  # fmt: skip
+def test_a_factor_of_two_is_blamed_where_it_is_missing_and_not_where_another_would_make_up_for_it(name, right, wrong):
+    """The next line but one multiplies by 2: a smaller change, which would leave dvar twice what its name says."""
+    source = PROGRAMS[name].source
+    module = planted.load(source.replace(right, wrong), f"two_{name}")
+    subject, inputs = planted.made(module, 0)
+    report = check(*subject, inputs, **module.OPTIONS)
+    assert [place.source.startswith(wrong) for place in report.lines] == [True], f"\n{report}"
+
+
 def test_looking_for_the_line_leaves_all_as_it_was_and_prints_nothing(rng, capsys):
     module = planted.load(
         "import numpy as np\n"

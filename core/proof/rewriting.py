@@ -252,6 +252,9 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
         case ast.Constant(float(number)):
             for changed in (1 / number if number else 1.0, -number, 2 * number, number / 2, 1.0, 0.0):
                 yield "factor", ast.Constant(changed)
+        case ast.Constant(int(number)) if isinstance(parent, ast.BinOp) and not isinstance(parent.op, ast.Pow):
+            for changed in (number / 2, 2 * number):
+                yield "factor", ast.Constant(changed)
         case ast.Slice(ast.expr() as low, None, step):
             yield "off_by_one", ast.Slice(None, low, step)
         case ast.Slice(None, ast.expr() as high, step):

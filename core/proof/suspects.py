@@ -93,6 +93,8 @@ class Suspects:
         for operation in self.operations:
             self.all[operation.span] = operation.out.ravel()
         self.scaled: set[tuple[str, int]] = set()
+        arrays = [*run.numbers.values(), *(o.out for o in self.operations if self.forward[o.span].any())]
+        self.counts = {n for V in arrays for n in (V.size, *V.shape) if n > 2}  # 2 is also what a square leaves
         self.roles = self._roles()
         for name, where in wrong.items():
             for i in self._makers(name, where):
@@ -114,7 +116,7 @@ class Suspects:
         places = self._lines(self.good)
         wrong = self._lines(i for i in self.good if i in self.right and not self.right[i] and not self.given[i])
         off = sum(self.roles.get(place) == "off" for place in places)
-        return len(wrong) + 2 * off + 0.5 * len(self.scaled & places)
+        return len(wrong) + 4 * off + 0.5 * len(self.scaled & places)
 
     def _ancestors(self, numbers: Array) -> Array:
         found = np.zeros(self.count, bool)
@@ -233,7 +235,7 @@ class Suspects:
                 at = np.unravel_index(int(np.argmax(np.abs(expected))), expected.shape)
                 by = store.value[at] / expected[at]
                 near = np.all(np.abs(store.value - by * expected) <= self.close * 64 * abs(by) * size)
-                if by and near and _is_count(by):
+                if near and self._is_count(by):
                     self.scaled.add((store.file, store.line))
                     return "right"
             if there:
@@ -242,6 +244,10 @@ class Suspects:
         if same and not self._recomputed(store, same):
             return "off"
         return ""
+
+    def _is_count(self, by: float) -> bool:
+        """Whether a factor is how many numbers there are of something, or one over it: of a mean taken elsewhere."""
+        return by > 0 and any(abs(by * count - 1) < 1e-9 or abs(by / count - 1) < 1e-9 for count in self.counts)
 
     def _recomputed(self, store: Store, known: list[Array]) -> bool:
         """Whether a value that is called as one of forward is that one."""
@@ -303,12 +309,6 @@ class Suspects:
                     found.add(operation.place)
         first = [place for place in off if place in found and not any(p in off and p != place for p in found - {place})]
         return found - set(first)
-
-
-def _is_count(by: Any) -> bool:
-    """Whether a factor is a whole number, or one over it: a mean that is taken elsewhere."""
-    size = abs(float(by))
-    return by > 0 and (abs(size - round(size)) < 1e-9 * size or abs(1 / size - round(1 / size)) < 1e-9 / size)
 
 
 def _numbers(arrays: Iterable[Array]) -> Array:
