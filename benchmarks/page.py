@@ -21,7 +21,7 @@ COLUMNS = {
     "where X is in no cache",
     "of 2": "the same for reading X twice, as a step does that computes Z first and dW then",
     "place s": "seconds to bring X to where the arm wants it, once",
-    "compile s": "seconds that the first call spent on compiling; - for none",
+    "compile s": "seconds that the first call spent on compiling; - for none, cached for what was loaded from disk",
     "first ms": "milliseconds of the first step after that",
     "peak MB": "10^6 bytes of memory at most, beyond the libraries",
 }
@@ -135,7 +135,7 @@ def roofline(result: dict[str, Any]) -> str:
     roof = Series("", ends, [end * bandwidth for end in ends])
     drawn = chart(
         "Operations in a second over operations per byte read, at the largest size",
-        Scale("operations for each byte of X read", *ends, log=True),
+        Scale("operations for each byte of X read", ends[0], ends[1], True),
         Scale.over("10^9 operations a second", [*roof.y, *(s.y[0] for s in series)], log=True),
         [roof, *series],
         [Hit(x, said[x]) for x in sorted(said)],

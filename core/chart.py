@@ -105,7 +105,13 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
     """
     right = max([LETTER * len(s.name) + 14 for s in series if s.name and s.line and len(s.x)], default=16)
     w, h = WIDTH - LEFT - right, HEIGHT - TOP - BOTTOM
-    across, up = (lambda v: round(LEFT + w * x.at(v), 1)), (lambda v: round(TOP + h * (1 - y.at(v)), 1))
+
+    def across(value: float) -> float:
+        return round(LEFT + w * x.at(value), 1)
+
+    def up(value: float) -> float:
+        return round(TOP + h * (1 - y.at(value)), 1)
+
     parts = []
     for tick in y.ticks():
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + w:g}" y1="{up(tick)}" y2="{up(tick)}"/>')

@@ -220,7 +220,8 @@ class Explanation:
         A, Y = self.activations[self.judged][0].astype(np.float64), self.examples(self.judged)[1][0]
         reach = max(0.5, float(abs(A - 0.5).max()))
         values = 0.5 + reach * np.arange(-STEPS, STEPS + 1) / STEPS
-        return [(float(t), *(int(((t < A) & (label == Y)).sum()) for label in (0, 1))) for t in values]
+        above = [[int(((t < A) & (label == Y)).sum()) for label in (0, 1)] for t in values]
+        return [(float(t), zeros, ones) for t, (zeros, ones) in zip(values, above, strict=True)]
 
     def parts(self, column: int) -> list[Part]:
         """The features of a photograph of the judged set that move Z the most, of unlike bytes and rows if possible."""
@@ -233,7 +234,9 @@ class Explanation:
                 apart.append(i)
         most = (apart + [i for i in order if i not in apart])[:FEW]
         dZ = self._there(column)[2]
-        return [Part(self._place(i), int(x[i]), W[i], W[i] * s * x[i], dZ * s * x[i]) for i in most]
+        return [
+            Part(self._place(i), int(x[i]), float(W[i]), float(W[i] * s * x[i]), float(dZ * s * x[i])) for i in most
+        ]
 
     def way(self, column: int) -> list[Quantity]:
         """One photograph of the judged set through Z, A, L and back through dA, dZ, db, in figures."""
@@ -287,8 +290,9 @@ def logits(model: Model, X: Array) -> Array:
 
 def contributions(model: Model, X: Array) -> Array:
     """W * s x (m, h, w) of examples X (n, m), added over the channels: with b they add up to Z."""
-    found: Array = model.parameters.W * model.input_scale * inputs(model, X).T
-    return found.reshape(-1, *model.size).sum(axis=3)
+    each = model.parameters.W * model.input_scale * inputs(model, X).T
+    added: Array = each.reshape(-1, *model.size).sum(axis=3)
+    return added
 
 
 def inputs(model: Model, X: Array) -> Array:

@@ -178,7 +178,7 @@ def _history(e: Explanation) -> str:
             np.append(train, validation[taken]),
         ),
         series[: 1 + bool(taken.any())],
-        [Hit(i, words) for i, words in zip(at, said, strict=True)],
+        [Hit(float(i), words) for i, words in zip(at, said, strict=True)],
     )
     text = (
         f"{epochs:,} epoch{'s' * (epochs != 1)}: as many times it looked at all photographs of the training set and "
@@ -308,7 +308,7 @@ def _threshold(e: Explanation) -> str:
     zero, one = e.model.classes
     above = e.thresholds()
     low, high = above[0][0], above[-1][0]
-    of = [int((label == Y).sum()) for label in (0, 1)]
+    of = [sum(row) for row in e.scores[e.judged].confusion]
     edges = np.linspace(low, high, 26)
     counts = [np.histogram(A[label == Y], edges)[0] for label in (0, 1)]
     steps = np.repeat(edges, 2)

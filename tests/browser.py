@@ -1,9 +1,13 @@
 """Pages in Chromium, on a phone and on a desk, light and dark: what is the matter with them."""
 
 import contextlib
+import io
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
 CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
@@ -74,10 +78,31 @@ def faults(browser, path, contrasts=SCHEMES):
             for width in WIDTHS:
                 tab.set_viewport_size({"width": width, "height": 900})
                 found += [f"{width} px, {scheme}: {fault}" for fault in tab.evaluate(LAID_OUT)]
-            rules = {} if scheme == SCHEMES[0] else {"runOnly": ["color-contrast"]}  # others are of both alike
-            if scheme not in contrasts:
+            if scheme == SCHEMES[0]:
+                rules = {"rules": {"color-contrast": {"enabled": scheme in contrasts}}}
+            elif scheme in contrasts:
+                rules = {"runOnly": ["color-contrast"]}  # all others are of both alike
+            else:
                 continue
             for violation in Axe().run(tab, options=OPTIONS | rules).response["violations"]:
                 if violation["impact"] in ("serious", "critical"):
                     found += [f"{scheme}: {violation['help']}: {node['html'][:200]}" for node in violation["nodes"]]
     return sorted(set(found))
+
+
+def pictured(path, to, first, last):
+    """Write a picture of a page, light and 1,000 px wide, from the heading `first` to the end of the section `last`."""
+    with chromium() as browser, opened(browser, path, []) as tab:
+        tab.set_viewport_size({"width": 1000, "height": 900})
+        begin = tab.get_by_role("heading", name=first).bounding_box()
+        end = tab.locator("section", has=tab.get_by_role("heading", name=last)).bounding_box()
+        top = begin["y"] - 16
+        clip = {"x": 0, "y": top, "width": 1000, "height": end["y"] + end["height"] - top}
+        image = Image.open(io.BytesIO(tab.screenshot(full_page=True, clip=clip))).convert("RGB")
+    image.quantize(256).save(to, optimize=True)
+
+
+if (
+    __name__ == "__main__"
+):  # python tests/browser.py run/report.html docs/report.png "What it looks for" "Where it looks"
+    pictured(Path(sys.argv[1]).resolve(), *sys.argv[2:])
