@@ -120,8 +120,9 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
         parts.append(f'<line class="axis" x1="{across(tick)}" x2="{across(tick)}" y1="{TOP + h}" y2="{TOP + h + 4}"/>')
         parts.append(_text(across(tick), TOP + h + 18, number(tick), "soft", "middle"))
     parts.append(f'<path class="axis" fill="none" d="M{LEFT} {TOP}V{TOP + h}H{LEFT + w:g}"/>')
-    parts.append(_text(LEFT + w / 2, HEIGHT - 6, x.words, "", "middle"))
-    parts.append(f'<g transform="translate(13 {TOP + h / 2:g}) rotate(-90)">{_text(0, 0, y.words, "", "middle")}</g>')
+    parts.append(_text(LEFT + w / 2, HEIGHT - 6, x.words, "", "middle", w))
+    below = _text(0, 0, y.words, "", "middle", h)
+    parts.append(f'<g transform="translate(13 {TOP + h / 2:g}) rotate(-90)">{below}</g>')
     names = []
     for s in series:
         places = [(across(a), up(b)) for a, b in zip(s.x, s.y, strict=True)]
@@ -170,8 +171,10 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{html.escape(words)}</text>'
+def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start", room: float = math.inf) -> str:
+    """Words at a place, pressed together where they would need more than the room."""
+    pressed = f' textLength="{room:g}" lengthAdjust="spacingAndGlyphs"' if LETTER * len(words) > room else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}"{pressed}>{html.escape(words)}</text>'
 
 
 def _ink(s: Series) -> str:

@@ -198,6 +198,13 @@ def test_the_page_of_a_benchmark_says_all_that_its_table_says(benchmark):
     assert "a processor, 2 cores" in text
 
 
+def test_long_names_are_not_cut_off(chromium, tmp_path):
+    scale = chart.Scale.over("share of golden retrievers that were taken for Labrador retrievers", [0, 1])
+    path = tmp_path / "page.html"
+    path.write_text(sheet.sheet("a page", chart.chart("a chart", scale, scale, [])), encoding="utf-8")
+    assert not [fault for fault in browser.faults(chromium, path) if "cut off" in fault]
+
+
 def words(svg):
     return re.findall(r'<text x="([\d.]+)" y="([\d.]+)" class="(\w*)"[^>]*>([^<]*)<', svg)
 
