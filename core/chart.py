@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 COLOURS = 6
 """Of the palette; further lines are dashed."""
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LETTER, APART = 440, 300, 56, 14, 46, 7.2, 16
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LETTER, APART = 440, 300, 66, 14, 46, 7.2, 16
 MOST_POINTS, MOST_HITS = 400, 120
 
 

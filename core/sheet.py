@@ -61,8 +61,8 @@ thead th{{color:var(--soft);font-weight:500!important;font-size:.9rem}}
 dl{{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.1rem}}dt{{color:var(--soft)}}
 dd{{margin:0;min-width:0;overflow-wrap:anywhere}}
 .key{{margin-right:.8rem;white-space:nowrap}}.key i{{display:inline-block;width:.8rem;height:.8rem;margin-right:.3rem}}
-.scale{{display:flex;gap:.6rem;align-items:center;max-width:36rem;font-size:.9rem}}
-.scale i{{flex:1;height:.8rem;background:linear-gradient(90deg,{LIGHT[0]},#fff,{LIGHT[1]})}}
+.scale{{display:flex;flex-wrap:wrap;gap:.6rem;align-items:center;max-width:36rem;font-size:.9rem}}
+.scale i{{flex:1 0 6rem;height:.8rem;background:linear-gradient(90deg,{LIGHT[0]},#fff,{LIGHT[1]})}}
 .gallery{{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:1rem;max-width:none}}
 .gallery figure{{margin:0}}.gallery figcaption{{font-size:.85rem;overflow-wrap:anywhere}}
 img{{display:block;width:100%;height:auto;border-radius:.25rem;margin-bottom:.3rem}}.pixels{{image-rendering:pixelated}}

@@ -33,6 +33,14 @@ LAID_OUT = """() => {
     const { a, b } = text.getScreenCTM();
     if (Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize) < 9) found.push(`"${text.textContent}" is tiny`);
   }
+  for (const figure of document.querySelectorAll("svg[role=img]")) {
+    const texts = [...figure.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+    texts.forEach(([words, a], i) => texts.slice(i + 1).forEach(([others, b]) => {
+      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (wide > 2 && high > 6) found.push(`"${words}" lies on "${others}"`);
+    }));
+  }
   for (const image of document.images) if (!image.alt.trim()) found.push("an image without words");
   for (const image of document.images) if (image.complete && !image.naturalWidth) found.push(`${image.alt}: not shown`);
   for (const image of document.querySelectorAll("svg[role=img]"))

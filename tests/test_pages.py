@@ -101,6 +101,8 @@ PLANTED = {
     "<svg role=img viewBox='0 0 9 9'></svg>": "a figure without words",
     "<svg role=img viewBox='0 0 400 40'><title>t</title><text x='380' y='20'>tor 8 and more</text></svg>": "is cut off",
     "<svg role=img viewBox='0 0 900 40'><title>t</title><text x='9' y='20'>small</text></svg>": "is tiny",
+    "<svg role=img viewBox='0 0 300 40'><title>t</title><text y='20'>a one</text><text y='22'>two</text></svg>":
+    "lies on",
     "<p style='color:#bbb;background:#fff'>pale</p>": "color contrast",
     "<p class=planted>dark</p><style>@media(prefers-color-scheme:dark){.planted{color:#333}}</style>": "dark: Elem",
     "<input>": "must have labels",
