@@ -43,7 +43,7 @@ def test_blocks_are_all_of_the_examples_in_order_and_views_of_them(file):
 def test_every_sum_is_that_over_the_blocks(backend, dtype, file, width):
     X, Y = np.load(file[0]).T, file[1]
     neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.01)
-    options = dict(epochs=7, learning_rate=0.1, initial=Parameters.random(500, 2), validation=(X, Y))
+    options = dict(epochs=7, learning_rate=0.05, initial=Parameters.random(500, 2), validation=(X, Y))
     P, history = neuron.fit(X, Y, **options)
     Q, in_blocks = neuron.fit(X, Y, block=width, **options)
     u = np.finfo(dtype).eps
@@ -57,7 +57,7 @@ def test_from_a_file_and_from_memory_come_the_same_bits(backend, dtype, file):
     found = []
     for mode in None, "r":
         X = np.load(file[0], mmap_mode=mode).T
-        found.append(neuron.fit(X, file[1], epochs=9, learning_rate=0.1, block=8, validation=(X, file[1])))
+        found.append(neuron.fit(X, file[1], epochs=9, learning_rate=0.05, block=8, validation=(X, file[1])))
     (P, history), (Q, from_file) = found
     np.testing.assert_array_equal(Q.W, P.W)
     np.testing.assert_array_equal(from_file.train_cost, history.train_cost)
@@ -203,7 +203,7 @@ def test_joined_arrays_can_be_mirrored_and_standardised(backend, file, joined):
     X, Y, found = np.load(file[0]).T, np.tile(file[1], 2), []
     for x in joined, X:
         seen = standardised(mirrored(x, (10, 10, 5)))
-        found.append(backend().fit(seen, Y, epochs=5, learning_rate=0.1, validation=(seen.of(x), file[1])))
+        found.append(backend().fit(seen, Y, epochs=5, learning_rate=0.05, validation=(seen.of(x), file[1])))
     (A, of_joined), (B, of_one) = found
     np.testing.assert_allclose(A.W, B.W, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(of_joined.validation_cost, of_one.validation_cost, rtol=1e-5)
@@ -213,7 +213,7 @@ def test_joined_arrays_can_be_mirrored_and_standardised(backend, file, joined):
 def test_joined_arrays_in_blocks_give_the_sums_of_one(backend, dtype, file, joined, width, monkeypatch):
     X, Y = np.load(file[0]).T, file[1]
     neuron = backend(input_scale=1 / 255, dtype=dtype)
-    options = dict(epochs=7, learning_rate=0.1, initial=Parameters.random(500, 2))
+    options = dict(epochs=7, learning_rate=0.05, initial=Parameters.random(500, 2))
     P, history = neuron.fit(X, Y, validation=(X, Y), **options)
     monkeypatch.setattr(Joined, "__array__", never_copied)
     Q, in_blocks = neuron.fit(joined, Y, validation=(joined, Y), block=width, **options)
@@ -251,9 +251,9 @@ from handgrad.benchmarks.training import _most_memory
 neuron = backends.load(sys.argv[1])(input_scale=1 / 255)
 X = np.load(sys.argv[2], mmap_mode="r").T
 Y = (np.arange(X.shape[1]) % 2).astype(np.uint8)[np.newaxis]
-neuron.fit(X[:, :1024], Y[:, :1024], epochs=2, learning_rate=0.1, block=512)
+neuron.fit(X[:, :1024], Y[:, :1024], epochs=2, learning_rate=0.05, block=512)
 with _most_memory() as most:
-    neuron.fit(X, Y, epochs=2, learning_rate=0.1, block=512)
+    neuron.fit(X, Y, epochs=2, learning_rate=0.05, block=512)
 print(most() / 2**20)
 """
 
