@@ -281,7 +281,7 @@ class Torch:
         precision = torch.get_float32_matmul_precision()
         with warnings.catch_warnings(), torch.random.fork_rng(), torch.enable_grad(), mode:
             warnings.simplefilter("ignore")
-            torch.manual_seed(0)
+            seed()
             try:
                 torch.set_float32_matmul_precision("highest" if how.plain else precision)
                 yield
@@ -333,6 +333,13 @@ class Torch:
             lambda: torch.autograd.grad([o for o, _ in along], list(asked.values()), cotangents, allow_unused=True),
         )
         return gradients
+
+
+def seed() -> None:
+    """Begins random numbers anew; where CUDA has not begun, `torch.manual_seed` notes each call for when it does."""
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
 
 
 def _detached(tensors: Any) -> Any:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
 
 from handgrad.proof.custom.protocol import VISIBLE, InexactError
 
@@ -38,6 +37,22 @@ SUMS = {
     "var", "var_mean",
 }  # fmt: skip
 """Operations within which much is added: their operands are moved too, where the sum has no more digits than they."""
+
+
+def each(change: Callable[[Any], Any], value: Any) -> Any:
+    """What an operation is given or gives, each value in it changed; `tree_map` would take several times as long."""
+    if isinstance(value, tuple | list):
+        return type(value)([each(change, v) for v in value])
+    if isinstance(value, dict):
+        return {key: each(change, v) for key, v in value.items()}
+    return change(value)
+
+
+def leaves(value: Any) -> list[Any]:
+    """The values in it."""
+    found: list[Any] = []
+    each(found.append, value)
+    return found
 
 
 def name_of(func: Any) -> str:
@@ -81,14 +96,14 @@ class Jitter:
         """What an operation is given, moved where it sums it up with no more digits than it has."""
         if name_of(func) not in SUMS:
             return args
-        return tree_map(lambda v: self.moved(v) if _fine(v) else v, args)
+        return each(lambda v: self.moved(v) if _fine(v) else v, args)
 
     def results(self, func: Any, result: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """What an operation gives, moved; in place where it writes in place. Views and copies are as they are."""
         if name_of(func) in MOVES or not _rounds(func, result, args):
             return result
         if not func._schema.is_mutable:
-            return tree_map(self.moved, result) if not _views(func) else result
+            return each(self.moved, result) if not _views(func) else result
         for argument, value in zip(func._schema.arguments, _placed(func, args, kwargs), strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, torch.Tensor):
                 value.copy_(self.moved(value))
@@ -195,7 +210,7 @@ def exactly(func: Callable[..., Any], args: Any, kwargs: Any, jitter: Jitter | N
     if name == "view" and func._overloadname == "dtype":  # type: ignore[attr-defined]
         raise InexactError("a tensor is read as one of another dtype, bit by bit")
     func = AT_ONCE.get(name, func)
-    inner, named = tree_map(_behind, (args, kwargs))
+    inner, named = each(_behind, (args, kwargs))
     given = jitter.operands(func, inner) if jitter is not None and not func._schema.is_mutable else inner  # type: ignore[attr-defined]
     result = func(*given, **named)
     if jitter is not None:
@@ -205,10 +220,10 @@ def exactly(func: Callable[..., Any], args: Any, kwargs: Any, jitter: Jitter | N
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and isinstance(value, torch.Tensor) and _behind(value) is not getattr(value, "value", value):
                 raise InexactError("a tensor from outside is written to")
-        back = {id(i): o for i, o in _pairs((inner, named), (args, kwargs))}
-        return tree_map(lambda v: back.get(id(v), v), result)
+        back = {id(i): o for i, o in zip(leaves((inner, named)), leaves((args, kwargs)), strict=True)}
+        return each(lambda v: back.get(id(v), v), result)
     dtypes = iter(_dtypes(func, args, kwargs, result))
-    return tree_map(lambda v: _before(v, next(dtypes)) if isinstance(v, torch.Tensor) else v, result)
+    return each(lambda v: _before(v, next(dtypes)) if isinstance(v, torch.Tensor) else v, result)
 
 
 AT_ONCE = {"_conj": torch.ops.aten._conj_physical.default, "_neg_view": torch.ops.aten.neg.default}
@@ -233,19 +248,14 @@ def _wider(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype.is_floating_point else WIDER.get(dtype, dtype)
 
 
-def _pairs(inner: Any, outer: Any) -> list[tuple[Any, Any]]:
-    found: list[tuple[Any, Any]] = []
-    torch.utils._pytree.tree_map(lambda i, o: found.append((i, o)), inner, outer)
-    return found
-
-
 def _dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> list[torch.dtype]:
     """What the results would be if each operand had the dtype that the program sees."""
-    tensors = [v for v in torch.utils._pytree.tree_leaves(result) if isinstance(v, torch.Tensor)]
+    tensors = [v for v in leaves(result) if isinstance(v, torch.Tensor)]
     if not any(v.is_floating_point() or v.is_complex() for v in tensors):
         return [v.dtype for v in tensors]
-    operands = [v for v in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(v, torch.Tensor)]
-    asked = [v for v in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(v, torch.dtype)]
+    given = leaves((args, kwargs))
+    operands = [v for v in given if isinstance(v, torch.Tensor)]
+    asked = [v for v in given if isinstance(v, torch.dtype)]
     seen = {v.dtype for v in operands if v.is_floating_point() or v.is_complex()}
     if not operands:
         low = func(*args, **kwargs)
@@ -253,13 +263,13 @@ def _dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> list[torch.dtype]
         (dtype,) = seen
         if dtype.is_floating_point:
             return [dtype if v.is_floating_point() else v.dtype for v in tensors]
-        low = func(*tree_map(_sketch, args), **tree_map(_sketch, kwargs))
+        low = func(*each(_sketch, args), **each(_sketch, kwargs))
     else:
         try:
-            low = func(*tree_map(_sketch, args), **tree_map(_sketch, kwargs))
+            low = func(*each(_sketch, args), **each(_sketch, kwargs))
         except Exception:  # an operation that knows no tensors without numbers
-            low = func(*tree_map(_seen, args), **tree_map(_seen, kwargs))
-    return [v.dtype for v in torch.utils._pytree.tree_leaves(low) if isinstance(v, torch.Tensor)]
+            low = func(*each(_seen, args), **each(_seen, kwargs))
+    return [v.dtype for v in leaves(low) if isinstance(v, torch.Tensor)]
 
 
 MIXED = {

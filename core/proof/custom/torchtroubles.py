@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import quietly
 from handgrad.proof.custom.protocol import MANY, SAME, How, Trouble, rounding
-from handgrad.proof.custom.torch import Torch, numpy_of
+from handgrad.proof.custom.torch import Torch, numpy_of, seed
 from handgrad.proof.custom.torchoff import watched
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -102,7 +102,7 @@ class Tries:
                 return value
 
             tensors = replace(tensors, change)
-        torch.manual_seed(0)
+        seed()
         before = torch.random.get_rng_state()
         outputs = rule.outputs(tensors, plain=False)
         back = [c.clone() for c in (cotangents if cotangents is not None else self.cotangents)]
