@@ -190,7 +190,7 @@ def test_joined_arrays_give_the_bits_of_one(backend, dtype, file, joined):
     neuron, P = backend(input_scale=1 / 255, dtype=dtype, l2=0.01), Parameters.random(500, 2)
     for method in neuron.cost, neuron.accuracy, neuron.gradients, lambda P, X, _: neuron.predict_proba(P, X):
         np.testing.assert_equal(method(P, joined, Y), method(P, X, Y))
-    for options in {"learning_rate": 0.1}, {"learning_rate": 0.1, "span": True}, {"optimizer": SGD(0.1, batch=8)}:
+    for options in {"learning_rate": 0.05}, {"learning_rate": 0.05, "span": True}, {"optimizer": SGD(0.05, batch=8)}:
         (A, of_joined), (B, of_one) = (neuron.fit(x, Y, epochs=5, validation=(x, Y), **options) for x in (joined, X))
         np.testing.assert_array_equal(A.W, B.W)
         np.testing.assert_array_equal(of_joined.validation_cost, of_one.validation_cost)
