@@ -76,7 +76,7 @@ def memory(path: Path, backend: str, processes: Processes) -> dict[str, Any]:
             return False
 
         here = shared(X[:, mine], processes), Y[:, mine]
-        neuron.fit(*here, epochs=3, learning_rate=0.003, span=False, watch=look)
+        neuron.fit(*here, epochs=3, learning_rate=0.001, span=False, watch=look)
         return max(most)
 
     few = 8 * processes.count

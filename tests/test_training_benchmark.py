@@ -37,6 +37,7 @@ def test_examples_are_photographs_repeated_or_random_bytes():
     assert (X.shape, X.dtype, Y.shape, set(Y.ravel()) <= {0, 1}) == ((12_288, 7), np.uint8, (1, 7), True)
 
 
+@pytest.mark.filterwarnings("ignore::handgrad.RisingCostWarning")  # of random bytes
 @pytest.mark.parametrize("gigabytes", ["0", "0.005"])
 def test_the_command_prints_a_row_for_each_backend(gigabytes, monkeypatch):
     """In this process, with a tenth of the epochs: what is slow is only how often it is done."""
