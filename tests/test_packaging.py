@@ -75,7 +75,7 @@ def required(extra):
 
 
 def test_the_demo_needs_nothing_that_only_the_tests_need():
-    assert {"torch", "jax", "scikit-learn", "matplotlib"} <= required("demo") < required("all")
+    assert {"torch", "jax", "scikit-learn"} <= required("demo") < required("all")
     assert "triton" in required("test") - required("all")
 
 

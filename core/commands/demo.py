@@ -84,10 +84,7 @@ def _learn(photographs: Path, data: Path, run: Path) -> None:
     )
     _run("predict", run, *(photographs / name for name in shown))
     click.echo("A page of what it learned: W as a picture, where it looks, its worst mistakes.\n")
-    try:
-        _run("explain", run, data)
-    except MissingExtraError as error:
-        click.echo(f"left out: {error}\n")
+    _run("explain", run, data)
     click.echo("Yours: a folder of cat.0.jpg dog.0.jpg ..., or one for each class, and:")
     click.echo("  handgrad prepare PHOTOGRAPHS data/\n  handgrad train data/ --run run/\n  handgrad explain run/ data/")
 
