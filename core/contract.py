@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from handgrad.backend import DTYPES, Array, Parameters, Sums
 from handgrad.descent import BLOCK_EPOCHS, DivergedError
-from handgrad.errors import UsageError
+from handgrad.errors import RisingCostWarning, UsageError
 from handgrad.exact import exact
 from handgrad.neuron import Neuron as AnyNeuron
 from handgrad.optimizers import SGD
@@ -515,6 +515,7 @@ def check_diverging(Neuron: Backend, seed: int = 0) -> None:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
+                    warnings.simplefilter("ignore", RisingCostWarning)
                     neuron.fit(X, Y, epochs=500, learning_rate=1e6, initial=start)
             except DivergedError as error:
                 P, history = error.parameters, error.history

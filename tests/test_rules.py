@@ -300,6 +300,38 @@ def test_pytrees_keywords_settings_and_functions_that_contain_a_rule(rng):
     assert [f.name for f in report.findings] == ["dparams['W']", "dparams['b']", "dparams['s'][0]", "dx"]
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax.numpy"])
+def test_gradients_by_hand_of_tensors_are_judged_where_there_is_no_rule(framework, rng):
+    """In the shapes of code in NumPy: what autograd would say of cost and gradients together proves nothing of them."""
+    np_like = pytest.importorskip(framework)
+
+    def propagate(w, b, X, Y, by):
+        m = X.shape[1]
+        A = 1 / (1 + np_like.exp(-(w @ X + b)))
+        dZ = (A - Y) / m
+        cost = -(Y * np_like.log(A) + (1 - Y) * np_like.log(1 - A)).sum() / m
+        return {"dw": by * (dZ @ X.T), "db": dZ.sum()}, cost
+
+    def right(w, b, X, Y):
+        return propagate(w, b, X, Y, 1)
+
+    def wrong(w, b, X, Y):
+        return propagate(w, b, X, Y, 2)
+
+    def alone(w, X):
+        return (w @ X).sum()
+
+    inputs = {"w": rng.normal(size=(1, 3)), "b": 0.5, "X": rng.normal(size=(3, 5)), "Y": np.arange(5.0)[None] % 2}
+    assert check(right, inputs, seconds=0.0).ok
+    assert verdicts(check(wrong, inputs, seconds=0.0)) == {"w": "wrong"}
+    as_array = getattr(np_like, "as_tensor", None) or np_like.asarray
+    tensors = {name: as_array(value) for name, value in inputs.items()}
+    assert verdicts(check(wrong, tensors, seconds=0.0)) == {"w": "wrong"}
+    assert check(alone, {name: tensors[name] for name in "wX"}, trials=0).oracle.startswith("the rule taken off")
+    with pytest.raises(UsageError, match="cost"):
+        check(lambda w: (2 * w, 3 * w), {"w": tensors["w"]})
+
+
 def test_a_reference_is_what_forward_is_compared_with(two):
     rule = torch_rule(product, product_back)
     assert check(rule, two, reference=lambda x, w: w * x).ok

@@ -73,8 +73,8 @@ class BackendReport:
             [
                 f"{row.loss}, {row.activation}",
                 row.dtype,
-                f"{row.dW:.2g}",
-                f"{row.db:.2g}",
+                f"{row.dW:.1e}",
+                f"{row.db:.1e}",
                 "right" if row.ok else "wrong",
             ]
             for row in self.proved

@@ -101,3 +101,9 @@ def directions(cotangents: Sequence[Array]) -> np.random.Generator:
     """Where directions of inputs are drawn from: the same for the same cotangents, at whatever precision."""
     signs = np.concatenate([np.signbit(np.ravel(c)) for c in cotangents]) if cotangents else np.zeros(0, bool)
     return np.random.default_rng(zlib.crc32(np.packbits(signs).tobytes()))
+
+
+def narrowed(value: Any) -> Array:
+    """A copy of an array, of 64 bits a number where it has more: what a framework takes."""
+    wide = {np.dtype(np.longdouble): np.float64, np.dtype(np.clongdouble): np.complex128}
+    return np.array(value, wide.get(value.dtype, value.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import time
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as replace_field
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.differences import Differences
+from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.custom.ladder import BITS, Judged, Ladder, Sample
-from handgrad.proof.custom.protocol import Framework, InexactError, Pulled, Trouble
+from handgrad.proof.custom.protocol import Framework, How, InexactError, Pulled, Trouble
 from handgrad.proof.custom.slips import Slips
 from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.problem import leaves, replace
@@ -69,6 +71,23 @@ def check_rule(
         rule.wrt = list(wrt)
     troubles = importlib.import_module(f"handgrad.proof.custom.{framework}troubles").troubles
     return Checker(rule, troubles, seed, trials, seconds).check()
+
+
+def without_rule(framework: str, subject: Any, inputs: Any) -> tuple[Callable[..., Any], dict[str, Any]] | None:
+    """A function of tensors that gives gradients by hand, as one of NumPy's arrays, with its inputs; else None.
+
+    It calls no rule, and gives several things back, one of them in the shape of an input: of what is one value alone,
+    the framework's own derivative is judged.
+    """
+    if not isinstance(subject, types.FunctionType | types.MethodType) or is_rule(subject):
+        return None
+    module = importlib.import_module(f"handgrad.proof.custom.{framework}")
+    rule: Framework = module.make(subject, inputs, None, order=1, mode="vjp")
+    if rule.calls_rule():
+        return None
+    outputs = [o.shape for o in rule.pull(rule.structure, None, How(rule.lowest)).outputs]
+    given = [np.shape(v) for n, v in leaves(rule.structure) if n in rule.wrt]
+    return (rule.in_numpy(), rule.structure) if len(outputs) > 1 and set(outputs) & set(given) else None
 
 
 class Checker:

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
-from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe, put
+from handgrad.proof.custom.calling import CodeError, directions, named, narrowed, passed, quietly
+from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe, calls_rule, put
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
@@ -114,6 +115,30 @@ class Jax:
             else:
                 found = {name: _numpy(r) for name, r in zip(self.wrt, results[n:], strict=True)}
             return Pulled([_numpy(o) for o in results[:n]], {**found})
+
+    def calls_rule(self) -> bool:
+        """Whether there is a function with a rule of its own in it, or it doesn't run."""
+        how = How(self.lowest)
+        with self.settings(how):
+            try:
+                return calls_rule(self._program(self.structure, None, how).jaxpr)
+            except UsageError:
+                return True
+
+    def in_numpy(self) -> Callable[..., Any]:
+        """The subject as a function that takes and gives NumPy's arrays, in float64 where nothing else is asked for."""
+
+        def array(value: Any) -> Any:
+            return jnp.asarray(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+        @functools.wraps(self.subject)
+        def adapted(*args: Any, **kwargs: Any) -> Any:
+            with jax.enable_x64(True):
+                args, kwargs = jax.tree_util.tree_map(array, (args, kwargs))
+                result = self.subject(*args, **kwargs)
+                return jax.tree_util.tree_map(lambda v: np.asarray(v) if isinstance(v, jax.Array) else v, result)
+
+        return adapted
 
     def _along(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> Sequence[Array]:
         """What flows in: cotangents, or directions of the inputs."""

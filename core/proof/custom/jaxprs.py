@@ -363,6 +363,13 @@ def _combining(jaxpr: Any, consts: Any) -> dict[str, Any]:
     return {"update_jaxpr": closed.jaxpr, "update_consts": tuple(closed.consts)}
 
 
+def calls_rule(jaxpr: Any) -> bool:
+    """Whether there is a rule in a program, or in one within it."""
+    return any(
+        eqn.primitive.name in CUSTOM or any(map(calls_rule, jexcore.jaxprs_in_params(eqn.params))) for eqn in jaxpr.eqns
+    )
+
+
 def library(closed: Any) -> bool:
     """Whether a function with a rule of its own is JAX's."""
     info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.autograd import Function, forward_ad
 from torch.utils._pytree import tree_leaves, tree_map
 
 from handgrad.errors import UsageError
-from handgrad.proof.custom.calling import CodeError, directions, named, passed, quietly
+from handgrad.proof.custom.calling import CodeError, directions, named, narrowed, passed, quietly
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.custom.torchlook import Look
 from handgrad.proof.custom.torchmodes import Exact, Exactly, Jitter, Noisy
@@ -123,6 +124,37 @@ class Torch:
                     found |= {n: None if g is None else numpy_of(g) for n, g in zip(asked, gradients, strict=True)}
                     found |= self.misshapen if not how.plain else {}
             return Pulled([numpy_of(o) for o in outputs], found)
+
+    def calls_rule(self) -> bool:
+        """Whether a Function or a custom op is called, or it doesn't run."""
+        how = How(self.lowest)
+        with _LOCK, self.settings(how), taken_off() as met:
+            try:
+                self.call(self.tensors(self.structure, how)[0])
+            except Exception:
+                return True
+        return bool(met)
+
+    def in_numpy(self) -> Callable[..., Any]:
+        """The subject as a function that takes and gives NumPy's arrays, in float64 where nothing else is asked for."""
+
+        def tensor(value: Any) -> Any:
+            return torch.from_numpy(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+        def array(value: Any) -> Any:
+            return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+        @functools.wraps(self.subject)
+        def adapted(*args: Any, **kwargs: Any) -> Any:
+            default = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
+            try:
+                args, kwargs = tree_map(tensor, (args, kwargs))
+                return tree_map(array, self.subject(*args, **kwargs))
+            finally:
+                torch.set_default_dtype(default)
+
+        return adapted
 
     def repair(self) -> bool:
         """From here on gradients that PyTorch does not take are kept from it; whether that can be done."""
