@@ -280,6 +280,19 @@ def test_variants_of_what_has_no_backward_function_are_a_usage_error(mine, capsy
     assert "expected FILE.py:forward,backward" in capsys.readouterr().err
 
 
+def test_a_cost_and_its_gradient_are_a_pair_and_a_function_and_its_slope_are_none(mine):
+    mine(
+        "import numpy as np\n"
+        "def sigmoid(z):\n    return 1 / (1 + np.exp(-z))\n"
+        "def sigmoid_gradient(z):\n    return sigmoid(z) * (1 - sigmoid(z))\n"
+        "def cost(w, x):\n    return np.sum(sigmoid(x @ w))\n"
+        "def gradient(w, x):\n    return 2 * x.T @ sigmoid_gradient(x @ w)\n"
+        "def inputs(rng):\n    return dict(w=rng.normal(size=3), x=rng.normal(size=(4, 3)))\n"
+    )
+    report = check_file("mine.py")
+    assert [(finding.name, finding.verdict) for finding in report.findings] == [("dw", "wrong")]
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -289,6 +302,8 @@ def test_variants_of_what_has_no_backward_function_are_a_usage_error(mine, capsy
         ("def forward(x): pass\ndef backward(x): pass\ninputs = 3", "inputs is 3"),
         ("def forward(x): pass\ndef backward(x): pass\ndef inputs(a, b): pass", "inputs takes a, b"),
         ("OPTIONS = 3\ndef f(x): return x", "OPTIONS is 3"),
+        ("def f(w, x):\n    g = x\n    return w @ x, g\n", r"has no inputs\(\) to check f on.*'w': rng.normal"),
+        ("def f(w, x):\n    g = x\n    return w @ x, g\ninputs = {'w': 1.0, 'X': 1.0}", "f takes an argument 'x'"),
     ],
 )
 def test_a_file_that_cannot_be_checked_is_a_usage_error(mine, source, said):

@@ -28,6 +28,11 @@ from handgrad.proof.naming import is_gradient, returned_names
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
+PAIRS = (
+    ("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("fw", "bw"),
+    *((value, slope) for value in ("cost", "loss", "objective") for slope in ("gradient", "grad")),
+)  # fmt: skip
+"""How two functions that belong to each other are named, or parts of their names; the second may follow the first."""
 WORD = re.compile(r"(?P<file>.*\.py)(?::(?P<name>[^:]*))?")
 
 
@@ -201,7 +206,8 @@ def _only(
         ]
         _no_backend(path, tuple(backends), backends[0].__name__ if backends else "")
     if not found:  # functions whose returns have no telling names
-        found = {n: (v,) for n, v in own.items() if inspect.isfunction(v) and _takes(v, given)}
+        functions = {n: (v,) for n, v in own.items() if inspect.isfunction(v)}
+        found = {n: v for n, v in functions.items() if _takes(*v, given)} or functions
     if len(found) > 1 and given:
         fitting = {name: things for name, things in found.items() if _fits(things, given, options)}
         found = fitting or found
@@ -224,10 +230,12 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
     paired: set[str] = set()
     for name in functions:
-        for first, second in (("forward", "backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("fw", "bw")):
-            other = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
-            other = other if other != name else f"{name}_{second}"
-            if other in functions:
+        for first, second in PAIRS:
+            exchanged = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
+            if first in LOSS and (exchanged == name or _returns_gradients(functions[name])):
+                continue  # as sigmoid, whose sigmoid_gradient is a slope and not that of a cost
+            other = next((o for o in (exchanged, f"{name}_{second}") if o != name and o in functions), None)
+            if other is not None:
                 found[f"{name},{other}"] = (functions[name], functions[other])
                 paired |= {name, other}
                 break
