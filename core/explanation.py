@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,9 @@ FEW = 3
 
 EXAMPLES = 40
 """Examples that are shown on the sigmoid."""
+
+WORST = 12
+"""Mistakes that are shown; all of them are in the table."""
 
 SHOWN = 128
 """The side of a photograph that is read to be shown, in pixels."""
@@ -147,13 +151,21 @@ class Explanation:
         """Whether activations are probabilities."""
         return self.model.activation == "sigmoid"
 
+    @cached_property
+    def _sets(self) -> dict[str, Examples]:
+        return sets(self.dataset)
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        return {name: self.dataset.names(SPLITS[name]) for name in self.activations}
+
     def examples(self, name: str) -> Examples:
         """X (n, m) and Y (1, m) of a set."""
-        return sets(self.dataset)[name]
+        return self._sets[name]
 
     def names(self, name: str) -> list[str]:
         """The files of a set."""
-        return self.dataset.names(SPLITS[name])
+        return self._names[name]
 
     def pictures(self, name: str, which: list[int]) -> list[Array]:
         """Bytes (h, w, 1 or 3) of examples of a set: their photographs where these are given, else their pixels.

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from handgrad.chart import Hit, Scale, Series, chart
-from handgrad.explanation import EXAMPLES, Explanation, Mistake, logits
+from handgrad.explanation import EXAMPLES, WORST, Explanation, Mistake, logits
 from handgrad.scores import roc_curve
 from handgrad.sheet import (
     TOUCH,
     beside,
     diverging,
     figure,
+    full,
     gallery,
     key,
     picture,
@@ -34,8 +35,8 @@ from handgrad.tables import area, interval
 
 Array = npt.NDArray[Any]
 
-WORST, NEAREST = 12, 6
-"""Mistakes, and photographs near the border, that are shown; all mistakes are in the CSV file."""
+NEAREST = 6
+"""Photographs near the border that are shown."""
 
 FILTERS = "bilinear", "hamming", "bicubic", "lanczos"
 """Pillow's, beside pixels as they are."""
@@ -217,7 +218,7 @@ def _way(e: Explanation) -> str:
         ["b, the bias", "", "", "", f"{b:+.4g}", f"{float(way[-1].value):+.4g}"],
         ["Z, the sum", "", "", "", f"{Z:+.4g}", ""],
     ]
-    shown = _photograph(e, column) if e.shows_pictures else ""
+    shown = "".join(_photographs(e, [column])) if e.shows_pictures else ""
     curve = ""
     if e.probabilities:
         few = min(EXAMPLES, Y.shape[1])
@@ -258,12 +259,12 @@ def _way(e: Explanation) -> str:
 def _weights(e: Explanation) -> str:
     W, (zero, one) = e.model.parameters.W.reshape(e.model.size).astype(np.float64), e.model.classes
     added = W.sum(axis=2)
-    limit = _limit(added)
+    limit = full(added)
     alt = f"W as a picture; orange speaks for {one}, blue for {zero}"
     figures = [figure(signed(added, limit, alt), "W, all weights")]
     for part, name in (W, one), (-W, zero):
         shown = np.maximum(part, 0) if W.shape[2] == 3 else np.maximum(part, 0).sum(axis=2, keepdims=True)
-        bytes_ = np.rint(255 * np.clip(shown / (np.quantile(shown, 0.995) or 1), 0, 1)).astype(np.uint8)
+        bytes_ = np.rint(255 * np.clip(shown / full(shown), 0, 1)).astype(np.uint8)
         name = html.escape(name)
         figures.append(figure(picture(bytes_, f"The weights that speak for {name}"), f"for {name}"))
     said = (
@@ -282,7 +283,7 @@ def _looks(e: Explanation) -> str:
         return ""
     chosen, (zero, one) = e.chosen(), e.model.classes
     parts = e.contributions(e.judged, chosen)
-    limit, figures = _limit(parts), []
+    limit, figures = full(parts), []
     for i, shown, part in zip(chosen, e.pictures(e.judged, chosen), parts, strict=True):
         alt = f"{e.names(e.judged)[i]}: what each place adds to Z"
         photographs, maps = "", ""
@@ -407,7 +408,7 @@ def _border(e: Explanation) -> str:
     said = f"The photographs of the {e.judged} set that it can hardly decide on, where A is nearest to 0.5:"
     nearest = e.undecided(NEAREST)
     if e.shows_pictures:
-        return f"<p>{said}</p>{gallery(*(_photograph(e, i) for i in nearest))}"
+        return f"<p>{said}</p>{gallery(*_photographs(e, nearest))}"
     names, (A, Y) = e.names(e.judged), (e.activations[e.judged][0], e.examples(e.judged)[1][0])
     rows = [[names[i], e.model.classes[int(Y[i])], f"{A[i]:.4f}"] for i in nearest]
     return f"<p>{said}</p>{table(['file', 'it is', 'A'], rows)}{_unshown(e)}"
@@ -424,7 +425,7 @@ def _mistakes(e: Explanation) -> str:
         f"which it is surest, and yet wrong; {link}.</p>"
     )
     if e.shows_pictures:
-        return said + gallery(*(_photograph(e, mistake.column) for mistake in mistakes[:WORST]))
+        return said + gallery(*_photographs(e, [mistake.column for mistake in mistakes[:WORST]]))
     rows = [[mistake.file, mistake.true, mistake.predicted, f"{mistake.A:.4f}"] for mistake in mistakes[:WORST]]
     return said + table(["file", "it is", "taken for", "A"], rows) + _unshown(e)
 
@@ -438,9 +439,9 @@ def _unshown(e: Explanation) -> str:
     )
 
 
-def _photograph(e: Explanation, column: int) -> str:
-    (shown,) = e.pictures(e.judged, [column])
-    return figure(_photo(e, column, shown), _about(e, column))
+def _photographs(e: Explanation, columns: list[int]) -> list[str]:
+    shown = e.pictures(e.judged, columns)
+    return [figure(_photo(e, i, pixels), _about(e, i)) for i, pixels in zip(columns, shown, strict=True)]
 
 
 def _photo(e: Explanation, column: int, shown: Array, more: str = "") -> str:
@@ -461,7 +462,3 @@ def _enlarged(values: Array, name: str) -> Array:
     image = Image.fromarray(values[..., 0] if grey else values if values.ndim == 3 else values.astype(np.float32))
     large = np.asarray(image.resize(size, getattr(Image.Resampling, name.upper())))
     return large[..., np.newaxis] if grey else large
-
-
-def _limit(values: Array) -> float:
-    return float(np.quantile(abs(values), 0.995)) or 1.0

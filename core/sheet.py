@@ -189,6 +189,11 @@ def source(pixels: Array, *, lossless: bool = False) -> str:
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
+def full(values: Array) -> float:
+    """The limit of numbers that are shown as colours: at it, colours are full, for all but a few outliers."""
+    return float(np.quantile(np.abs(values), 0.995)) or 1.0
+
+
 def signed(values: Array, limit: float, alt: str, more: str = "") -> str:
     """Numbers (h, w) as a picture, in the colours of `diverging`.
 

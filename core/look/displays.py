@@ -19,7 +19,7 @@ from handgrad.errors import MissingExtraError, UsageError
 from handgrad.explanation import contributions, inputs, logits
 from handgrad.run import Model, load_history
 from handgrad.scores import Bin, reliability, roc_area, roc_curve
-from handgrad.sheet import LIGHT
+from handgrad.sheet import LIGHT, full
 from handgrad.validation import Row
 
 try:
@@ -182,7 +182,7 @@ class WeightsDisplay(Display):
         for ax, part, name in (positive, self.W, self.classes[1]), (negative, -self.W, self.classes[0]):
             part = np.maximum(part, 0)
             shown = part if part.shape[2] == 3 else part.sum(axis=2)
-            ax.imshow(np.clip(shown / (np.quantile(shown, 0.995) or 1), 0, 1), cmap="gray")
+            ax.imshow(np.clip(shown / full(shown), 0, 1), cmap="gray")
             ax.set_title(f"for {name}")
             ax.set_axis_off()
 
@@ -217,7 +217,7 @@ class ContributionsDisplay(Display):
         return cls(pictures, contributions(model, X), titles, interpolation)
 
     def _draw(self) -> None:
-        limit = float(np.quantile(np.abs(self.contributions), 0.995)) or 1.0
+        limit = full(self.contributions)
         for k, title in enumerate(self.titles):
             _picture(self.axes_[0, k], self.pictures[k], self.interpolation)
             self.axes_[0, k].set_title(title, fontsize=8)
@@ -385,7 +385,7 @@ def _picture(ax: Axes, picture: Array, interpolation: str) -> None:
 
 
 def _signed(ax: Axes, values: Array, limit: float | None = None, interpolation: str = "nearest") -> None:
-    limit = limit or float(np.quantile(np.abs(values), 0.995)) or 1.0
+    limit = limit or full(values)
     ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation=interpolation)
     ax.set_axis_off()
 

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from handgrad import store
-from handgrad.explanation import EXAMPLES, Explanation
+from handgrad.explanation import EXAMPLES, WORST, Explanation
 from handgrad.look import displays
 from handgrad.look.figures import drawn, figure_of
-
-WORST = 12
-"""Mistakes that are drawn; all of them are in the table."""
 
 
 def figures_of(explanation: Explanation) -> Iterator[tuple[str, displays.Display]]:
