@@ -69,23 +69,29 @@ def verdict(result: dict[str, Any]) -> str:
     arms = {row["arm"] for size in sizes for row in timed(size)}
     if len(arms) < 2:
         return f"Only {arms.pop()} was timed, so there is nothing to compare it with." if arms else "No arm was timed."
-    said: dict[str, list[str]] = {}
+    said: dict[tuple[str, ...], list[str]] = {}
     ahead: list[tuple[float, str]] = []
     for size in sizes:
         others = against_fastest(size)
-        best = [row["arm"] for row in timed(size) if others.get(row["arm"], (1, ""))[1] != "slower"]
-        alike = f"{' and '.join(best)} are too near to each other to call one the fastest"
-        said.setdefault(f"{best[0]} is the fastest" if len(best) == 1 else alike, []).append(_of(size, sizes))
+        best = tuple(row["arm"] for row in timed(size) if others.get(row["arm"], (1, ""))[1] != "slower")
+        said.setdefault(best, []).append(_of(size, sizes))
         ahead += [min((ratio, arm) for arm, (ratio, _) in others.items())] if others else []
     if len(said) > 1:
-        return "A" + "; a".join(f"t {' and '.join(at)} {which}" for which, at in said.items()) + "."
-    (which,) = said
-    if not which.endswith("is the fastest"):
-        return f"{which}, at every size."
+        return "A" + "; a".join(f"t {' and '.join(at)} {_ahead(best)}" for best, at in said.items()) + "."
+    (best,) = said
+    everywhere = "at every size" if len(sizes) > 1 else ""
+    if len(best) > 1:
+        return f"{_ahead(best)}{everywhere and f', {everywhere}'}."
     ratios, nexts = [ratio for ratio, _ in ahead], {arm for _, arm in ahead}
     times = " to ".join(dict.fromkeys(f"{ratio:.1f}" for ratio in (min(ratios), max(ratios))))
     following = f"{nexts.pop()}, the next" if len(nexts) == 1 else "the next"
-    return f"{which}{' at every size' * (len(sizes) > 1)}: {times} times as fast as {following}."
+    return f"{_ahead(best)}{everywhere and f' {everywhere}'}: {times} times as fast as {following}."
+
+
+def _ahead(best: tuple[str, ...]) -> str:
+    if len(best) == 1:
+        return f"{best[0]} is the fastest"
+    return f"{' and '.join(best)} are too near to each other to call one the fastest"
 
 
 def step_time(result: dict[str, Any]) -> str:

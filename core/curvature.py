@@ -107,10 +107,13 @@ def curvature(neuron: Backend, X: Array | Seen | Examples, iterations: int = ITE
     return Curvature(eigenvalue, residual, least, sharpest * (eigenvalue + residual) + neuron.l2, taken)
 
 
-def too_high(learning_rate: float, neuron: Backend, examples: Examples, iterations: int = ITERATIONS) -> str:
-    """What to say of a learning rate with which the cost rose; under the bound, too, as SGD's may be."""
+def too_high(learning_rate: float, neuron: Backend, examples: Examples, epochs: int) -> str:
+    """What to say of a learning rate with which the cost rose; under the bound, too, as SGD's may be.
+
+    The curvature takes no more iterations than the training has taken epochs: short trainings are not made long.
+    """
     try:
-        found = curvature(neuron, examples, iterations)
+        found = curvature(neuron, examples, min(epochs, ITERATIONS))
     except UsageError:  # moments that overflow
         found = Curvature(math.inf, math.inf, 0.0, math.inf, 0)
     if found.proposed is None or learning_rate <= found.bound:

@@ -223,7 +223,6 @@ class Neuron(Backend):
                 )
 
         def rising(costs: list[float]) -> None:
-            # By no more reads of X than the training has taken.
             why = too_high(getattr(optimizer, "learning_rate", math.nan), self, J.examples, len(costs))
             if J.examples.processes.rank == 0:
                 warn(f"the cost rose from {costs[0]:.4g} to {costs[-1]:.4g}: {why}", RisingCostWarning)

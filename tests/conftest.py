@@ -44,6 +44,16 @@ def pictures(folder, rng, names=("cat", "dog"), m=30):
     return folder
 
 
+def trained(folder, rng, prepared, options, **named):
+    """(run, data): of a folder of noise, by the commands; `named` as for `pictures`."""
+    from handgrad.commands import run
+
+    made, data, source = folder / "run", folder / "data", pictures(folder / "pictures", rng, **named)
+    assert run(["prepare", str(source), str(data), *prepared]) == 0
+    assert run(["train", str(data), "--run", str(made), *options]) == 0
+    return made, data
+
+
 @pytest.fixture(params=backends.names())
 def backend(request):
     """The Neuron of each backend; every test that takes it is part of the contract."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import pictures
+from conftest import pictures, trained
 from handgrad import DataError, History, UsageError
 from handgrad.commands import run
 from handgrad.data import Dataset
@@ -27,12 +27,9 @@ FIGURES = ["history", "sigmoid", "one", "weights", "contributions", "probabiliti
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """(run, data)"""
-    folder = tmp_path_factory.mktemp("look")
-    source = pictures(folder / "pictures", np.random.default_rng(0))
-    assert run(["prepare", str(source), str(folder / "data"), "--size", "5", "--validation", "0.5"]) == 0
     words = ["--epochs", "30", "--learning-rate", "0.02", "--validation-every", "3"]
-    assert run(["train", str(folder / "data"), "--run", str(folder / "run"), *words]) == 0
-    return folder / "run", folder / "data"
+    folder, rng = tmp_path_factory.mktemp("look"), np.random.default_rng(0)
+    return trained(folder, rng, ["--size", "5", "--validation", "0.5"], words)
 
 
 @pytest.fixture(scope="module")
@@ -268,9 +265,7 @@ def test_the_page_is_the_same_each_time(explanation, made):
 
 
 def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
-    source = pictures(tmp_path / "pictures", rng, ("<b>", '"&'), m=12)
-    assert run(["prepare", str(source), str(tmp_path / "data"), "--size", "4"]) == 0
-    assert run(["train", str(tmp_path / "data"), "--run", str(tmp_path / "run"), "--epochs", "1"]) == 0
+    trained(tmp_path, rng, ["--size", "4"], ["--epochs", "1"], names=("<b>", '"&'), m=12)
     assert run(["explain", str(tmp_path / "run"), str(tmp_path / "data")]) == 0
     text = (tmp_path / "run" / "report.html").read_text()
     assert "<b>" not in text
@@ -280,7 +275,7 @@ def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
 
 
 @pytest.mark.parametrize(
-    ("prepared", "trained", "without"),
+    ("prepared", "options", "without"),
     [
         (
             ["--features", "hog", "--size", "16"],
@@ -291,13 +286,10 @@ def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
         (["--validation", "0"], ["--epochs", "0"], {"history"}),
     ],
 )
-def test_other_features_activations_and_sets_have_what_there_is_of_it(tmp_path, rng, prepared, trained, without):
+def test_other_features_activations_and_sets_have_what_there_is_of_it(tmp_path, rng, prepared, options, without):
     if "hog" in prepared:
         pytest.importorskip("skimage")
-    source = pictures(tmp_path / "pictures", rng)
-    size = [] if "--size" in prepared else ["--size", "6"]
-    assert run(["prepare", str(source), str(tmp_path / "data"), *size, *prepared]) == 0
-    assert run(["train", str(tmp_path / "data"), "--run", str(tmp_path / "run"), *trained]) == 0
+    trained(tmp_path, rng, [*([] if "--size" in prepared else ["--size", "6"]), *prepared], options)
     words = ["explain", str(tmp_path / "run"), str(tmp_path / "data"), "--images", str(tmp_path / "images")]
     assert run(words) == 0
     found = {path.stem for path in (tmp_path / "images").glob("*.png")}
@@ -326,9 +318,7 @@ def test_the_page_says_how_it_was_trained_and_what_is_the_matter_with_it(made, t
 
 
 def test_names_are_no_formulas_and_may_have_letters_that_a_font_has_not(tmp_path, rng):
-    source = pictures(tmp_path / "pictures", rng, ("$\\frac{a$", "\u72d7"), m=12)
-    assert run(["prepare", str(source), str(tmp_path / "data"), "--size", "4"]) == 0
-    assert run(["train", str(tmp_path / "data"), "--run", str(tmp_path / "run"), "--epochs", "1"]) == 0
+    trained(tmp_path, rng, ["--size", "4"], ["--epochs", "1"], names=("$\\frac{a$", "\u72d7"), m=12)
     words = ["explain", str(tmp_path / "run"), str(tmp_path / "data"), "--images", str(tmp_path / "images")]
     assert run(words) == 0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import browser
-from conftest import pictures
+from conftest import trained
 from handgrad import chart, sheet
 from handgrad.benchmarks import bench
 from handgrad.benchmarks.page import page, verdict
@@ -24,13 +24,11 @@ def chromium():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A report on photographs, with what all sections show."""
-    folder = tmp_path_factory.mktemp("report")
-    source = pictures(folder / "pictures", np.random.default_rng(0))
-    assert run(["prepare", str(source), str(folder / "data"), "--size", "5", "--validation", "0.5"]) == 0
     words = ["--epochs", "30", "--learning-rate", "0.02", "--l2", "0.1"]
-    assert run(["train", str(folder / "data"), "--run", str(folder / "run"), *words]) == 0
-    assert run(["explain", str(folder / "run"), str(folder / "data")]) == 0
-    return folder / "run" / "report.html"
+    folder, rng = tmp_path_factory.mktemp("report"), np.random.default_rng(0)
+    made, data = trained(folder, rng, ["--size", "5", "--validation", "0.5"], words)
+    assert run(["explain", str(made), str(data)]) == 0
+    return made / "report.html"
 
 
 def timed(sizes, **times):
@@ -183,6 +181,12 @@ def test_the_verdict_is_a_sentence(times, said):
     result = timed(SIZES, **times)
     assert said in verdict(result)
     assert f'<p class="lead">{verdict(result)}</p>' in page(result)
+
+
+def test_of_one_size_nothing_is_said_of_every_size():
+    alike = "a and b are too near to each other to call one the fastest."
+    assert verdict(timed(SIZES[:1], a=(1,), b=(1,))) == alike
+    assert verdict(timed(SIZES[:1], a=(1,), b=(2,))) == "a is the fastest: 2.0 times as fast as b, the next."
 
 
 def test_the_page_of_a_benchmark_says_all_that_its_table_says(benchmark):

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 import click
@@ -89,7 +88,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None:
-            path = Path(args[0].partition(":")[0] if ".py:" in args[0] else args[0]).expanduser()
+            from handgrad.proof.files import split
+
+            path = split(args[0])[0].expanduser()
             for kind in kinds_of(path)[:1]:
                 ctx.fail(f"No such command {args[0]!r}; it is {kind}: {command_for(kind, path)}")
         return super().resolve_command(ctx, args)

@@ -11,8 +11,8 @@ TAKEN = {
     "a photograph": "handgrad predict RUN {}",
     "a zip": "handgrad prepare {} DATA",
     "a folder": "handgrad prepare {} DATA, if it holds photographs",
-    "the model of a run": "handgrad evaluate {0.parent} DATA",
-    "an array of photographs": "handgrad prepare {0.parent} DATA",
+    "the model of a run": "handgrad evaluate {parent} DATA",
+    "an array of photographs": "handgrad prepare {parent} DATA",
     "a result of handgrad bench": "handgrad bench --compare {} NEW.json",
 }
 """What each kind is called, and the command to type."""
@@ -42,18 +42,4 @@ def kinds_of(path: Path) -> list[str]:
 
 def command_for(kind: str, path: Path) -> str:
     """The command to type for a path of that kind."""
-    return TAKEN[kind].format(_Word(path))
-
-
-class _Word:
-    """A path, as a word of the shell."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def parent(self) -> "_Word":
-        return _Word(self.path.parent)
-
-    def __str__(self) -> str:
-        return word(self.path)
+    return TAKEN[kind].format(word(path), parent=word(path.parent))

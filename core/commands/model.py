@@ -98,14 +98,14 @@ def explain(
         page_file = not_there_yet(run_folder / "report.html")
     must_be_new(page_file)
     if images is not None:
+        from handgrad.look.images import write_images  # said before the work, if Matplotlib is missing
+
         say_left(images, r"[a-z_-]+\.png|mistakes\.csv")
         must_be_free(images)
     with working("explaining", 3) as done:
         explanation = Explanation.of(run_folder, data, photographs)
         done()
         if images is not None:
-            from handgrad.look.images import write_images
-
             write_images(explanation, images)
         done()
         write(page_file, report.page(explanation, str(run_folder)).encode())

@@ -68,22 +68,40 @@ def saying_warnings() -> Iterator[None]:
 
 
 @contextmanager
+def _calling(call: Callable[[], object], every: float) -> Iterator[None]:
+    """Call it every so many seconds."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        with suppress(OSError):  # where whoever reads what it says has gone
+            while not ended.wait(every):
+                call()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clock.join()
+
+
+@contextmanager
 def working(what: str, steps: int) -> Iterator[Callable[[], object]]:
     """A bar of so many steps, on a terminal, whose clock runs on while one of them takes long; call it after each."""
-    ended = threading.Event()
-    with tqdm(desc=what, total=steps, unit=" steps", leave=False, disable=hidden()) as bar:
+    with (
+        tqdm(desc=what, total=steps, unit=" steps", leave=False, disable=hidden()) as bar,
+        _calling(bar.refresh, every=0.5),
+    ):
+        yield bar.update
 
-        def tick() -> None:
-            while not ended.wait(0.5):
-                bar.refresh()
 
-        clock = threading.Thread(target=tick, daemon=True)
-        clock.start()
-        try:
-            yield bar.update
-        finally:
-            ended.set()
-            clock.join()
+@contextmanager
+def ticking(every: float = 4) -> Iterator[None]:
+    """Say every so many seconds, on standard output, that the work goes on."""
+    begun = time.monotonic()
+    with _calling(lambda: click.echo(f"... {time.monotonic() - begun:.0f} s"), every):
+        yield
 
 
 def say_left(path: Path, made: str) -> None:
@@ -111,22 +129,3 @@ def not_there_yet(path: Path) -> Path:
     """The name itself, or the first of name-2, name-3 ... that does not exist."""
     numbered = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(2))
     return next(name for name in chain([path], numbered) if not name.exists())
-
-
-@contextmanager
-def ticking(every: float = 4) -> Iterator[None]:
-    """Say every so many seconds, on standard output, that the work goes on."""
-    begun, ended = time.monotonic(), threading.Event()
-
-    def tick() -> None:
-        with suppress(OSError):  # where whoever reads it has gone
-            while not ended.wait(every):
-                click.echo(f"... {time.monotonic() - begun:.0f} s")
-
-    clock = threading.Thread(target=tick, daemon=True)
-    clock.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        clock.join()
