@@ -305,18 +305,17 @@ def test_gradients_by_hand_of_tensors_are_judged_where_there_is_no_rule(framewor
     """In the shapes of code in NumPy: what autograd would say of cost and gradients together proves nothing of them."""
     np_like = pytest.importorskip(framework)
 
-    def propagate(w, b, X, Y, by):
-        m = X.shape[1]
-        A = 1 / (1 + np_like.exp(-(w @ X + b)))
-        dZ = (A - Y) / m
-        cost = -(Y * np_like.log(A) + (1 - Y) * np_like.log(1 - A)).sum() / m
-        return {"dw": by * (dZ @ X.T), "db": dZ.sum()}, cost
+    def by(factor):
+        def propagate(w, b, X, Y):
+            m = X.shape[1]
+            A = 1 / (1 + np_like.exp(-(w @ X + b)))
+            dZ = (A - Y) / m
+            cost = -(Y * np_like.log(A) + (1 - Y) * np_like.log(1 - A)).sum() / m
+            return {"dw": factor * (dZ @ X.T), "db": dZ.sum()}, cost
 
-    def right(w, b, X, Y):
-        return propagate(w, b, X, Y, 1)
+        return propagate
 
-    def wrong(w, b, X, Y):
-        return propagate(w, b, X, Y, 2)
+    right, wrong = by(1), by(2)
 
     def alone(w, X):
         return (w @ X).sum()
@@ -329,7 +328,34 @@ def test_gradients_by_hand_of_tensors_are_judged_where_there_is_no_rule(framewor
     assert verdicts(check(wrong, tensors, seconds=0.0)) == {"w": "wrong"}
     assert check(alone, {name: tensors[name] for name in "wX"}, trials=0).oracle.startswith("the rule taken off")
     with pytest.raises(UsageError, match="cost"):
-        check(lambda w: (2 * w, 3 * w), {"w": tensors["w"]})
+        check(lambda w: (2 * w, 3 * w), {"w": tensors["w"]}, gradients={"w": 0})
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax.numpy"])
+def test_several_outputs_that_are_not_said_to_be_gradients_are_none(framework):
+    """One has the shape of the input, another is one number: a function all the same, and right."""
+    np_like = pytest.importorskip(framework)
+
+    def two(x):
+        return np_like.tanh(x), x.sum()
+
+    assert check(two, {"x": getattr(np_like, "as_tensor", np_like.asarray)(np.linspace(-1, 1, 5))}, trials=1).ok
+
+
+def test_a_counterexample_of_tensors_calls_the_function_as_it_is(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def loss(w, X):\n    Z = X @ w\n    dw = 3 * X.T @ Z\n    return torch.sum(Z**2), dw\n"
+        "def inputs(rng):\n    return dict(w=rng.normal(size=3), X=rng.normal(size=(4, 3)))\n"
+    )
+    assert run(["check", str(tmp_path / "mine.py"), "--counterexample", str(tmp_path / "test_mine.py")]) == 1
+    tried = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    assert subprocess.run(tried, cwd=tmp_path, capture_output=True, timeout=300).returncode == 1
+    mended = (tmp_path / "mine.py").read_text().replace("dw = 3", "dw = 2")
+    (tmp_path / "mine.py").write_text(mended)
+    outcome = subprocess.run(tried, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert outcome.returncode == 0, outcome.stdout
 
 
 def test_a_reference_is_what_forward_is_compared_with(two):

@@ -21,6 +21,7 @@ from handgrad.proof.forms import understand
 from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.locating import locate
+from handgrad.proof.naming import returns_gradients
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.oracle import Oracle
 from handgrad.proof.problem import Problem, Run, cast, is_array, leaves
@@ -101,7 +102,9 @@ def check(
     if inputs is None:
         *subject, inputs = subject  # type: ignore[assignment]
     framework = framework_of(subject[0], inputs, reference) if len(subject) == 1 and _inputs(inputs) else None
-    plain = _without_rule(framework, subject[0], inputs) if framework is not None and reference is None else None
+    asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
+    by_hand = cost is not None or gradients is not None
+    plain = _without_rule(framework, subject[0], inputs, by_hand) if framework and reference is None else None
     if plain is not None:
         subject, inputs = (plain[0],), plain[1]
     elif framework is not None:
@@ -123,7 +126,7 @@ def check(
         problem = understand(
             subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
         )
-        problem.asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
+        problem.asked = asked
         checker = Checker(problem, shapes=shapes, seconds=seconds)
         return checker.check(problem.completed(inputs), seed=seed, trials=trials)
 
@@ -132,11 +135,13 @@ def _inputs(inputs: Any) -> bool:
     return isinstance(inputs, Mapping | list | tuple) and bool(inputs)
 
 
-def _without_rule(framework: str, subject: Any, inputs: Any) -> Any:
-    """A function of tensors that gives gradients by hand, and its inputs, as NumPy's; None where there is none."""
+def _without_rule(framework: str, subject: Any, inputs: Any, by_hand: bool) -> Any:
+    """A function of tensors that calls no rule, and its inputs, as NumPy's, where it gives gradients by hand: that is
+    said, or what it returns is named so. Else None: the framework's own derivative is judged.
+    """
     from handgrad.proof.custom import without_rule
 
-    return without_rule(framework, subject, inputs)
+    return without_rule(framework, subject, inputs) if by_hand or returns_gradients(subject, depth=3) else None
 
 
 def _rule(

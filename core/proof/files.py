@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib.util
 import inspect
@@ -22,9 +21,8 @@ from handgrad.neuron import Neuron
 from handgrad.proof.checker import check
 from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
-from handgrad.proof.instrument import NoSourceError, parse
 from handgrad.proof.isolation import attributes, codes
-from handgrad.proof.naming import is_gradient, returned_names
+from handgrad.proof.naming import returns_gradients
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
@@ -232,7 +230,7 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     for name in functions:
         for first, second in PAIRS:
             exchanged = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
-            if first in LOSS and (exchanged == name or _returns_gradients(functions[name])):
+            if first in LOSS and (exchanged == name or returns_gradients(functions[name])):
                 continue  # as sigmoid, whose sigmoid_gradient is a slope and not that of a cost
             other = next((o for o in (exchanged, f"{name}_{second}") if o != name and o in functions), None)
             if other is not None:
@@ -241,37 +239,11 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
                 break
     for name, value in own.items():
         if inspect.isfunction(value):
-            if name not in paired and _returns_gradients(value):
+            if name not in paired and returns_gradients(value):
                 found[name] = (value,)
         elif _is_list(value) or is_rule(value) or (_has_methods(value) and not _is_backend(value)):
             found[name] = (value,)
     return found
-
-
-def _returns_gradients(function: Any) -> bool:
-    """Whether what a function returns is named so: variables, or the keys of dictionaries that it writes."""
-    if any(isinstance(name, str) and is_gradient(name) for name in _flat(returned_names(function))):
-        return True
-    try:
-        definition = parse(function)
-    except NoSourceError:
-        return False
-    returned = [node.value for node in ast.walk(definition) if isinstance(node, ast.Return) and node.value]
-    keys: list[Any] = []
-    for node in (inner for value in returned for inner in ast.walk(value)):
-        if isinstance(node, ast.Dict):
-            keys += [key.value for key in node.keys if isinstance(key, ast.Constant)]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-            keys += [keyword.arg for keyword in node.keywords]
-    return any(isinstance(key, str) and is_gradient(key) for key in keys)
-
-
-def _flat(names: list[Any]) -> Iterator[Any]:
-    for name in names:
-        if isinstance(name, list):
-            yield from _flat(name)
-        else:
-            yield name
 
 
 def _is_list(value: Any) -> bool:

@@ -97,6 +97,37 @@ def returned_names(function: Callable[..., Any], depth: int = 3) -> list[Any]:
     return [_name(value)]
 
 
+def returns_gradients(function: Callable[..., Any], depth: int = 0) -> bool:
+    """Whether what a function returns is named so: variables, or the keys of dictionaries that it writes.
+
+    With `depth`, also where it returns what another function of the same code returns, so many calls deep.
+    """
+    if any(isinstance(name, str) and is_gradient(name) for name in _flat(returned_names(function))):
+        return True
+    definition = _definition(function)
+    if definition is None:
+        return False
+    returned = [node.value for node in ast.walk(definition) if isinstance(node, ast.Return) and node.value]
+    keys: list[Any] = []
+    for node in (inner for value in returned for inner in ast.walk(value)):
+        if isinstance(node, ast.Dict):
+            keys += [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+            keys += [keyword.arg for keyword in node.keywords]
+    if any(isinstance(key, str) and is_gradient(key) for key in keys):
+        return True
+    called = [_resolve(function, value.func) for value in returned if isinstance(value, ast.Call)] if depth else []
+    return any(of is not None and returns_gradients(of, depth - 1) for of in called)
+
+
+def _flat(names: list[Any]) -> Iterator[Any]:
+    for name in names:
+        if isinstance(name, list):
+            yield from _flat(name)
+        else:
+            yield name
+
+
 def _definition(function: Callable[..., Any]) -> ast.FunctionDef | None:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))

@@ -16,7 +16,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.custom.differences import Differences
 from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.custom.ladder import BITS, Judged, Ladder, Sample
-from handgrad.proof.custom.protocol import Framework, How, InexactError, Pulled, Trouble
+from handgrad.proof.custom.protocol import Framework, InexactError, Pulled, Trouble
 from handgrad.proof.custom.slips import Slips
 from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.problem import leaves, replace
@@ -74,20 +74,12 @@ def check_rule(
 
 
 def without_rule(framework: str, subject: Any, inputs: Any) -> tuple[Callable[..., Any], dict[str, Any]] | None:
-    """A function of tensors that gives gradients by hand, as one of NumPy's arrays, with its inputs; else None.
-
-    It calls no rule, and gives several things back, one of them in the shape of an input: of what is one value alone,
-    the framework's own derivative is judged.
-    """
+    """A function of tensors that calls no rule, as one of NumPy's arrays, with its inputs; else None."""
     if not isinstance(subject, types.FunctionType | types.MethodType) or is_rule(subject):
         return None
     module = importlib.import_module(f"handgrad.proof.custom.{framework}")
     rule: Framework = module.make(subject, inputs, None, order=1, mode="vjp")
-    if rule.calls_rule():
-        return None
-    outputs = [o.shape for o in rule.pull(rule.structure, None, How(rule.lowest)).outputs]
-    given = [np.shape(v) for n, v in leaves(rule.structure) if n in rule.wrt]
-    return (rule.in_numpy(), rule.structure) if len(outputs) > 1 and set(outputs) & set(given) else None
+    return None if rule.calls_rule() else (rule.in_numpy(), rule.structure)
 
 
 class Checker:
