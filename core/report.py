@@ -265,8 +265,7 @@ def _weights(e: Explanation) -> str:
     for part, name in (W, one), (-W, zero):
         shown = np.maximum(part, 0) if W.shape[2] == 3 else np.maximum(part, 0).sum(axis=2, keepdims=True)
         bytes_ = np.rint(255 * np.clip(shown / full(shown), 0, 1)).astype(np.uint8)
-        name = html.escape(name)
-        figures.append(figure(picture(bytes_, f"The weights that speak for {name}"), f"for {name}"))
+        figures.append(figure(picture(bytes_, f"The weights that speak for {name}"), f"for {html.escape(name)}"))
     said = (
         f"Where a photograph is bright, an orange weight raises Z and speaks for {one}; a blue one lowers it and "
         f"speaks for {zero}. Beside it is each by itself, in the colours of the pixels that are weighed: the brighter, "

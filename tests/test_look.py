@@ -270,6 +270,7 @@ def test_names_of_files_and_classes_are_no_code(tmp_path, rng, capsys):
     text = (tmp_path / "run" / "report.html").read_text()
     assert "<b>" not in text
     assert "&lt;b&gt;" in text
+    assert "&amp;lt;" not in text
     assert run(["explain", str(tmp_path / "run"), str(tmp_path / "data")]) == 0
     assert f"report: {tmp_path / 'run' / 'report-2.html'}" in capsys.readouterr().out
 

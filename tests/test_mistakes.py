@@ -3,6 +3,7 @@
 import io
 import itertools
 import re
+import shutil
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -391,6 +392,8 @@ def test_one_class_alone_is_told_what_to_add(command, tmp_path, rng, name):
         ("neuron.py:forward", "a Python file", "handgrad check neuron.py"),
         ("run", "a run", "handgrad evaluate run DATA"),
         ("run/model.safetensors", "the model of a run", "handgrad evaluate run DATA"),
+        ("run/run.json", "a part of a run", "handgrad evaluate run DATA"),
+        ("data/dataset.json", "a part of a data set", "handgrad train data --run RUN"),
         ("data", "a data set", "handgrad train data --run RUN"),
         ("photographs", "a folder", "handgrad prepare photographs DATA, if it holds photographs"),
         ("photographs/cat.0.png", "a photograph", "handgrad predict RUN photographs/cat.0.png"),
@@ -436,6 +439,18 @@ def test_predict_takes_folders(command):
     files = [line.split()[0] for line in out.splitlines()[1:42]]
     assert (code, err) == (0, "")
     assert files == ["photographs/cat.0.png", *sorted(map(str, Path("photographs").iterdir()))]
+
+
+def test_predict_goes_on_and_leaves_out_nothing_in_silence(command, tmp_path):
+    (tmp_path / "some" / "empty").mkdir(parents=True)
+    shutil.copy("photographs/cat.0.png", tmp_path / "some" / "cat.png")
+    (tmp_path / "some" / "link.png").symlink_to("cat.png")
+    code, out, err = command(f"predict run {tmp_path / 'some' / 'empty'} {tmp_path / 'some'}")
+    assert (code, out.split()[3]) == (3, str(tmp_path / "some" / "cat.png"))
+    assert [line.split(": ")[1] for line in err.splitlines()] == [
+        str(tmp_path / "some" / "empty"),
+        str(tmp_path / "some" / "link.png"),
+    ]
 
 
 def test_predict_of_a_folder_without_photographs_is_told_what_was_expected(command, tmp_path):

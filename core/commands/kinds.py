@@ -12,6 +12,8 @@ TAKEN = {
     "a zip": "handgrad prepare {} DATA",
     "a folder": "handgrad prepare {} DATA, if it holds photographs",
     "the model of a run": "handgrad evaluate {parent} DATA",
+    "a part of a run": "handgrad evaluate {parent} DATA",
+    "a part of a data set": "handgrad train {parent} --run RUN",
     "an array of photographs": "handgrad prepare {parent} DATA",
     "a result of handgrad bench": "handgrad bench --compare {} NEW.json",
 }
@@ -36,7 +38,8 @@ def kinds_of(path: Path) -> list[str]:
         ".h5": "an array of photographs",
         ".json": "a result of handgrad bench",
     }
-    kind = by_ending.get(path.suffix.lower())
+    by_name = {RUN: "a part of a run", "dataset.json": "a part of a data set"}
+    kind = by_name.get(path.name) or by_ending.get(path.suffix.lower())
     return [kind] if kind and path.is_file() else []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,14 +150,20 @@ def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: st
     if model.size != model.features.size:
         raise DataError(f"{run_folder}: was trained on {model.size[2]} channels; expected 3, as a photograph has")
     model.features.check()
-    predictions, unreadable = [], False
-    for image in chain.from_iterable(photographs(image) if image.is_dir() else [image] for image in images):
+    files, predictions, errors = list[Path](), [], list[DataError]()
+    for image in images:
+        found, faults = photographs(image) if image.is_dir() else ([image], [])
+        files += found
+        errors += faults
+    for error in errors:
+        say_error(error)
+    for image in files:
         try:
             pixels = read_photograph(image, model.features.photograph, exact=model.features.exact)
             x = model.features.of(pixels).reshape(-1, 1)
         except DataError as error:
             say_error(error)
-            unreadable = True
+            errors.append(error)
             continue
         a = float(neuron.predict_proba(model.parameters, x)[0, 0])
         label = int(neuron.predict(model.parameters, x)[0, 0])
@@ -171,7 +176,7 @@ def predict(run_folder: Path, images: tuple[Path, ...], backend: str, device: st
         rows = [[str(p["file"]), str(p["class"]), f"{p[column]:.4f}"] for p in predictions]
         click.echo(table(["file", "class", column], *rows))
         click.echo(f"\nnext: handgrad explain {word(run_folder)} DATA")
-    if unreadable:
+    if errors:
         click.get_current_context().exit(DataError.exit_code)
 
 

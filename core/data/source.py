@@ -52,16 +52,21 @@ class _Entry(NamedTuple):
     fault: str | None = None
 
 
-def photographs(folder: Path) -> list[Path]:
-    """The files in a folder, and in the folders in it, that are named as photographs, in order of name.
-
-    Raises:
-        DataError: there is none.
+def photographs(folder: Path) -> tuple[list[Path], list[DataError]]:
+    """The files in a folder, and in the folders in it, that are named as photographs, in order of name; and why others
+    are not taken, as `prepare` does not take them either: links, what is too large, folders that cannot be listed.
     """
-    found = [folder / entry.name for entry in _walk(folder) if not entry.fault and _named_so(entry.name)]
-    if not found:
-        raise DataError(f"{folder}: found no photographs; expected files that end in {', '.join(sorted(SUFFIXES))}")
-    return sorted(found)
+    found, errors = [], []
+    for entry in sorted(_walk(folder), key=lambda entry: entry.name):
+        is_folder = not entry.name or entry.name.endswith("/")
+        if entry.fault and (is_folder or _named_so(entry.name)):
+            errors.append(DataError(f"{folder / entry.name}: {entry.fault}"))
+        elif _named_so(entry.name):
+            found.append(folder / entry.name)
+    if not (found or errors):
+        endings = ", ".join(sorted(SUFFIXES))
+        errors.append(DataError(f"{folder}: found no photographs; expected files that end in {endings}"))
+    return found, errors
 
 
 @contextmanager
