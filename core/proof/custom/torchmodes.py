@@ -48,7 +48,7 @@ def each(change: Callable[[Any], Any], value: Any) -> Any:
     return change(value)
 
 
-def leaves(value: Any) -> list[Any]:
+def values_in(value: Any) -> list[Any]:
     """The values in it."""
     found: list[Any] = []
     each(found.append, value)
@@ -220,7 +220,7 @@ def exactly(func: Callable[..., Any], args: Any, kwargs: Any, jitter: Jitter | N
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and isinstance(value, torch.Tensor) and _behind(value) is not getattr(value, "value", value):
                 raise InexactError("a tensor from outside is written to")
-        back = {id(i): o for i, o in zip(leaves((inner, named)), leaves((args, kwargs)), strict=True)}
+        back = {id(i): o for i, o in zip(values_in((inner, named)), values_in((args, kwargs)), strict=True)}
         return each(lambda v: back.get(id(v), v), result)
     dtypes = iter(_dtypes(func, args, kwargs, result))
     return each(lambda v: _before(v, next(dtypes)) if isinstance(v, torch.Tensor) else v, result)
@@ -250,10 +250,10 @@ def _wider(dtype: torch.dtype) -> torch.dtype:
 
 def _dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> list[torch.dtype]:
     """What the results would be if each operand had the dtype that the program sees."""
-    tensors = [v for v in leaves(result) if isinstance(v, torch.Tensor)]
+    tensors = [v for v in values_in(result) if isinstance(v, torch.Tensor)]
     if not any(v.is_floating_point() or v.is_complex() for v in tensors):
         return [v.dtype for v in tensors]
-    given = leaves((args, kwargs))
+    given = values_in((args, kwargs))
     operands = [v for v in given if isinstance(v, torch.Tensor)]
     asked = [v for v in given if isinstance(v, torch.dtype)]
     seen = {v.dtype for v in operands if v.is_floating_point() or v.is_complex()}
@@ -269,7 +269,7 @@ def _dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> list[torch.dtype]
             low = func(*each(_sketch, args), **each(_sketch, kwargs))
         except Exception:  # an operation that knows no tensors without numbers
             low = func(*each(_seen, args), **each(_seen, kwargs))
-    return [v.dtype for v in leaves(low) if isinstance(v, torch.Tensor)]
+    return [v.dtype for v in values_in(low) if isinstance(v, torch.Tensor)]
 
 
 MIXED = {
