@@ -18,6 +18,8 @@ COLOURS = 6
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LETTER, APART = 440, 300, 66, 14, 46, 7.2, 16
 MOST_POINTS, MOST_HITS = 400, 120
+MOST_NAMES = 0.4
+"""Of the width, what names at an edge may take; longer ones are pressed together."""
 
 
 class Scale(NamedTuple):
@@ -103,7 +105,7 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
         hits: in the order of x.
         more: other SVG, in shares of the axes: it is put into the unit square, whose y goes up.
     """
-    right = max([LETTER * len(s.name) + 14 for s in series if s.name and s.line and len(s.x)], default=16)
+    right = _room([s.name for s in series if s.name and s.line and len(s.x)], 14) or 16
     w, h = WIDTH - LEFT - right, HEIGHT - TOP - BOTTOM
 
     def across(value: float) -> float:
@@ -139,7 +141,7 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
         parts += [f'<circle cx="{px}" cy="{py}" {dot}/>' for px, py in places if s.dots]
         if s.name and places:
             names.append((places[-1], s))
-    parts += _named(names, h)
+    parts += _named(names, h, right - 14)
     if more:
         parts.append(f'<g transform="translate({LEFT} {TOP + h}) scale({w:g} {-h})">{more}</g>')
     parts.append(_hits([(across(hit.x), hit.says) for hit in _few(hits, MOST_HITS)], w, h))
@@ -148,15 +150,14 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
 
 def bars(alt: str, words: str, rows: Sequence[tuple[str, float, str]]) -> str:
     """Lying bars from 0: of each its name, its length, and what is written at its end."""
-    left = max(LETTER * len(name) for name, _, _ in rows) + 10
-    right = max(LETTER * len(said) for _, _, said in rows) + 10
+    left, right = (_room([row[i] for row in rows], 10) for i in (0, 2))
     longest, height = max(value for _, value, _ in rows) or 1.0, 28 * len(rows) + 28
     parts = []
     for i, (name, value, said) in enumerate(rows):
         width = (WIDTH - left - right) * value / longest
-        parts.append(_text(left - 8, 28 * i + 19, name, "", "end"))
+        parts.append(_text(left - 8, 28 * i + 19, name, "", "end", left - 10))
         parts.append(f'<rect x="{left:g}" y="{28 * i + 5}" width="{width:.1f}" height="20" fill="var(--c0)"/>')
-        parts.append(_text(left + width + 6, 28 * i + 19, said))
+        parts.append(_text(left + width + 6, 28 * i + 19, said, room=right - 10))
     return svg(alt, height, [*parts, _text(left, height - 8, words, "soft")])
 
 
@@ -188,7 +189,12 @@ def _few(points: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
     return [points[i] for i in np.linspace(0, len(points) - 1, most).round().astype(int)]
 
 
-def _named(names: list[tuple[tuple[float, float], Series]], h: float) -> list[str]:
+def _room(words: Sequence[str], beside: float) -> float:
+    """What the longest of them need with something beside them, up to a part of the figure; 0 for none."""
+    return min(MOST_NAMES * WIDTH, max((LETTER * len(word) + beside for word in words), default=0))
+
+
+def _named(names: list[tuple[tuple[float, float], Series]], h: float, room: float) -> list[str]:
     """Names at the ends of series, moved apart where they would hide each other."""
     names = sorted(names, key=lambda named: named[0][1])
     heights = [py for (_, py), _ in names]
@@ -201,7 +207,7 @@ def _named(names: list[tuple[tuple[float, float], Series]], h: float) -> list[st
     parts = []
     for ((px, py), s), place in zip(names, heights, strict=True):
         parts.append(f'<path stroke="{_ink(s)}" d="M{px + 2} {py}L{px + 8} {place:.1f}"/>')
-        parts.append(_text(px + 11, place + 4, s.name, "name"))
+        parts.append(_text(px + 11, place + 4, s.name, "name", room=room if s.line else math.inf))
     return parts
 
 

@@ -183,6 +183,12 @@ def test_the_verdict_is_a_sentence(times, said):
     assert f'<p class="lead">{verdict(result)}</p>' in page(result)
 
 
+def test_an_arm_with_a_long_name_leaves_room_for_the_charts():
+    text = page(timed(SIZES, **{"a-folder/" * 9 + "mine.py:Neuron": (2, 9, 30), "numpy": (1, 5, 20)}))
+    assert not re.search(r'(width|textLength|x)="-|scale\(-', text)
+    assert "mine.py:Neuron" in text
+
+
 def test_of_one_size_nothing_is_said_of_every_size():
     alike = "a and b are too near to each other to call one the fastest."
     assert verdict(timed(SIZES[:1], a=(1,), b=(1,))) == alike

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from handgrad.commands.options import OfKind, Parsed, as_json, examples
+from handgrad.commands.options import Names, OfKind, Parsed, as_json, examples
 from handgrad.commands.output import word
 from handgrad.errors import UsageError
 from handgrad.store import must_be_new, write
@@ -24,19 +24,6 @@ def _said(word: str) -> str:
 
 FILE = Parsed("file", _said, "no file; expected FILE.py, or FILE.py:NAME")
 PYTHON = OfKind("a Python file")
-
-
-class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
-    """Words with commas between them."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """The words."""
-        found = value if isinstance(value, list) else [word.strip() for word in value.split(",")]
-        if not all(found):
-            self.fail(f"{value!r} has an empty name; expected names as a,b", param, ctx)
-        return found
 
 
 class Pairs(Names):

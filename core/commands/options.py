@@ -85,6 +85,19 @@ def _its_place(kind: str, path: Path, ctx: click.Context | None) -> str:
     return f"its place: handgrad {ctx.command.name} {' '.join(words)}"
 
 
+class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in later versions
+    """Words with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """The words."""
+        found = value if isinstance(value, list) else [word.strip() for word in value.split(",")]
+        if not all(found):
+            self.fail(f"{value!r} has an empty name; expected names as a,b", param, ctx)
+        return found
+
+
 PATH = Named()
 RUN, DATA = OfKind("a run"), OfKind("a data set")
 
@@ -101,10 +114,10 @@ def setting(
 def of_backends(name: str, **more: Any) -> Callable[[Command], Command]:
     """The option for several backends, with commas or again and again, under either name; a list."""
 
-    def each(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[str]:
-        return [word for words in value for word in words.split(",")]
+    def each(_ctx: click.Context, _param: click.Parameter, value: tuple[list[str], ...]) -> list[str]:
+        return [word for words in value for word in words]
 
-    return click.option("--backends", "--backend", name, multiple=True, callback=each, **more)
+    return click.option("--backends", "--backend", name, type=Names(), multiple=True, callback=each, **more)
 
 
 of_data = click.argument("data", type=DATA)
