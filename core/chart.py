@@ -150,7 +150,7 @@ def chart(alt: str, x: Scale, y: Scale, series: Sequence[Series], hits: Sequence
 
 def bars(alt: str, words: str, rows: Sequence[tuple[str, float, str]]) -> str:
     """Lying bars from 0: of each its name, its length, and what is written at its end."""
-    left, right = (_room([row[i] for row in rows], 10) for i in (0, 2))
+    left, right = _room([name for name, _, _ in rows], 10), _room([said for _, _, said in rows], 10)
     longest, height = max(value for _, value, _ in rows) or 1.0, 28 * len(rows) + 28
     parts = []
     for i, (name, value, said) in enumerate(rows):
