@@ -93,7 +93,7 @@ def _names(name: str, value: Any) -> Any:
 
 
 def _cost(name: str, value: Any) -> Any:
-    return value if isinstance(value, str) else count(name, value, -MOST, MOST)
+    return value if isinstance(value, str) or callable(value) else count(name, value, -MOST, MOST)
 
 
 KINDS: Mapping[str, Kind] = {

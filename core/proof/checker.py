@@ -44,7 +44,7 @@ def check(
     *subject: Any,
     inputs: Mapping[str, Any] | None = None,
     wrt: Sequence[str] | None = None,
-    cost: str | int | None = None,
+    cost: str | int | Callable[..., Any] | None = None,
     gradients: Mapping[str, str | int] | None = None,
     methods: Sequence[str] | None = None,
     make: Callable[..., Any] | None = None,
@@ -60,17 +60,20 @@ def check(
 
     Args:
         subject: one function that returns the cost and its gradients; a forward and a backward function, with a cache
-            or a dictionary of named values between them; an object or a class with such methods, as a layer or a
+            or a dictionary of named values between them; three functions, of which the second computes the cost of what
+            the first returns, and the third the gradients; an object or a class with such methods, as a layer or a
             network; a list of layers that follow each other. Plain NumPy; or a rule for PyTorch or JAX, an
             ``autograd.Function``, a ``custom_op``, a module, a ``custom_vjp``, a ``custom_jvp``, or a function that
             contains one. The last positional argument is `inputs`.
         inputs: by the names of arguments: arrays, numbers, or lists, tuples and dictionaries of them. Arrays that an
             object or a module holds are inputs too, under their own names.
         wrt: the inputs whose gradients must be given back; by default all that are.
-        cost: which of several returned values is the cost, by name or place.
+        cost: which of several returned values is the cost, by name or place; or a function that computes it from what
+            forward returns and from inputs, by the names of its arguments.
         gradients: which returned value is whose gradient, by its name or its place, as ``{"w": "dw"}`` or ``{"w": 1}``,
             where names and the order of the arguments don't say so.
-        methods: of an object, forward and backward, or one that gives both.
+        methods: of an object, forward and backward, with the one that computes the cost between them or not; or one
+            that gives both.
         make: makes the object out of some of the inputs, which are its arguments.
         shapes: which sizes vary together, as ``"W: 1 n; b: 1 1; X: n m; Y: 1 m"``; used to shrink the
             counterexample. By default equal sizes vary together.

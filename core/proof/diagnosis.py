@@ -93,7 +93,8 @@ def _shape(line: Line, sample: Sample) -> tuple[str, str]:
             )
     for some in (a for n in range(1, local.ndim + 1) for a in itertools.combinations(range(local.ndim), n)):
         if hand.size < local.size and same(hand.reshape(-1), local.sum(axis=some).reshape(-1)):
-            return "summed_axis", f"{found}: it is summed along axis {', '.join(map(str, some))}, which is not to be"
+            too_much = "all axes" if not hand.ndim and local.size > 1 else f"axis {', '.join(map(str, some))}"
+            return "summed_axis", f"{found}: it is summed along {too_much}, which is not to be"
     if hand.size == local.size and same(hand.reshape(local.shape), local):
         return "shape", f"{found}: the numbers are right, so reshape it, or sum with keepdims=True"
     try:

@@ -20,9 +20,9 @@ from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
 from handgrad.proof.checker import check
 from handgrad.proof.custom.kinds import is_rule
-from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, understand
+from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, in_order, understand
 from handgrad.proof.isolation import attributes, codes
-from handgrad.proof.naming import returns_gradients
+from handgrad.proof.naming import computes_cost, returned_names, returns_gradients, words
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
@@ -63,8 +63,9 @@ def check_file(path: str | PathLike[str], name: str | None = None, *, seed: int 
     Args:
         path: of a Python module, which is run. It has ``inputs``: a dictionary, or a function ``inputs()`` or
             ``inputs(rng)`` that returns one; and where wanted ``SHAPES``, and ``OPTIONS``, keywords for `check`.
-        name: of a function, a class, an object or a list of layers in it; or two names, ``forward,backward``. By
-            default ``forward,backward`` where there are such, else the only thing that has one of these shapes.
+        name: of a function, a class, an object or a list of layers in it; or two names, ``forward,backward``, or three,
+            ``forward,cost,backward``. By default ``forward,backward`` where there are such, else the only thing that
+            has one of these shapes.
         seed: as for `check`, and of ``inputs(rng)``.
         options: as for `check`; they go before those of the file.
 
@@ -127,12 +128,25 @@ def _subject(path: Path, module: ModuleType, name: str | None, seed: int, option
     if name is not None:
         things = _named(path, module, name)
         _no_backend(path, things, name)
+        options = _computed(module, things, options)
     else:
         name, things = _only(path, module, given, options)
+        options = _computed(module, things, options)
     if not has_inputs:
         wanted = example(things, {k: options.get(k) for k in ("cost", "gradients", "methods", "make")})
         raise UsageError(f"{path}: has no inputs() to check {name} on; add them to the file, for example: {wanted}")
+    if len(things) == 3 and all(map(inspect.isfunction, things)) and options.get("cost") is None:
+        forward, cost, backward = in_order(things)
+        things, options = (forward, backward), options | {"cost": cost}
     return Subject(name, things, given, options)
+
+
+def _computed(module: ModuleType, things: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with a function of the file where the cost is named as one, and nothing that is returned is."""
+    cost = options.get("cost")
+    computes = isinstance(cost, str) and inspect.isfunction(getattr(module, cost, None))
+    returned = [name for thing in things if inspect.isroutine(thing) for name in returned_names(thing)]
+    return options | {"cost": getattr(module, str(cost))} if computes and cost not in returned else options
 
 
 def _inputs(path: Path, module: ModuleType, seed: int) -> Mapping[str, Any]:
@@ -190,9 +204,10 @@ def _only(
     path: Path, module: ModuleType, given: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[str, tuple[Any, ...]]:
     """The name and the things of the only subject in a file."""
-    if all(callable(getattr(module, name, None)) for name in ("forward", "backward")):
-        return "forward,backward", (module.forward, module.backward)
     own = _own(module)
+    if all(callable(getattr(module, name, None)) for name in ("forward", "backward")):
+        found = {"forward,backward": (module.forward, module.backward)}
+        return next(iter(_completed(found, own, given, options).items()))
     methods = options.get("methods")
     if methods is not None:
         found = {n: (v,) for n, v in own.items() if all(callable(getattr(v, m, None)) for m in methods)}
@@ -206,10 +221,10 @@ def _only(
     if not found:  # functions whose returns have no telling names
         functions = {n: (v,) for n, v in own.items() if inspect.isfunction(v)}
         found = {n: v for n, v in functions.items() if _takes(*v, given)} or functions
+    fitting = {}
     if len(found) > 1 and given:
         fitting = {name: things for name, things in found.items() if _fits(things, given, options)}
-        found = fitting or found
-    found = _whole(found)
+    found = _whole(fitting or _completed(found, own, given, options))
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
@@ -229,10 +244,11 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     paired: set[str] = set()
     for name in functions:
         for first, second in PAIRS:
-            exchanged = re.sub(rf"(?<![a-z]){first}(?![a-z])", second, name)
-            if first in LOSS and (exchanged == name or returns_gradients(functions[name])):
+            mine = words(name)
+            if first in LOSS and (first not in mine or returns_gradients(functions[name])):
                 continue  # as sigmoid, whose sigmoid_gradient is a slope and not that of a cost
-            other = next((o for o in (exchanged, f"{name}_{second}") if o != name and o in functions), None)
+            wanted = [second if word == first else word for word in mine], [*mine, second]
+            other = next((o for o in functions if o != name and words(o) in wanted), None)
             if other is not None:
                 found[f"{name},{other}"] = (functions[name], functions[other])
                 paired |= {name, other}
@@ -244,6 +260,32 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         elif _is_list(value) or is_rule(value) or (_has_methods(value) and not _is_backend(value)):
             found[name] = (value,)
     return found
+
+
+def _completed(
+    found: dict[str, tuple[Any, ...]], own: Mapping[str, Any], given: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, tuple[Any, ...]]:
+    """What does not say what the cost is, with the function of the file that does: a pair with it in its middle, a
+    gradient behind it, or behind what it is the cost of.
+    """
+    functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
+    costs = [name for name in functions if computes_cost(name)]
+    if not costs or not given or options.get("cost") is not None:
+        return found
+    made: dict[str, tuple[Any, ...]] = {}
+    for name, things in found.items():
+        if not all(map(inspect.isfunction, things)) or _fits(things, given, options):
+            continue
+        first = [name.split(",")[0]] if len(things) == 2 else [n for n, f in functions.items() if _takes(f, given)]
+        gradient = name.split(",")[-1]
+        trios = [(forward, cost, gradient) for cost in costs for forward in first]
+        for several in trios if len(things) == 2 else [*((cost, gradient) for cost in costs), *trios]:
+            of = tuple(functions[one] for one in several)
+            if len(set(several)) == len(several) and _fits(of, given, options):
+                made[",".join(several)] = of
+                if len(things) == 1:
+                    break
+    return made or found
 
 
 def _is_list(value: Any) -> bool:

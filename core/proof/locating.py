@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import time
+import types
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ FILLING = 1.5
 """Seconds to look for a statement that is missing."""
 MISSING = 3.0
 """How suspect a ``pass`` is that stands among other statements."""
+APART = 0.5
+"""The part of the time in which gradients that no line spoils together are looked at one by one."""
 HANDED = 1.5
 """How suspect what is returned is where backward has computed nothing of a gradient that it returns."""
 
@@ -38,8 +42,9 @@ HANDED = 1.5
 def locate(context: Context, wrong: list[str], seconds: float) -> dict[str, Place]:
     """By wrong gradient the line at fault; without those of which it cannot be said.
 
-    Gradients of inputs are judged together: one line spoils them all. Adjoints that are each judged by itself, given
-    the later ones, have each a fault of its own.
+    Gradients of inputs are judged together, since one line spoils them all; where none does, and no line that leads to
+    several of them leads to nothing that is right, each by itself. Adjoints that are each judged by itself, given the
+    later ones, have each a fault of its own.
 
     Args:
         context: what the checker found out.
@@ -47,51 +52,107 @@ def locate(context: Context, wrong: list[str], seconds: float) -> dict[str, Plac
         seconds: to look for.
     """
     until = time.perf_counter() + seconds
-    groups = [[name] for name in wrong] if context.problem.alone else [wrong]
+    if context.problem.alone:
+        return {name: place for name in wrong if (place := _of_one(context, name)) is not None}
+    try:
+        looked = _looked_at(context, wrong)
+    except (UntapeableError, UsageError, ValueError):
+        return {}
+    groups = looked.suspects.groups()
+    several = len(groups) > 1
+    place = _searched(context, looked, wrong, until - (APART * seconds if several else 0))
+    if place is None and not several:
+        place = _most_suspect(looked)
+    if place is not None:
+        return dict.fromkeys(wrong, place)
     found: dict[str, Place] = {}
-    for number, group in enumerate(groups):
+    for number, group in enumerate(groups if several else ()):
         now = time.perf_counter()
-        place = _located(context, group, now + (until - now) / (len(groups) - number))
-        if place is not None:
-            found |= dict.fromkeys(group, place)
+        place = _searched(context, looked.of(group), group, now + (until - now) / (len(groups) - number))
+        found |= {} if place is None else dict.fromkeys(group, place)
     return found
 
 
-def _located(context: Context, wrong: list[str], until: float) -> Place | None:
+@dataclass
+class Looked:
+    """A run on a tape, and the lines that may be at fault in it.
+
+    Attributes:
+        sample: of the inputs.
+        run: forward and backward on them.
+        suspects: found there.
+        lines: that may be at fault, the likeliest first, with how suspect they are.
+        codes: of the functions that lines are in.
+    """
+
+    sample: Sample
+    run: Traced
+    suspects: Suspects
+    lines: list[tuple[tuple[str, int], float]] = field(default_factory=list)
+    codes: dict[tuple[str, int], types.CodeType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        inner_first = sorted(
+            self.run.watch.codes, key=lambda code: (not code.co_name.startswith("<"), code.co_firstlineno)
+        )
+        self.codes = {(code.co_filename, line): code for code in inner_first for _, _, line in code.co_lines() if line}
+        self.lines = [(place, score) for place, score in self.suspects.ranked() if place in self.codes]
+        self.lines += _besides(self.lines, self.run, self.suspects.handed)
+        self.lines.sort(key=lambda line: -line[1])
+        if missing := [line for line in self.lines if line[1] == MISSING]:
+            self.lines = missing
+
+    @property
+    def missing(self) -> bool:
+        """Whether they stand where a statement is missing."""
+        return bool(self.lines) and self.lines[0][1] == MISSING
+
+    def of(self, names: list[str]) -> Looked:
+        """The same for some of the wrong gradients."""
+        return Looked(self.sample, self.run, self.suspects.of(names))
+
+
+def _looked_at(context: Context, wrong: list[str]) -> Looked:
     problem = context.problem
-    if problem.alone and (edit := repair(context, wrong[0])) is not None:
-        return _mended(problem, edit)
     sample = next((s for s in context.samples if any(s.judged[n].wrong for n in wrong)), context.samples[0])
     here = [n for n in wrong if sample.judged[n].wrong]
+    run = traced(problem, sample.run.inputs, context.widest)
+    where = {n: None if sample.judged[n].misshapen else np.asarray(sample.judged[n].off, bool) for n in here}
+    order = list(sample.run.hands)
+    right = order[: order.index(wrong[0])] if problem.alone else order  # what comes after inherits the fault
+    return Looked(sample, run, Suspects(run, where, [n for n in right if not sample.judged[n].wrong]))
+
+
+def _of_one(context: Context, name: str) -> Place | None:
+    """The line at fault for one adjoint, given the later ones."""
+    if (edit := repair(context, name)) is not None:
+        return _mended(context.problem, edit)
     try:
-        run = traced(problem, sample.run.inputs, context.widest)
-        where = {n: None if sample.judged[n].misshapen else np.asarray(sample.judged[n].off, bool) for n in here}
-        order = list(sample.run.hands)
-        right = order[: order.index(wrong[0])] if problem.alone else order  # what comes after inherits the fault
-        suspects = Suspects(run, where, [n for n in right if not sample.judged[n].wrong])
-        ranked = suspects.ranked()
+        looked = _looked_at(context, [name])
     except (UntapeableError, UsageError, ValueError):
         return None
-    inner_first = sorted(run.watch.codes, key=lambda code: (not code.co_name.startswith("<"), code.co_firstlineno))
-    codes = {(code.co_filename, line): code for code in inner_first for _, _, line in code.co_lines() if line}
-    lines = [(place, score) for place, score in ranked if place in codes]
-    lines += _besides(lines, run, suspects.handed)
-    lines.sort(key=lambda line: -line[1])
-    if missing := [line for line in lines if line[1] == MISSING]:
-        lines, until = missing, min(until, time.perf_counter() + FILLING)
-    if not problem.alone:
-        examples = _examples(context, sample)
-        fixed = Search(problem, context, lines, codes, examples, run, Known(suspects.known), until).place()
-        if fixed is not None:
-            return fixed
-    only = suspects.only if problem.alone else set()
-    if len(only) == 1:
-        place = only.pop()
-        return place_of(place, codes.get(place), "", "")
-    if lines and lines[0][1] >= 0.9 and all(score <= lines[0][1] - 0.6 for _, score in lines[1:]):
-        sentence = "a statement is missing here" if missing else ""
-        return place_of(lines[0][0], codes.get(lines[0][0]), "dropped_term" if missing else "", sentence)
-    return None
+    if len(looked.suspects.only) == 1:
+        place = next(iter(looked.suspects.only))
+        return place_of(place, looked.codes.get(place), "", "")
+    return _most_suspect(looked)
+
+
+def _searched(context: Context, looked: Looked, wrong: list[str], until: float) -> Place | None:
+    """The line of which a small change makes these gradients right, and leaves right what was."""
+    if looked.missing:
+        until = min(until, time.perf_counter() + FILLING)
+    examples = _examples(context, looked.sample, set(wrong))
+    known = Known(looked.suspects.known)
+    return Search(context.problem, context, looked.lines, looked.codes, examples, looked.run, known, until).place()
+
+
+def _most_suspect(looked: Looked) -> Place | None:
+    """The line that is far more suspect than others."""
+    lines = looked.lines
+    if not lines or lines[0][1] < 0.9 or any(score > lines[0][1] - 0.6 for _, score in lines[1:]):
+        return None
+    kind, sentence = ("dropped_term", "a statement is missing here") if looked.missing else ("", "")
+    return place_of(lines[0][0], looked.codes.get(lines[0][0]), kind, sentence)
 
 
 def _mended(problem: Problem, edit: Edit) -> Place:
@@ -138,11 +199,14 @@ def _beside_others(file: str, statement: ast.stmt) -> bool:
     return len(getattr(place[0], place[1])) > 1 or isinstance(place[0], ast.For | ast.While)
 
 
-def _examples(context: Context, first: Sample) -> list[Example]:
-    """Inputs in float64, with what is expected there and how far it may be off."""
+def _examples(context: Context, first: Sample, wrong: set[str]) -> list[Example]:
+    """Inputs in float64, with what is expected there and how far it may be off: of what is to be mended, and of what is
+    right.
+    """
+    other = {n for s in context.samples for n, line in s.judged.items() if line.wrong} - wrong
     found = []
     for sample in [first, *(s for s in context.samples if s is not first and s.label in ("given", "fresh"))]:
-        expected = {n: line.local for n, line in sample.judged.items()}
+        expected = {n: line.local for n, line in sample.judged.items() if n not in other}
         sizes = [np.max(np.abs(e[np.isfinite(e)]), initial=0) for e in expected.values()]
         noise = 1e-12 * max(sizes, default=0) + 1e-300  # what is 0 by cancellation
         allowed = {}

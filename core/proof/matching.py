@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.naming import CONTAINERS, COSTS, UPSTREAM, folded, parts, primals
+from handgrad.proof.naming import CONTAINERS, COSTS, TARGETS, UPSTREAM, folded, last_name, parts, primals
 
 SYNONYMS = {"w": "weights", "b": "biases", "weight": "weights", "bias": "biases", "v": "velocities", "params": "params"}
 
@@ -356,6 +356,7 @@ def _by_order(
 def _by_shape(free: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any, who: str) -> None:
     """What has the shape of one input only."""
     left = [leaf for leaf in free if leaf not in found.values()]
+    targets = {name: value for name, value in targets.items() if not TARGETS.match(last_name(name))} or targets
     fits = {
         id(leaf): [n for n, v in targets.items() if n not in found and np.shape(v) == np.shape(leaf.value)]
         for leaf in left

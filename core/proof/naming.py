@@ -14,6 +14,9 @@ PREFIXES = re.compile(
     r"|gradient_(?:of_|wrt_)?|g_|nabla_|delta_|deltas_|partial_|err_|error_|d(?=\w)|g(?=[A-Z]))(?P<base>\w+)$"
 )
 SUFFIXES = re.compile(r"^(?P<base>\w+?)_?(?:_grads?|_gradient|Grad|_bar|_g|_d|_delta|_adjoint|_adj|_err|_error)$")
+QUOTIENTS = re.compile(
+    r"^(?:d|grad)_?(?:[LJECljec]|loss|cost|err(?:or)?|obj|nll|mse|Loss|Cost|Error)_(?:d_?|wrt_(?:d_?)?)(?P<base>\w+)$"
+)
 DELTA = re.compile(r"^(?:delta|error|err)_?(?P<index>\w*)$")
 CONTAINERS = re.compile(
     r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$"
@@ -31,6 +34,24 @@ COSTS = re.compile(
 )
 
 
+TARGETS = re.compile(r"^(?:target\w*|labels?|y_true|\w+_labels?|\w+_true|true_\w+|ground_truth)$")
+COSTLY = {
+    "cost", "costs", "loss", "losses", "objective", "error", "entropy", "crossentropy", "likelihood", "energy",
+    "mse", "sse", "nll", "bce", "logloss",
+}  # fmt: skip
+SLOPES = {"grad", "grads", "gradient", "gradients", "derivative", "deriv", "prime", "backward", "back", "delta"}
+
+
+def words(name: str) -> list[str]:
+    """The words of a name: those of ``computeCost`` and ``compute_cost`` are compute, cost."""
+    return [word for word in re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_") if word]
+
+
+def computes_cost(name: str) -> bool:
+    """Whether a function is called as one that computes a cost."""
+    return not COSTLY.isdisjoint(words(name)) and SLOPES.isdisjoint(words(name))
+
+
 def primals(name: str) -> list[str]:
     """What a name may be the gradient of, the likeliest first; nothing where it is no name of a gradient."""
     found: list[str] = []
@@ -41,6 +62,9 @@ def primals(name: str) -> list[str]:
             again = SUFFIXES.match(match["base"]) or re.match(r"^(?:d)(?P<base>[A-Z]\w*)$", match["base"])
             if again:
                 found.append(again["base"])
+    match = QUOTIENTS.match(name)
+    if match:
+        found.append(match["base"])
     match = DELTA.match(name)
     if match:
         found += [f"{letter}{match['index']}" for letter in ("z", "Z", "a", "A", "out", "h", "y")]

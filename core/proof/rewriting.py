@@ -275,6 +275,13 @@ def _more(node: ast.AST, parent: ast.AST | None, names: list[str]) -> Iterator[t
                     yield "off_by_one", ast.Call(node.func, given, [])
         case ast.Call(ast.Name("reversed"), [inner], _):
             yield "order", inner
+        case ast.Call(ast.Attribute(_, "sum" | "mean"), arguments, []):
+            for axis in (0, 1, -1):
+                along = ast.keyword("axis", ast.Constant(axis))
+                yield "summed_axis", ast.Call(node.func, arguments, [along])
+                yield "summed_axis", ast.Call(node.func, arguments, [along, _kept()])
+        case ast.Call(ast.Attribute(_, "sum" | "mean" | "max"), arguments, [ast.keyword("axis")]):
+            yield "summed_axis", ast.Call(node.func, arguments, [*node.keywords, _kept()])
         case ast.keyword("axis", ast.Constant(None)):
             for axis in (0, 1, 2):
                 yield "summed_axis", ast.keyword("axis", ast.Constant(axis))
@@ -349,6 +356,10 @@ def _keys(node: Any, parent: Any, name: str, keys: list[str]) -> Iterator[tuple[
         for key in keys:
             if key != node.value:
                 yield "wrong_variable", ast.Constant(key)
+
+
+def _kept() -> ast.keyword:
+    return ast.keyword("keepdims", ast.Constant(True))
 
 
 def _np(name: str) -> ast.expr:

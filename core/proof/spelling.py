@@ -91,7 +91,7 @@ def keywords(options: Mapping[str, Any], spelling: Spelling) -> str:
     said = ""
     for key, value in options.items():
         if value is not None:
-            said += f", {key}={spelling.of(value) if key == 'make' else repr(_plain(value))}"
+            said += f", {key}={spelling.of(value) if callable(value) else repr(_plain(value))}"
     return said
 
 

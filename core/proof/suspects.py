@@ -99,12 +99,33 @@ class Suspects:
         for name, where in wrong.items():
             for i in self._makers(name, where):
                 self.right[i] = self.given[i] = False
+        self.wrong, self.kept = wrong, right
         slices = {name: self._slice(name, where) for name, where in wrong.items()}
         self.handed = not all(slices.values())
+        self.slices = {name: self._lines(found) for name, found in slices.items()}
         self.good = set().union(*(self._slice(name, None) for name in right)) if right else set()
         common = set.intersection(*(self._lines(s) for s in slices.values())) if slices else set()
         self.every = set().union(*slices.values())
         self.common = common or self._lines(self.every)
+
+    def of(self, names: list[str]) -> Suspects:
+        """The same for some of the wrong gradients."""
+        return Suspects(self.run, {name: self.wrong[name] for name in names}, self.kept)
+
+    def groups(self) -> list[list[str]]:
+        """The wrong gradients, those together to which the same lines lead, that lead to nothing that is right; those of
+        a wrong shape apart from those of wrong values.
+        """
+        good = self._lines(self.good)
+        found: list[tuple[list[str], set[tuple[str, int]]]] = []
+        for name, lines in self.slices.items():
+            mine, own = [name], lines - good
+            shapeless = self.wrong[name] is None
+            for group in [g for g in found if g[1] & own and (self.wrong[g[0][0]] is None) == shapeless]:
+                found.remove(group)
+                mine, own = [*group[0], *mine], own | group[1]
+            found.append((mine, own))
+        return [names for names, _ in found]
 
     @property
     def only(self) -> set[tuple[str, int]]:

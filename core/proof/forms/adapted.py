@@ -6,6 +6,7 @@ added up. What an object or a module holds is an input under its own name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from handgrad.proof.problem import Problem, Run, differing, is_real, leaves, put
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
 from handgrad.proof.wide import Array
+
+RATE = re.compile(r"^(?:lr|l_?rate|learn(?:ing)?_?rate|eta|alpha|step_?size)$")
+"""What the factor of a step is called."""
 
 
 class Adapted(Problem):
@@ -56,6 +60,8 @@ class Adapted(Problem):
         self.sources: dict[str, Leaf] = {}
         self.changed: list[str] = []
         self.cotangent_of: dict[str, str] = {}
+        self.steps: dict[str, str] = {}
+        self.rate: str | None = None
         self.forward = self.backward = roots[0][1]
         self.cost = "J"
         self._understand(gradients, wrt, seed)
@@ -106,8 +112,17 @@ class Adapted(Problem):
         order = self.kind.order if wrt is None else list(wrt)
         found = matched([*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None)
         if gradients is None:
-            found = _in_order(found, self.kind.order)
+            in_order = _in_order(found, self.kind.order)
+            moved = sorted((n for n in found if in_order[n] is not found[n]), key=lambda n: found[n].path)
+            if self.kind.cotangents and len(moved) == 2:  # exchanged: the layer before takes them by their places
+                found = in_order
+            elif moved:
+                self.remarks = (
+                    f"given back in another order than that of the arguments: the gradients of {', '.join(moved)}",
+                )
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
+        self.steps = self._stepped(before, after, found, candidates)
+        found |= {n: Leaf(self._step_said(n), path, before[path], held=True) for n, path in self.steps.items()}
         if wrt is not None:
             missing = [name for name in wrt if name not in found]
             if missing:
@@ -144,12 +159,43 @@ class Adapted(Problem):
         if missing:
             unread = [leaf for leaf in candidates if leaf not in found.values()]
             ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
-            self.remarks = (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
+            self.remarks += (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
         outputs = list(called.outputs)
         clash = set(self.inputs)
         self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)
         if not self.kind.cotangents:
             self.cost = outputs[0] if outputs[0] not in clash else self.cost
+
+    def _rate(self, given: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
+        return given[self.rate] if self.rate in self.given else after[str(self.rate)]
+
+    def _stepped(
+        self, before: Mapping[str, Any], after: Mapping[str, Any], found: Mapping[str, Leaf], candidates: list[Leaf]
+    ) -> dict[str, str]:
+        """What backward takes a step on, by name, with its path: arrays that it changes, and the cost depends on."""
+        known = {self.held.get(name) for name in found}
+        moved = {
+            name: path
+            for name, path in self.held.items()
+            if path not in known and path in after and not np.array_equal(before[path], after[path])
+        }
+        if not moved:
+            return {}
+        rates = [*self.given, *(path for path in before if is_float(before[path]) and np.ndim(before[path]) == 0)]
+        self.rate = next((name for name in rates if RATE.match(last_name(name))), None)
+        held, self.held = self.held, moved
+        try:
+            at = {**self.inputs, **{name: before[path] for name, path in moved.items()}}
+            first = self._call(at, False)[0][self.cost]
+            rng = np.random.default_rng(0)
+            elsewhere = {name: before[path] + 0.1 * rng.standard_normal(np.shape(before[path])) for name, path in moved.items()}
+            depends = {n for n in moved if self._call({**at, n: elsewhere[n]}, False)[0][self.cost] != first}
+        finally:
+            self.held = held
+        return {name: path for name, path in moved.items() if name in depends}
+
+    def _step_said(self, name: str) -> str:
+        return f"({name} before - after)" + (f" / {self.rate}" if self.rate is not None else "")
 
     @property
     def said(self) -> str:  # type: ignore[override]
@@ -207,6 +253,9 @@ class Adapted(Problem):
                     if leaf.path not in source:
                         raise UsageError(f"no gradient of {name} is given back here, but at other inputs it is")
                     adjoints[f"d{name}"] = source[leaf.path]
+                    if name in self.steps:
+                        step = held[leaf.path] - source[leaf.path]
+                        adjoints[f"d{name}"] = step if self.rate is None else step / self._rate(given, after)
                 adjoints = replace(adjoints, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v)
                 self.changed = differing(given, values)
         return {self.cost: cost}, adjoints
@@ -286,8 +335,8 @@ class _Watched(dict[str, Any]):
 
 
 def _in_order(found: dict[str, Leaf], order: list[str]) -> dict[str, Leaf]:
-    """Gradients of arguments that are returned side by side are those of the arguments in their order, whatever names
-    the variables have: who calls the function unpacks them so.
+    """Gradients of arguments that are returned side by side, as those of the arguments in their order, whatever names
+    the variables have.
     """
     returned = {n: leaf for n, leaf in found.items() if n in order and not leaf.held and len(leaf.path) == 1}
     if not all(isinstance(leaf.path[0], int) for leaf in returned.values()):

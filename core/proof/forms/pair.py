@@ -11,6 +11,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
+from handgrad.proof.forms.outcome import Outcome
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
 from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names
 from handgrad.proof.problem import code_of, parameters_of, passed, quietly
@@ -36,13 +37,14 @@ class Pair:
         self.outputs: dict[str, Any] | None = None
         self.filled: dict[str, Any] = {}
         self.names: list[Any] | None = None
+        self.outcome = Outcome()
 
     def call(self, subject: Any, given: Mapping[str, Any], cotangents: Mapping[str, Any], both: bool) -> Called:
         """As for every kind."""
         forward, backward = self.start(subject, given)
         self.order = [name for name in parameters_of(forward) if name in given]
         args, kwargs = passed(forward, "forward", given)
-        result = quietly(forward, "forward", args, kwargs)
+        result = self.outcome.of(forward, "forward", args, kwargs)
         if self.outputs is None:
             self._understand(forward, backward, given, result)
         assert self.outputs is not None
@@ -76,7 +78,7 @@ class Pair:
     def _understand(
         self, forward: Callable[..., Any], backward: Callable[..., Any], given: Mapping[str, Any], result: Any
     ) -> None:
-        names = returned_names(forward)
+        names = list(self.outcome.left.values()) or returned_names(forward)
         pieces: dict[tuple[Any, ...], Any] = {(): result}
         labels: dict[tuple[Any, ...], str] = {(): names[0] if len(names) == 1 and isinstance(names[0], str) else "out"}
         if isinstance(result, tuple) and not hasattr(result, "_fields"):
@@ -142,6 +144,6 @@ class Pair:
                 found = listed(Leaf(labels[path], path, pieces[path]) for path in outputs)
                 raise UsageError(
                     f"backward takes no upstream gradient, and forward returns {found}: which single number is the "
-                    "cost? Name it by cost=, or give a function that returns it"
+                    "cost? Name it by cost=, or give there the function that computes it from what forward returns"
                 )
         self.outputs = {labels[path]: path for path in taken}

@@ -11,11 +11,13 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.forms.adapted import Adapted
 from handgrad.proof.forms.chain import Chain
+from handgrad.proof.forms.costed import Costed
 from handgrad.proof.forms.kind import Kind
 from handgrad.proof.forms.pair import Pair
 from handgrad.proof.forms.single import OneMethod, ValueAndGradients
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import is_float
+from handgrad.proof.naming import computes_cost
 from handgrad.proof.problem import Problem, leaves, parameters_of, passed, quietly
 
 FORWARD = (
@@ -57,21 +59,22 @@ def understand(
         UsageError: it has none of the shapes, or two readings are possible.
     """
     how: dict[str, Any] = {"gradients": gradients, "wrt": wrt, "seed": seed}
-    if len(subject) == 2 and all(_is_function(s) for s in subject) and make is None:
-        return _pair_of_functions(subject[0], subject[1], inputs, cost, how)
     things = list(subject)
-    if len(things) == 1 and isinstance(things[0], list | tuple):
+    listed = len(things) == 1 and isinstance(things[0], list | tuple)
+    if listed:
         things = list(things[0])
-        if len(things) == 2 and all(_is_function(s) for s in things):
-            return _pair_of_functions(things[0], things[1], inputs, cost, how)
         if not things:
             raise UsageError("the list of layers is empty")
-        if len(things) > 1 or methods is None:
-            return _layers(things, inputs, methods, how)
-    if len(things) > 1:
+    if len(things) in (2, 3) and all(map(_is_function, things)) and make is None:
+        return _functions(things, inputs, cost, how)
+    if len(things) > 1 or (listed and methods is None):
+        if callable(cost):
+            raise UsageError("cost= is a function, which layers do not take; put a layer behind them that computes it")
         return _layers(things, inputs, methods, how)
     thing = things[0]
     if _is_function(thing) and make is None and methods is None:
+        if callable(cost):
+            return _functions([cost, thing], inputs, None, how)
         name = getattr(thing, "__qualname__", getattr(thing, "__name__", "the function")).split("<locals>.")[-1]
         return Adapted(ValueAndGradients(name, cost), [("", thing)], inputs, **how)
     return _object(thing, inputs, cost, methods, make, how)
@@ -86,23 +89,39 @@ def _is_function(thing: Any) -> bool:
     )  # fmt: skip
 
 
-def _pair_of_functions(
-    forward: Any, backward: Any, inputs: Mapping[str, Any], cost: Any, how: dict[str, Any]
-) -> Problem:
+def _functions(functions: list[Any], inputs: Mapping[str, Any], cost: Any, how: dict[str, Any]) -> Problem:
+    """Forward and backward; or forward, cost and backward, of which that in the middle may be a keyword."""
+    if len(functions) == 3:
+        if cost is not None:
+            raise UsageError(f"cost is {cost!r}; of three functions, one computes the cost")
+        forward, cost, backward = in_order(functions)
+    else:
+        forward, backward = functions
+    roots = [("", forward), ("", backward)]
+    who = _name(forward).split("<locals>.")[-1]
+    if callable(cost):
+        said = f"{who}, {'cost' if _name(cost) == '<lambda>' else _name(cost)} and {_name(backward)}"
+        kind: Kind = Costed(said, lambda subject, _: (subject[0], subject[2], subject[1]))
+        return Adapted(kind, [*roots, ("", cost)], inputs, **how)
     parameters = parameters_of(forward)
     if cost is None and all(
         name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         for name, p in parameters.items()
     ):
-        world = World([("", forward), ("", backward)])
+        world = World(roots)
         with world.apart(inputs, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v) as (things, given, _):
             args, kwargs = passed(things[0], "forward", given)
             result = quietly(things[0], "forward", args, kwargs)
         if isinstance(result, Mapping):
             return Problem(forward, backward)
-    who = getattr(forward, "__qualname__", "forward").split("<locals>.")[-1]
-    kind = Pair(who, lambda subject, _: (subject[0], subject[1]), cost)
-    return Adapted(kind, [("", forward), ("", backward)], inputs, **how)
+    return Adapted(Pair(who, lambda subject, _: (subject[0], subject[1]), cost), roots, inputs, **how)
+
+
+def in_order(functions: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Forward, cost and backward of three functions: the cost is that of the last two which is called so."""
+    forward, second, third = functions
+    named = computes_cost(_name(third)) and not computes_cost(_name(second))
+    return (forward, third, second) if named else (forward, second, third)
 
 
 def _method(thing: Any, names: Sequence[str]) -> str | None:
@@ -126,49 +145,83 @@ def _object(
     make: Callable[..., Any] | None,
     how: dict[str, Any],
 ) -> Problem:
-    instance = thing
-    names: list[str] = []
-
-    def build(subject: Any, given: Mapping[str, Any]) -> Any:
+    def as_it_is(subject: Any, given: Mapping[str, Any]) -> Any:
         del given
         return subject[0]
 
-    if isinstance(thing, type) or make is not None:
-        function, names = _made(thing, inputs, make)
-        args, kwargs = passed(function, _name(thing), inputs)
-        if any(is_float(v) for _, v in leaves({n: inputs[n] for n in names})):
-            instance = quietly(function, _name(thing), args, kwargs)
+    def made(subject: Any, given: Mapping[str, Any]) -> Any:
+        args, kwargs = passed(subject[0], _name(thing), given)
+        return quietly(subject[0], _name(thing), args, kwargs)
 
-            def build(subject: Any, given: Mapping[str, Any]) -> Any:
-                args, kwargs = passed(subject[0], _name(thing), given)
-                return quietly(subject[0], _name(thing), args, kwargs)
+    if not isinstance(thing, type) and make is None:
+        return _of_instance(thing, thing, as_it_is, inputs, cost, methods, how)
+    function, names = _made(thing, inputs, make)
+    instance = made([function], inputs)
+    of_numbers = any(is_float(v) for _, v in leaves({n: inputs[n] for n in names}))
+    if of_numbers and isinstance(instance, list | tuple):
+        return _layers([function], inputs, methods, how, made)
+    if of_numbers:
+        try:
+            return _of_instance(instance, function, made, inputs, cost, methods, how)
+        except UsageError as error:
+            reason = error
+    inputs = {n: v for n, v in inputs.items() if n not in names or n in _asked(instance)}
+    try:
+        return _of_instance(instance, instance, as_it_is, inputs, cost, methods, how)
+    except UsageError:  # it may hold parameters of its own, which it draws itself
+        if of_numbers:
+            raise reason from None
+        raise
 
-            thing = function
-            if isinstance(instance, list | tuple):
-                return _layers([thing], inputs, methods, how, build)
-        else:
-            instance = thing = quietly(function, _name(thing), args, kwargs)
-            for name in names:
-                inputs = {n: v for n, v in inputs.items() if n != name or n in _asked(instance)}
+
+def _of_instance(
+    instance: Any,
+    thing: Any,
+    build: Any,
+    inputs: Mapping[str, Any],
+    cost: Any,
+    methods: Sequence[str] | None,
+    how: dict[str, Any],
+) -> Problem:
+    """An object, or what is made by `thing` for each call as this one was."""
     who = type(instance).__name__
+    roots = [("", thing), *([("", cost)] if callable(cost) else [])]
+
+    def adapted(kind: Kind) -> Adapted:
+        return Adapted(kind, roots, inputs, **how)
+
     if methods is not None:
         wrong = [name for name in methods if not callable(getattr(instance, name, None))]
         if wrong:
             raise UsageError(f"methods has {wrong[0]!r}, which {who} does not have")
+        if len(methods) > 3 or (len(methods) == 3 and cost is not None) or (len(methods) == 1 and callable(cost)):
+            raise UsageError(
+                f"methods is {tuple(methods)!r} and cost {cost!r}; expected ('forward', 'backward'), ('forward', "
+                "'loss', 'backward'), or one that gives both, ('loss',)"
+            )
         if len(methods) == 1:
-            kind: Kind = OneMethod(f"{who}.{methods[0]}", build, methods[0], cost)
-        else:
-            kind = _of_methods(who, build, methods[0], methods[1], cost)
-        return Adapted(kind, [("", thing)], inputs, **how)
+            return adapted(OneMethod(f"{who}.{methods[0]}", build, methods[0], cost))
+        if len(methods) == 3:
+            return adapted(_of_three(who, build, *methods))
+        return adapted(_of_methods(who, build, methods[0], methods[1], cost))
     forward, backward = _method(instance, FORWARD), _method(instance, BACKWARD)
     loss, gradient = _method(instance, LOSS), _method(instance, [*GRADIENT])
     both = _method(instance, BOTH)
+    pair = forward is not None and backward is not None and forward != backward
+    if callable(cost) and not pair:
+        raise UsageError(f"cost= is a function, and {who} has no forward and backward; name them by methods=")
     if loss is not None and gradient is not None and loss != gradient and _fits(instance, loss, inputs):
-        return Adapted(_of_methods(who, build, loss, gradient, cost), [("", thing)], inputs, **how)
-    if forward is not None and backward is not None and forward != backward:
-        return Adapted(_of_methods(who, build, forward, backward, cost), [("", thing)], inputs, **how)
+        return adapted(_of_methods(who, build, loss, gradient, cost))
+    if forward is not None and backward is not None and pair:
+        try:
+            return adapted(_of_methods(who, build, forward, backward, cost))
+        except UsageError:
+            loss = loss or next((n for n in dir(instance) if computes_cost(n) and callable(getattr(instance, n))), None)
+            if loss is None or cost is not None or loss in (forward, backward):
+                raise
+        return adapted(_of_three(who, build, forward, loss, backward))
     if both is not None:
-        return Adapted(OneMethod(f"{who}.{both}", build, both, cost), [("", thing)], inputs, **how)
+        return adapted(OneMethod(f"{who}.{both}", build, both, cost))
     if isinstance(instance, int | float | str | np.ndarray):
         raise UsageError(f"{instance!r} is {who}; expected a function, an object with methods, a class, or layers")
     there = [n for n in dir(instance) if not n.startswith("_") and callable(getattr(instance, n, None))]
@@ -194,12 +247,28 @@ def _fits(instance: Any, method: str, inputs: Mapping[str, Any]) -> bool:
     )
 
 
-def _of_methods(who: str, build: Any, forward: str, backward: str, cost: Any) -> Pair:
+def _of_methods(who: str, build: Any, forward: str, backward: str, cost: Any) -> Kind:
+    """Two methods; where `cost` is a function, with that between them."""
+    said = f"{who}.{forward} and .{backward}"
+
     def start(subject: Any, given: Mapping[str, Any]) -> tuple[Any, Any]:
         instance = build(subject, given)
         return getattr(instance, forward), getattr(instance, backward)
 
-    return Pair(f"{who}.{forward} and .{backward}", start, cost)
+    def three(subject: Any, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        first, last = start(subject, given)
+        return first, subject[1], last
+
+    return Costed(said, three) if callable(cost) else Pair(said, start, cost)
+
+
+def _of_three(who: str, build: Any, *methods: str) -> Kind:
+    def start(subject: Any, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        instance = build(subject, given)
+        forward, cost, backward = (getattr(instance, method) for method in methods)
+        return forward, cost, backward
+
+    return Costed(f"{who}.{methods[0]}, .{methods[1]} and .{methods[2]}", start)
 
 
 def _name(thing: Any) -> str:

@@ -1,0 +1,62 @@
+"""What a method gives: what it returns, or an array that it leaves in its object instead, as ``self.output``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from handgrad.errors import UsageError
+from handgrad.proof.matching import is_float
+from handgrad.proof.problem import quietly
+
+OUTPUTS = (
+    "output", "outputs", "out", "y_hat", "yhat", "y_pred", "prediction", "predictions", "probs", "loss", "cost", "a", "A",
+    "activation", "y", "Y", "h", "z", "Z", "value", "result",
+)  # fmt: skip
+"""What people call the attribute, the likeliest first."""
+
+
+class Outcome:
+    """The results of calls, and in which attributes those lie that are not returned, found out by the first call.
+
+    Attributes:
+        left: by role, the attribute.
+    """
+
+    def __init__(self) -> None:
+        self.left: dict[str, str] = {}
+
+    def of(self, function: Callable[..., Any], role: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What a call gives.
+
+        Raises:
+            UsageError: it raises anything; or it leaves several arrays, none of which is called as an output.
+        """
+        before = dict(attributes_of(function))
+        result = quietly(function, role, args, kwargs)
+        if result is not None:
+            return result
+        after = attributes_of(function)
+        if role not in self.left:
+            taken = {id(value) for value in [*args, *kwargs.values()]}
+            new = [n for n, v in after.items() if is_float(v) and v is not before.get(n) and id(v) not in taken]
+            named = [name for name in OUTPUTS if name in new]
+            if not new:
+                return None
+            if len(new) > 1 and not named:
+                raise UsageError(
+                    f"{role} returns nothing and sets {', '.join(new)}: which is its output? Return it, or call it output"
+                )
+            self.left[role] = named[0] if named else new[0]
+        return after[self.left[role]]
+
+
+def attributes_of(method: Any) -> Mapping[str, Any]:
+    """The attributes of the object whose method it is."""
+    return getattr(getattr(method, "__self__", None), "__dict__", {})
+
+
+def gradient_left(method: Any, name: str, is_gradient_of: Callable[[str], Collection[str]]) -> Any:
+    """The array that a method leaves in its object under the name of a gradient of an argument, as ``self.dinputs``."""
+    found = attributes_of(method).items()
+    return next((v for n, v in found if is_float(v) and name in is_gradient_of(n)), None)
