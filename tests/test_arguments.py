@@ -62,7 +62,7 @@ OTHER_NAMES = {
     "subject": "expected a function|methods|layers?|takes an argument",
     "inputs": "inputs?",
     "make": "make|methods",  # of what is no object
-    "cost": "cost|backward raised",  # read as a pair with a cache, which it is not
+    "cost": "cost|backward raised|len raised",  # read as a pair with a cache, which it is not; a function may be one
     "pictures": "pictures|contributions|titles",
     "false": "false|true",
     "path": "path|expected a name|exists already",

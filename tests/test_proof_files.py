@@ -196,6 +196,57 @@ def test_a_file_in_a_package_imports_as_the_package_does(tmp_path):
     assert check_file(folder / "pair.py").ok
 
 
+NETWORK = """
+import numpy as np
+
+def predict(X, w):
+    A = 1 / (1 + np.exp(-(X @ w)))
+    return A
+
+def log_loss(A, y):
+    return -np.mean(y * np.log(A) + (1 - y) * np.log(1 - A))
+
+def {gradient}(X, y, A):
+    return {{"dw": X.T @ (A - y) / len(y)}}
+
+def inputs(rng):
+    return dict(X=rng.normal(size=(5, 3)), y=rng.integers(0, 2, 5), w=rng.normal(size=3))
+"""
+
+
+def test_a_gradient_is_read_with_the_cost_and_the_prediction_of_its_file(mine):
+    for gradient in ("gradients", "backward"):
+        mine(NETWORK, gradient=gradient)
+        for name, options in (
+            (None, {}),
+            (f"predict,log_loss,{gradient}", {}),
+            (f"predict,{gradient}", {"cost": "log_loss"}),
+        ):
+            report = check_file("mine.py", name, **options)
+            assert report.ok, f"\n{report}"
+            assert report.understood.startswith(f"predict, log_loss and {gradient}: J is the cost")
+
+
+@pytest.mark.parametrize(
+    ("cost", "gradient"),
+    [("computeCost", "computeGradient"), ("cost_function", "gradient_function"), ("mean_squared_error", "slopes")],
+)
+def test_a_cost_and_a_gradient_are_found_however_their_names_are_put_together(mine, cost, gradient):
+    mine(
+        f"import numpy as np\n"
+        f"def {cost}(x, y, m, b):\n    return np.mean((m * x + b - y) ** 2)\n"
+        f"def {gradient}(x, y, m, b):\n"
+        f"    b_gradient = 2 * np.mean(m * x + b - y)\n"
+        f"    m_gradient = 2 * np.mean((m * x + b - y) * x)\n"
+        f"    return b_gradient, m_gradient\n"
+        f"def inputs(rng):\n    return dict(x=rng.normal(size=5), y=rng.normal(size=5), m=0.7, b=-0.2)\n"
+    )
+    report = check_file("mine.py")
+    assert report.ok, f"\n{report}"
+    assert "b_gradient the gradient of b, m_gradient the gradient of m" in report.understood
+    assert any("another order than that of the arguments: the gradients of b, m" in note for note in report.notes)
+
+
 @pytest.mark.parametrize("other", ["affine_backward", "affine_bwd"])
 def test_a_function_and_its_backward_are_a_pair(mine, other):
     mine(PAIR.format(factor=2).replace("affine_forward", "affine").replace("affine_backward", other))
@@ -243,6 +294,13 @@ def test_a_counterexample_is_written_to_a_new_file_only(mine, capsys, tmp_path):
     assert "wrote test_mine.py" in capsys.readouterr().err
     written = (tmp_path / "test_mine.py").read_text()
     assert "def test_dw_is_right" in written
+    assert str(tmp_path) not in written
+    moved = tmp_path / "moved" / "to"
+    moved.mkdir(parents=True)
+    for name in "mine.py", "test_mine.py":
+        (moved / name).write_bytes((tmp_path / name).read_bytes())
+    (moved / "mine.py").write_text(PAIR.format(factor=2))  # mended there
+    assert pytest.main(["-q", "-p", "no:cacheprovider", "--noconftest", str(moved / "test_mine.py")]) == 0
     assert run(["check", "mine.py", "--counterexample", "test_mine.py"]) == 2
     assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "test_mine.py").read_text() == written

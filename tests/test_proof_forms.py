@@ -97,6 +97,231 @@ def test_gradients_side_by_side_are_those_of_the_arguments_in_their_order(rng):
     assert {finding.kind for finding in report.findings} == {"", "exchanged"}
 
 
+def test_gradients_given_back_in_another_order_are_read_by_name_unless_a_caller_says_otherwise(rng):
+    source = (
+        "def cost(x, u, v):\n    return (x * u * v).sum() + (u**3).sum() + (2 * v).sum()\n"
+        "def gradient(x, u, v):\n    du, dv = x * v + 3 * u**2, x * u + 2\n    return dv, du\n"
+    )
+    inputs = {name: rng.normal(size=4) for name in ("x", "u", "v")}
+    alone = planted.load(source, "alone")
+    report = check(alone.cost, alone.gradient, inputs)
+    assert report.ok, f"\n{report}"
+    assert any("in another order than that of the arguments: the gradients of v, u" in note for note in report.notes)
+    for targets, wrong in ("dv, du", set()), ("du, dv", {"u", "v"}), ("a, b", set()):
+        module = planted.load(f"{source}def step(x, u, v):\n    {targets} = gradient(x, u, v)\n", "called")
+        report = check(module.cost, module.gradient, inputs)
+        assert wrongs(report) == wrong, f"{targets}\n{report}"
+
+
+def test_three_gradients_of_a_layer_in_another_order_are_read_by_name(rng):
+    def forward(x, w, b):
+        return x @ w + b, (x, w)
+
+    def backward(dout, cache):
+        x, w = cache
+        dw, db, dx = x.T @ dout, dout.sum(axis=0), dout @ w.T
+        return dw, db, dx
+
+    report = check(forward, backward, dict(x=rng.normal(size=(3, 4)), w=rng.normal(size=(4, 2)), b=rng.normal(size=2)))
+    assert report.ok, f"\n{report}"
+
+
+NETWORK = (
+    "import numpy as np\n"
+    "def forward(X, W):\n    A = np.tanh(X @ W)\n    return A, (X, A)\n"
+    "def loss(A, Y):\n    return np.sum((A - Y) ** 2) / 2\n"
+    "def backward(A, Y, cache):\n    X, A = cache\n    dZ = (A - Y) * (1 - A{square})\n    return {{'dW': X.T @ dZ}}\n"
+)
+
+
+@pytest.mark.parametrize("square", ["**2", ""])
+def test_forward_cost_and_backward_are_a_network_in_whatever_order_they_come(square, rng):
+    module = planted.load(NETWORK.format(square=square), "trio")
+    inputs = dict(X=rng.normal(size=(5, 3)), W=rng.normal(size=(3, 2)), Y=rng.normal(size=(5, 2)))
+    forward, loss, backward = module.forward, module.loss, module.backward
+    reports = [
+        check(forward, loss, backward, inputs),
+        check(forward, backward, loss, inputs),
+        check([forward, loss, backward], inputs),
+        check(forward, backward, inputs, cost=loss),
+        check(forward, backward, inputs, cost=lambda A, Y: np.sum((A - Y) ** 2) / 2),
+    ]
+    for report in reports:
+        assert wrongs(report) == (set() if square else {"W"}), f"\n{report}"
+        assert {place.line for place in report.lines} == (set() if square else {9})
+    said = "forward, loss and backward: J is the cost; ['dW'] the gradient of W"
+    assert [report.understood for report in reports[:4]] == [said] * 4
+    if not square:
+        assert ".forward, planted" in reports[0].counterexample().source
+        assert ".backward, inputs, cost=planted" in reports[3].counterexample().source
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        (lambda prediction, Y: np.sum(prediction - Y), None),
+        (lambda prediction, truth: np.sum(prediction - truth), "takes 'truth', which is no input"),
+        (lambda A, Y: A - Y, "no single number that could be the cost"),
+        (lambda A: A.nothing, "AttributeError"),
+    ],
+)
+def test_what_a_cost_takes_is_found_or_asked_for(cost, said, rng):
+    module = planted.load(NETWORK.format(square="**2").replace("(A - Y) * (1", "(1"), "cost")
+    inputs = dict(X=rng.normal(size=(5, 3)), W=rng.normal(size=(3, 2)), Y=rng.normal(size=(5, 2)))
+    if said is None:
+        assert check(module.forward, module.backward, inputs, cost=cost).ok
+        return
+    with pytest.raises(UsageError, match=said):
+        check(module.forward, module.backward, inputs, cost=cost)
+
+
+def test_a_cost_of_several_values_is_asked_which(rng):
+    def forward(X, W):
+        return X @ W, np.tanh(X @ W)
+
+    def backward(X, Y, Z):
+        return {"dW": X.T @ (Z - Y)}
+
+    inputs = dict(X=rng.normal(size=(5, 3)), W=rng.normal(size=(3, 2)), Y=rng.normal(size=(5, 2)))
+    with pytest.raises(UsageError, match=r"takes 'prediction', which may be any of"):
+        check(forward, backward, inputs, cost=lambda prediction, Y: np.sum((prediction - Y) ** 2) / 2)
+
+
+def test_layers_take_no_cost_from_outside(rng):
+    class Double:
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dout):
+            return 2 * dout
+
+    with pytest.raises(UsageError, match="layers do not take"):
+        check([Double(), Double()], dict(x=rng.normal(size=3)), cost=np.sum)
+    with pytest.raises(UsageError, match="expected \\('forward', 'backward'\\)"):
+        check(Double(), dict(x=rng.normal(size=3)), methods=("forward",), cost=np.sum)
+
+
+class Remembering:
+    """Leaves its output, and its gradients, in itself; takes a step on its weights where it is given a rate."""
+
+    def __init__(self, weights, slip=1.0):
+        self.weights, self.slip, self.count = weights, slip, np.zeros(2)
+
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.half = inputs / 2
+        self.output = inputs @ self.weights
+
+    def backward(self, dvalues, learning_rate=0.0):
+        self.dinputs = dvalues @ self.weights.T
+        self.weights -= learning_rate * self.slip * (self.inputs.T @ dvalues)
+        self.count += 1
+
+
+@pytest.mark.parametrize("slip", [1.0, 2.0])
+def test_a_step_on_the_weights_is_their_gradient_times_the_rate(slip, rng):
+    inputs = dict(inputs=rng.normal(size=(5, 3)), learning_rate=0.1)
+    for layers in ([Remembering(rng.normal(size=(3, 2)), slip)], [Remembering(rng.normal(size=(3, 3)), slip)] * 1):
+        layer = layers[0]
+        before = layer.weights.copy()
+        report = check(layer, inputs)
+        assert wrongs(report) == ({"weights"} if slip == 2 else set()), f"\n{report}"
+        assert "(weights before - after) / learning_rate the gradient of weights" in report.understood
+        assert "count" not in report.understood  # which the cost does not depend on
+        np.testing.assert_array_equal(layer.weights, before)
+
+
+def test_a_step_without_a_rate_is_the_gradient(rng):
+    class Net:
+        def __init__(self, x, y):
+            self.x, self.y, self.w = x, y, np.linspace(-1, 1, x.shape[1])
+
+        def feedforward(self):
+            self.output = self.x @ self.w
+
+        def backprop(self):
+            self.w += self.x.T @ (self.y - self.output)
+
+    inputs = dict(x=rng.normal(size=(5, 3)), y=rng.normal(size=5))
+    report = check(Net, inputs, cost=lambda output, y: np.sum((output - y) ** 2) / 2)
+    assert report.ok, f"\n{report}"
+    assert "(w before - after) the gradient of w" in report.understood
+    report = check(Net, inputs, cost=lambda output, y: np.sum((output - y) ** 2))
+    assert wrongs(report) == {"w"}, f"\n{report}"
+
+
+def test_an_output_that_may_be_any_of_several_attributes_is_asked_for(rng):
+    class Layer:
+        def forward(self, x):
+            self.first, self.second = 2 * x, 3 * x
+
+        def backward(self, dout):
+            return 2 * dout
+
+    with pytest.raises(UsageError, match="forward returns nothing and sets first, second: which is the output"):
+        check(Layer(), dict(x=rng.normal(size=3)))
+
+
+def test_an_array_that_an_object_holds_and_no_gradient_is_given_of_is_said(rng):
+    class Layer:
+        def __init__(self):
+            self.W, self.b, self.unused = rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=2)
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, dout):
+            self.db = dout.sum(axis=0)
+            return dout @ self.W.T
+
+    notes = check(Layer(), dict(x=rng.normal(size=(4, 3)))).notes
+    assert any(note == "not judged, since no gradient of them is given back: W" for note in notes), notes
+
+
+def test_a_gradient_that_is_a_part_of_another_array_is_judged(rng):
+    class Layer:
+        def __init__(self):
+            self.w = rng.normal(size=(3, 2))
+
+        def forward(self, x):
+            self.x = x
+            return np.sum(x * self.w)
+
+        def backward(self):
+            self.both = np.stack([self.x.T, self.w.T])
+            self.dw = self.both[0].T * 1.0
+            self.dx = self.both[0].T  # which is to be that of w
+
+    report = check(Layer(), dict(x=rng.normal(size=(3, 2))))
+    assert wrongs(report) == {"x"}, f"\n{report}"
+
+
+def test_two_lines_at_fault_are_both_named():
+    """As in a notebook that thousands have copied: both biases are summed over units, too."""
+    source = (
+        "import numpy as np\n"
+        "def forward(W1, b1, W2, b2, X):\n"
+        "    Z1 = W1 @ X + b1\n    A1 = np.maximum(Z1, 0)\n    Z2 = W2 @ A1 + b2\n"
+        "    E = np.exp(Z2 - Z2.max(axis=0))\n    return Z1, A1, E / E.sum(axis=0)\n"
+        "def cost(A2, Y):\n    return -np.mean(np.log(A2[Y, np.arange(Y.size)]))\n"
+        "def backward(Z1, A1, A2, W2, X, Y):\n"
+        "    m = Y.size\n    dZ2 = A2.copy()\n    dZ2[Y, np.arange(m)] -= 1\n"
+        "    dW2 = dZ2 @ A1.T / m\n    db2 = np.sum(dZ2) / m\n    dZ1 = W2.T @ dZ2 * (Z1 > 0)\n"
+        "    dW1 = dZ1 @ X.T / m\n    db1 = np.sum(dZ1) / m\n    return dW1, db1, dW2, db2\n"
+    ).replace("E / E.sum(axis=0)", "E / E.sum(axis=0)")
+    module = planted.load(source, "two")
+    rng = np.random.default_rng(0)
+    sizes = dict(W1=(4, 5), b1=(4, 1), W2=(3, 4), b2=(3, 1), X=(5, 8))
+    inputs = {name: rng.normal(size=size) for name, size in sizes.items()} | {"Y": np.arange(8) % 3}
+    report = check(module.forward, module.cost, module.backward, inputs)
+    assert wrongs(report) == {"b1", "b2"}
+    assert {place.source: place.diagnosis for place in report.lines} == {
+        f"db{i} = np.sum(dZ{i}) / m": f"it is right with `np.sum(dZ{i}, axis=1, keepdims=True)` for `np.sum(dZ{i})`"
+        for i in (1, 2)
+    }
+
+
 @pytest.mark.parametrize("handed", ["w", "dout", "db", "dX"])
 def test_what_is_handed_back_in_the_place_of_a_gradient_is_taken_for_it(handed, rng):
     layer = planted.load(

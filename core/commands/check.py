@@ -148,11 +148,11 @@ def _counterexample(report: Any, file: str) -> None:
         click.echo(f"{file} was not written: nothing is wrong that a test could show", err=True)
         return
     with redirect_stdout(sys.stderr):
-        test = str(report.counterexample())
+        test = report.counterexample()
     if not file:
         click.echo(f"\n{test}")
         return
-    write(Path(file), test.encode())
+    write(Path(file), test.at(Path(file)).encode())
     click.echo(f"wrote {file}, the smallest failing test; run it: pytest {word(Path(file))}", err=True)
 
 

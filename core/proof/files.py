@@ -205,6 +205,7 @@ def _only(
 ) -> tuple[str, tuple[Any, ...]]:
     """The name and the things of the only subject in a file."""
     own = _own(module)
+    found: dict[str, tuple[Any, ...]]
     if all(callable(getattr(module, name, None)) for name in ("forward", "backward")):
         found = {"forward,backward": (module.forward, module.backward)}
         return next(iter(_completed(found, own, given, options).items()))

@@ -59,10 +59,12 @@ class Copier:
 
     Args:
         change: for what is a number or an array of them.
+        views: whether for a part of an array that is copied already, too, instead of the same part of the copy.
     """
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, *, views: bool = False) -> None:
         self.change = change
+        self.views = views
         self.memo: dict[int, Any] = {}
         self.aliases: dict[str, str] = {}
         """Other paths of an array, and the first of each."""
@@ -113,7 +115,7 @@ class Copier:
         owner = value.base
         while isinstance(owner, np.ndarray) and isinstance(owner.base, np.ndarray):
             owner = owner.base
-        if isinstance(owner, np.ndarray) and id(owner) in self.memo and value.dtype == owner.dtype:
+        if isinstance(owner, np.ndarray) and id(owner) in self.memo and value.dtype == owner.dtype and not self.views:
             return self._kept(value, _seen_as(value, owner, self.memo[id(owner)]))
         return self._kept(value, self.change(path, value))
 
@@ -330,7 +332,7 @@ class World:
                 found.setdefault(path, value)
             return value
 
-        copier = Copier(note)
+        copier = Copier(note, views=True)
         for (path, _), thing in zip(self.roots, roots, strict=True):
             copier.copy(thing, path)
         for path, thing in live:

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from handgrad.proof.watching import tree_of
+
 PREFIXES = re.compile(
     r"^(?:d_?(?:L|J|E|C|loss|cost|Loss|Cost)_?_?d_?|(?:d|g)_?(?:L|J|E|C|loss|cost)_|d_|grads?_(?:of_|wrt_)?|grad(?=[A-Z])"
     r"|gradient_(?:of_|wrt_)?|g_|nabla_|delta_|deltas_|partial_|err_|error_|d(?=\w)|g(?=[A-Z]))(?P<base>\w+)$"
@@ -119,6 +121,33 @@ def returned_names(function: Callable[..., Any], depth: int = 3) -> list[Any]:
     if isinstance(value, ast.Tuple | ast.List):
         return [_name(item) for item in value.elts]
     return [_name(value)]
+
+
+def taken_names(function: Callable[..., Any]) -> list[Any]:
+    """The names in the last return of a function; in the order in which who calls it, in the same file, unpacks them.
+
+    What has no name there has that of the caller.
+    """
+    names = returned_names(function)
+    found = {tuple(called) for called in _unpacked(function) if len(called) == len(names)}
+    if len(names) < 2 or len(found) != 1:
+        return names
+    called = found.pop()
+    if set(called) == set(map(str, names)):
+        return list(called)
+    return [mine if mine is not None else theirs for mine, theirs in zip(names, called, strict=True)]
+
+
+def _unpacked(function: Callable[..., Any]) -> Iterator[list[str]]:
+    """The names into which callers in the file of a function unpack what it returns."""
+    inner = inspect.unwrap(function)
+    tree = tree_of(getattr(getattr(inner, "__code__", None), "co_filename", ""))
+    for node in ast.walk(tree) if tree is not None else ():
+        match node:
+            case ast.Assign([ast.Tuple(items)], ast.Call(ast.Name(called) | ast.Attribute(_, called))):
+                names = [_name(item) for item in items]
+                if called == inner.__name__ and all(isinstance(name, str) for name in names):
+                    yield names
 
 
 def returns_gradients(function: Callable[..., Any], depth: int = 0) -> bool:

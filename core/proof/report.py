@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,13 @@ class Finding:
     size: float = 0.0
 
 
+def near(file: str) -> str:
+    """The path of a file as it is written in the current folder, where the file is below it."""
+    with contextlib.suppress(ValueError, OSError):
+        return str(Path(file).relative_to(Path.cwd()))
+    return file
+
+
 @dataclass(frozen=True)
 class Place:
     """A line of the user's code that makes a returned gradient wrong.
@@ -71,7 +80,7 @@ class Place:
 
     def __str__(self) -> str:
         said = f"\n    {self.diagnosis}" if self.diagnosis else ""
-        return f"{self.file}:{self.line} in {self.function}: {self.source}{said}"
+        return f"{near(self.file)}:{self.line} in {self.function}: {self.source}{said}"
 
 
 @dataclass(frozen=True)

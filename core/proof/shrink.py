@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import io
 import linecache
+import os
 import random
 import re
 import sys
@@ -15,6 +17,7 @@ import types
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +64,15 @@ class Counterexample:
 
     def __str__(self) -> str:
         return self.source
+
+    def at(self, path: Path) -> str:
+        """The source as it is written to `path`: what it loads is found from there, wherever both are moved."""
+
+        def loaded(found: re.Match[str]) -> str:
+            relative = Path(os.path.relpath(ast.literal_eval(found[1]), path.resolve().parent)).as_posix()
+            return f"loaded(Path(__file__).resolve().parent.joinpath({relative!r}).resolve())"
+
+        return re.sub(r"(?<= = )loaded\((.+)\)$", loaded, self.source, flags=re.MULTILINE)
 
 
 def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -> Counterexample:

@@ -113,8 +113,8 @@ class Suspects:
         return Suspects(self.run, {name: self.wrong[name] for name in names}, self.kept)
 
     def groups(self) -> list[list[str]]:
-        """The wrong gradients, those together to which the same lines lead, that lead to nothing that is right; those of
-        a wrong shape apart from those of wrong values.
+        """The wrong gradients, those together to which the same lines lead, which lead to nothing right; those of a
+        wrong shape apart from those of wrong values.
         """
         good = self._lines(self.good)
         found: list[tuple[list[str], set[tuple[str, int]]]] = []

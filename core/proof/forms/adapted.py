@@ -121,7 +121,10 @@ class Adapted(Problem):
                     f"given back in another order than that of the arguments: the gradients of {', '.join(moved)}",
                 )
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
-        self.steps = self._stepped(before, after, found, candidates)
+        without = self._without(before, found)
+        self.steps = {n: p for n, p in without.items() if p in after and not np.array_equal(before[p], after[p])}
+        rates = [*self.given, *(path for path, value in before.items() if np.ndim(value) == 0)]
+        self.rate = next((name for name in rates if RATE.match(last_name(name))), None)
         found |= {n: Leaf(self._step_said(n), path, before[path], held=True) for n, path in self.steps.items()}
         if wrt is not None:
             missing = [name for name in wrt if name not in found]
@@ -156,6 +159,7 @@ class Adapted(Problem):
             else:
                 self.inputs[name] = before[path]
         missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
+        missing += [name for name in without if name not in found]
         if missing:
             unread = [leaf for leaf in candidates if leaf not in found.values()]
             ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
@@ -169,30 +173,21 @@ class Adapted(Problem):
     def _rate(self, given: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
         return given[self.rate] if self.rate in self.given else after[str(self.rate)]
 
-    def _stepped(
-        self, before: Mapping[str, Any], after: Mapping[str, Any], found: Mapping[str, Leaf], candidates: list[Leaf]
-    ) -> dict[str, str]:
-        """What backward takes a step on, by name, with its path: arrays that it changes, and the cost depends on."""
+    def _without(self, before: Mapping[str, Any], found: Mapping[str, Leaf]) -> dict[str, str]:
+        """The arrays, with their paths, that the cost depends on and of which no gradient is given back."""
         known = {self.held.get(name) for name in found}
-        moved = {
-            name: path
-            for name, path in self.held.items()
-            if path not in known and path in after and not np.array_equal(before[path], after[path])
-        }
-        if not moved:
-            return {}
-        rates = [*self.given, *(path for path in before if is_float(before[path]) and np.ndim(before[path]) == 0)]
-        self.rate = next((name for name in rates if RATE.match(last_name(name))), None)
-        held, self.held = self.held, moved
+        left = {n: p for n, p in self.held.items() if p not in known and isinstance(before[p], np.ndarray)}
+        held, self.held = self.held, left
+        here = {**self.inputs, **{name: before[path] for name, path in left.items()}}
+        rng = np.random.default_rng(0)
         try:
-            at = {**self.inputs, **{name: before[path] for name, path in moved.items()}}
-            first = self._call(at, False)[0][self.cost]
-            rng = np.random.default_rng(0)
-            elsewhere = {name: before[path] + 0.1 * rng.standard_normal(np.shape(before[path])) for name, path in moved.items()}
-            depends = {n for n in moved if self._call({**at, n: elsewhere[n]}, False)[0][self.cost] != first}
+            by = {name: 0.1 * rng.standard_normal(np.shape(here[name])) for name in left}
+            first = self._call(here, False)[0][self.cost] if left else 0
+            return {
+                n: p for n, p in left.items() if self._call({**here, n: here[n] + by[n]}, False)[0][self.cost] != first
+            }
         finally:
             self.held = held
-        return {name: path for name, path in moved.items() if name in depends}
 
     def _step_said(self, name: str) -> str:
         return f"({name} before - after)" + (f" / {self.rate}" if self.rate is not None else "")

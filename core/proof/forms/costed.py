@@ -11,7 +11,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
 from handgrad.proof.forms.outcome import Outcome, attributes_of
 from handgrad.proof.matching import at, flattened, is_float, the_cost
-from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, parts, returned_names
+from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, parts, returned_names, taken_names
 from handgrad.proof.problem import code_of, parameters_of, passed, quietly
 
 OWN = "self"
@@ -74,12 +74,12 @@ class Costed:
         self.begins = {code_of(backward)}
         back = self._call("backward", backward, given, returned, forward, cost)
         owner = getattr(backward, "__self__", None)
-        names = self.names.setdefault("backward", returned_names(backward))
+        names = self.names.setdefault("backward", taken_names(backward))
         return Called(outputs, list(flattened(back, names)), [("", owner)] if owner is not None else ())
 
     @staticmethod
     def _alone(forward: Any, cost: Any, backward: Any, given: Mapping[str, Any]) -> dict[str, str]:
-        """The one argument of forward that is no input under its name, and the input that it must be: ``feedforward(a)``
+        """The one argument of forward that is no input by its name, and the input that it must be: ``feedforward(a)``
         beside ``backprop(x, y)``.
         """
         missing = [n for n, p in parameters_of(forward).items() if n not in given and _required(p)]
@@ -94,7 +94,7 @@ class Costed:
             own = [Piece(name, (OWN, name), value) for name, value in attributes_of(by[0]).items()]
             cost = (1, *self.path) if self.path is not None else None
             self.filled[role] = _filled(role, function, given, pieces, own, cost)
-        everything = {OWN: attributes_of(by[0]), **dict(enumerate(returned))}
+        everything: dict[Any, Any] = {OWN: attributes_of(by[0]), **dict(enumerate(returned))}
         from_before = {name: at(everything, path) for name, path in self.filled[role].items()}
         args, kwargs = passed(function, role, _taken(function, given, from_before))
         return quietly(function, role, args, kwargs)
@@ -163,6 +163,8 @@ def _filled(
             fitting = [p for p in arrays if p.path[0] == 1] or arrays
         else:
             fitting = arrays or others
+        if len(fitting) > 1:  # what has another name is something else
+            fitting = [piece for piece in fitting if not piece.label] or fitting
         if len(fitting) != 1:
             raise UsageError(_unknown(role, name, given, pieces, several=len(fitting) > 1))
         found[name] = fitting[0].path
@@ -177,4 +179,6 @@ def _unknown(role: str, name: str, given: Mapping[str, Any], pieces: list[Piece]
             f"{role} takes {name!r}, which may be any of {', '.join(labels) or 'what is returned before it'}; give the "
             f"argument the name of what it is, as cost=lambda {labels[0] if labels else 'A'}, Y: ..."
         )
-    return f"{role} takes {name!r}, which is neither an input nor anything that is returned before it; there are: {there}"
+    return (
+        f"{role} takes {name!r}, which is neither an input nor anything that is returned before it; there are: {there}"
+    )

@@ -10,8 +10,8 @@ from handgrad.proof.matching import is_float
 from handgrad.proof.problem import quietly
 
 OUTPUTS = (
-    "output", "outputs", "out", "y_hat", "yhat", "y_pred", "prediction", "predictions", "probs", "loss", "cost", "a", "A",
-    "activation", "y", "Y", "h", "z", "Z", "value", "result",
+    "output", "outputs", "out", "y_hat", "yhat", "y_pred", "prediction", "predictions", "probs", "loss", "cost",
+    "a", "A", "activation", "y", "Y", "h", "z", "Z", "value", "result",
 )  # fmt: skip
 """What people call the attribute, the likeliest first."""
 
@@ -45,7 +45,7 @@ class Outcome:
                 return None
             if len(new) > 1 and not named:
                 raise UsageError(
-                    f"{role} returns nothing and sets {', '.join(new)}: which is its output? Return it, or call it output"
+                    f"{role} returns nothing and sets {', '.join(new)}: which is the output? Return it, or call it so"
                 )
             self.left[role] = named[0] if named else new[0]
         return after[self.left[role]]

@@ -13,7 +13,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
 from handgrad.proof.forms.outcome import Outcome
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
-from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names
+from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names, taken_names
 from handgrad.proof.problem import code_of, parameters_of, passed, quietly
 
 
@@ -72,7 +72,7 @@ class Pair:
         owner = getattr(backward, "__self__", None)
         live = [("", owner)] if owner is not None else []
         if self.names is None:
-            self.names = returned_names(backward)
+            self.names = taken_names(backward)
         return Called(outputs, list(flattened(returned, self.names)), live)
 
     def _understand(

@@ -8,7 +8,7 @@ from typing import Any
 
 from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import at, flattened, the_cost
-from handgrad.proof.naming import parts, returned_names
+from handgrad.proof.naming import parts, taken_names
 from handgrad.proof.problem import parameters_of, passed, quietly
 
 
@@ -35,7 +35,7 @@ class ValueAndGradients:
         args, kwargs = passed(function, self.who, given)
         result = quietly(function, self.who, args, kwargs)
         if self.path is None:
-            self.names = returned_names(function)
+            self.names = taken_names(function)
             found = list(flattened(result, self.names))
             cost = the_cost(found, self.cost, self.who)
             self.path, self.label = cost.path, parts(cost.label)[-1] if cost.label else "J"
