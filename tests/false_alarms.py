@@ -3,7 +3,7 @@
 `python tests/false_alarms.py --checks 20000 --seed 0` runs as many as asked and prints what was found; with `--shapes`,
 of the programs in `written`, in all the shapes in which people write them; with `--structures`, of the programs in
 `structured`, each of which relies on what its inputs have (symmetry, an order, ...); with `--rules`, of the rules for
-PyTorch and JAX in `rules`, at four precisions.
+PyTorch and JAX in `rules`, at four precisions; with `--tensors`, of gradients by hand in functions of their tensors.
 """
 
 import collections
@@ -17,6 +17,7 @@ import click
 import numpy as np
 import rules
 import structured
+import tensors
 
 import planted
 from cases import RIGHT
@@ -161,6 +162,26 @@ def alarms_of_rules(checks, seed, progress=False, names=None):
     return counts, found
 
 
+def alarms_of_tensors(checks, seed, progress=False):
+    """The same of gradients by hand in functions of tensors; one in eight of JAX's, which compiles for each shape."""
+    import jax.numpy as jnp
+    import torch
+
+    counts, found, start = collections.Counter(), [], time.perf_counter()
+    rng = np.random.default_rng(seed)
+    for i in range(checks):
+        xp = jnp if i % 8 == 7 else torch
+        name = list(tensors.programs(xp))[int(rng.integers(len(tensors.programs(xp))))]
+        subject, shapes = tensors.programs(xp)[name]
+        report = check(*subject, tensors.inputs(xp, name, shapes, rng), seed=i, seconds=0.0)
+        counts.update(finding.verdict for finding in report.findings)
+        if any(finding.verdict == "wrong" for finding in report.findings):
+            found.append((i, name, xp.__name__, {f.name: (f.hand, f.expected, f.size) for f in report.findings}))
+        if progress and (i + 1) % 100 == 0:
+            click.echo(f"{i + 1} checks, {len(found)} alarms, {time.perf_counter() - start:.0f} s")
+    return counts, found
+
+
 def _made(value, jax, dtype, layout):
     """An array of JAX's or PyTorch's, of a dtype; in PyTorch with other strides than those of a new one, if asked."""
     real = value.dtype.kind == "f"
@@ -177,15 +198,18 @@ def _made(value, jax, dtype, layout):
 
 
 @click.command()
+@click.option("--tensors", "of_tensors", is_flag=True, help="gradients by hand in functions of tensors, in `tensors`")
 @click.option("--rules", "of_rules", is_flag=True, help="the rules for PyTorch and JAX in `rules`")
 @click.option("--shapes", is_flag=True, help="the programs in `written`")
 @click.option("--structures", is_flag=True, help="the programs in `structured`")
 @click.option("--checks", default=20_000, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(of_rules, shapes, structures, checks, seed):
+def main(of_tensors, of_rules, shapes, structures, checks, seed):
     """Check right gradients and count the alarms."""
     call, what = (
-        (alarms_of_rules, "rules")
+        (alarms_of_tensors, "functions of tensors")
+        if of_tensors
+        else (alarms_of_rules, "rules")
         if of_rules
         else (alarms_of_shapes, "programs in shapes")
         if shapes

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import SEED
-from false_alarms import alarms, alarms_of_rules, alarms_of_shapes
+from false_alarms import alarms, alarms_of_rules, alarms_of_shapes, alarms_of_tensors
 
 
 def test_500_right_gradients_raise_no_alarm():
@@ -25,6 +25,14 @@ def test_300_right_rules_raise_no_alarm():
     counts, found = alarms_of_rules(300, SEED)
     assert found == []
     assert counts["right"] > 50 * counts["unresolved"]
+
+
+def test_40_right_gradients_of_tensors_raise_no_alarm():
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    counts, found = alarms_of_tensors(40, SEED)
+    assert found == []
+    assert counts["right"] > 20 * counts["unresolved"]
 
 
 def test_an_underflow_of_the_complex_step_is_no_fault():

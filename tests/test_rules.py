@@ -568,3 +568,38 @@ def test_the_cases_of_rules():
         inputs.pop("R")
         report = check(rule, inputs)
         assert sorted(verdicts(report)) == scope["WRONG"].get(variant, []), f"{variant}\n{report}"
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax.numpy"])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_pair_of_functions_of_tensors_is_judged_as_one_of_arrays(framework, factor, tmp_path, capsys, monkeypatch):
+    xp = pytest.importorskip(framework)
+    path = tmp_path / "mine.py"
+    path.write_text(
+        f"import {framework} as xp\n"
+        "def forward(x, W):\n    return x @ W, (x, W)\n"
+        f"def backward(dout, cache):\n    x, W = cache\n    return dout @ W.T, {factor} * x.T @ dout\n"
+        "def inputs(rng):\n"
+        "    return dict(x=xp.asarray(rng.normal(size=(4, 3))), W=xp.asarray(rng.normal(size=(3, 2))))\n"
+    )
+    assert run(["check", str(path)]) == (0 if factor == 1 else 1)
+    said = capsys.readouterr().out
+    assert f"forward is not NumPy's but {'PyTorch' if framework == 'torch' else 'JAX'}'s" in said
+    assert ("mine.py:6 in backward: return dout @ W.T, 2 * x.T @ dout" in said) == (factor == 2)
+    if factor == 1:
+        assert run(["check", str(path), "--variants"]) == 0
+        assert " 0 survived" in capsys.readouterr().out
+
+    def forward(x, W):
+        return xp.tanh(x @ W)
+
+    def cost(A, y):
+        return xp.sum((A - y) ** 2) / 2
+
+    def backward(x, W, y, A):
+        return {"W": x.T @ ((A - y) * (1 - A**factor))}
+
+    rng = np.random.default_rng(0)
+    inputs = {n: xp.asarray(rng.normal(size=s)) for n, s in dict(x=(4, 3), W=(3, 2), y=(4, 2)).items()}
+    for subject, how in ((forward, cost, backward), {}), ((forward, backward), {"cost": cost}):
+        assert verdicts(check(*subject, inputs, **how)) == ({"W": "wrong"} if factor == 1 else {})

@@ -14,7 +14,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.custom.kinds import framework_of
+from handgrad.proof.custom.kinds import framework_of, of_tensors
 from handgrad.proof.deadline import deadline
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.forms import understand
@@ -108,6 +108,7 @@ def check(
     asked = subject, dict(cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make)
     by_hand = cost is not None or gradients is not None
     plain = _without_rule(framework, subject[0], inputs, by_hand) if framework and reference is None else None
+    whose = framework
     if plain is not None:
         subject, inputs = (plain[0],), plain[1]
     elif framework is not None:
@@ -115,6 +116,8 @@ def check(
             framework, subject[0], inputs, reference, order, mode, seed=seed, trials=trials, seconds=seconds, wrt=wrt,
             others=dict(cost=cost, gradients=gradients, methods=methods, make=make, shapes=shapes),
         )  # fmt: skip
+    else:
+        subject, inputs, cost, whose = in_numpy(subject, inputs, cost)
     if reference is not None or order != 1 or mode != "vjp":
         raise UsageError("reference=, order= and mode= are for rules of PyTorch and JAX, of which this is none")
     if not isinstance(inputs, Mapping) or not inputs:
@@ -129,8 +132,10 @@ def check(
         problem = understand(
             subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
         )
-        problem.asked = asked
+        problem.asked, problem.opaque = asked, whose is not None
         checker = Checker(problem, shapes=shapes, seconds=seconds)
+        if whose is not None:
+            checker.untapeable = f"forward is not NumPy's but {'PyTorch' if whose == 'torch' else 'JAX'}'s"
         return checker.check(problem.completed(inputs), seed=seed, trials=trials)
 
 
@@ -145,6 +150,21 @@ def _without_rule(framework: str, subject: Any, inputs: Any, by_hand: bool) -> A
     from handgrad.proof.custom import without_rule
 
     return without_rule(framework, subject, inputs) if by_hand or returns_gradients(subject, depth=3) else None
+
+
+def in_numpy(subject: Sequence[Any], inputs: Any, cost: Any) -> tuple[tuple[Any, ...], Any, Any, str | None]:
+    """Several functions of tensors, as forward and backward, as those of NumPy's arrays, with their inputs and cost.
+
+    And whose tensors they take; None where they are NumPy's already.
+    """
+    functions = [*subject, *([cost] if callable(cost) else [])]
+    whose = of_tensors(functions, inputs) if len(functions) > 1 else None
+    if whose is None:
+        return tuple(subject), inputs, cost, None
+    from handgrad.proof.custom import in_numpy as of
+
+    functions, inputs = of(whose, functions, inputs)
+    return tuple(functions[: len(subject)]), inputs, functions[-1] if callable(cost) else cost, whose
 
 
 def _rule(

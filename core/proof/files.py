@@ -18,7 +18,7 @@ import numpy as np
 
 from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
-from handgrad.proof.checker import check
+from handgrad.proof.checker import check, in_numpy
 from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, in_order, understand
 from handgrad.proof.isolation import attributes, codes
@@ -135,7 +135,7 @@ def _subject(path: Path, module: ModuleType, name: str | None, seed: int, option
     if not has_inputs:
         wanted = example(things, {k: options.get(k) for k in ("cost", "gradients", "methods", "make")})
         raise UsageError(f"{path}: has no inputs() to check {name} on; add them to the file, for example: {wanted}")
-    if len(things) == 3 and all(map(inspect.isfunction, things)) and options.get("cost") is None:
+    if len(things) == 3 and all(map(_is_function, things)) and options.get("cost") is None:
         forward, cost, backward = in_order(things)
         things, options = (forward, backward), options | {"cost": cost}
     return Subject(name, things, given, options)
@@ -192,7 +192,8 @@ def _own(module: ModuleType) -> dict[str, Any]:
     """What a module defines itself, without what tells how to check it."""
     found = {}
     for name, value in vars(module).items():
-        inside = getattr(value, "__wrapped__", getattr(value, "_init_fn", None)) if is_rule(value) else None
+        wraps = is_rule(value) or (callable(value) and not isinstance(value, type))
+        inside = getattr(value, "__wrapped__", getattr(value, "_init_fn", None)) if wraps else None
         whose = value if isinstance(value, type) or inspect.isroutine(value) else inside or type(value)
         own = getattr(whose, "__module__", None) == module.__name__ or isinstance(value, list | tuple)
         if own and not name.startswith("_") and name not in ("inputs", "OPTIONS", "SHAPES"):
@@ -220,7 +221,7 @@ def _only(
         ]
         _no_backend(path, tuple(backends), backends[0].__name__ if backends else "")
     if not found:  # functions whose returns have no telling names
-        functions = {n: (v,) for n, v in own.items() if inspect.isfunction(v)}
+        functions = {n: (v,) for n, v in own.items() if _is_function(v)}
         found = {n: v for n, v in functions.items() if _takes(*v, given)} or functions
     fitting = {}
     if len(found) > 1 and given:
@@ -241,7 +242,7 @@ def _only(
 def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """What looks like a gradient, by its name: pairs, functions whose returns are named so, classes, objects, lists."""
     found: dict[str, tuple[Any, ...]] = {}
-    functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
+    functions = {name: value for name, value in own.items() if _is_function(value)}
     paired: set[str] = set()
     for name in functions:
         for first, second in PAIRS:
@@ -255,7 +256,7 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
                 paired |= {name, other}
                 break
     for name, value in own.items():
-        if inspect.isfunction(value):
+        if _is_function(value):
             if name not in paired and returns_gradients(value):
                 found[name] = (value,)
         elif _is_list(value) or is_rule(value) or (_has_methods(value) and not _is_backend(value)):
@@ -269,13 +270,13 @@ def _completed(
     """What does not say what the cost is, with the function of the file that does: a pair with it in its middle, a
     gradient behind it, or behind what it is the cost of.
     """
-    functions = {name: value for name, value in own.items() if inspect.isfunction(value)}
+    functions = {name: value for name, value in own.items() if _is_function(value)}
     costs = [name for name in functions if computes_cost(name)]
     if not costs or not given or options.get("cost") is not None:
         return found
     made: dict[str, tuple[Any, ...]] = {}
     for name, things in found.items():
-        if not all(map(inspect.isfunction, things)) or _fits(things, given, options):
+        if not all(map(_is_function, things)) or _fits(things, given, options):
             continue
         first = [name.split(",")[0]] if len(things) == 2 else [n for n, f in functions.items() if _takes(f, given)]
         gradient = name.split(",")[-1]
@@ -287,6 +288,11 @@ def _completed(
                 if len(things) == 1:
                     break
     return made or found
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a thing is a function, or one in a wrapper, as ``jax.jit`` makes it; a rule is none."""
+    return callable(value) and inspect.isfunction(inspect.unwrap(value)) and not is_rule(value)
 
 
 def _is_list(value: Any) -> bool:
@@ -362,6 +368,7 @@ def _fits(things: tuple[Any, ...], given: Mapping[str, Any], options: Mapping[st
     """Whether a subject takes these inputs and gives gradients of them."""
     how: dict[str, Any] = {key: options.get(key) for key in ("cost", "gradients", "wrt", "methods", "make")}
     try:
+        things, given, how["cost"], _ = in_numpy(things, given, how["cost"])
         understand(things, given, **how)
     except UsageError:
         return False

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from handgrad.bars import hidden
 from handgrad.errors import UsageError
 from handgrad.jsonable import dumps
-from handgrad.proof.checker import Checker
+from handgrad.proof.checker import Checker, in_numpy
 from handgrad.proof.edits import Edit, edits
 from handgrad.proof.forms import Adapted, understand
 from handgrad.proof.instrument import NoSourceError
@@ -178,7 +178,8 @@ class _Judge:
         seed: int,
         options: Mapping[str, Any],
     ) -> None:
-        self.forward, self.original, self.inputs, self.seed = forward, backward, inputs, seed
+        self.forward, self.original, self.seed = forward, backward, seed
+        _, self.inputs, *_ = in_numpy((forward, backward), inputs, None)
         self.how = {key: options.get(key) for key in ("cost", "gradients", "wrt")}
         original = self.problem(backward)
         if isinstance(original, Adapted):
@@ -186,7 +187,8 @@ class _Judge:
 
     def problem(self, backward: Callable[..., Any]) -> Problem:
         """The two as they are called."""
-        return understand([self.forward, backward], self.inputs, seed=self.seed, **self.how)
+        pair, inputs, cost, _ = in_numpy((self.forward, backward), self.inputs, self.how["cost"])
+        return understand(pair, inputs, seed=self.seed, **self.how | {"cost": cost})
 
     def report(self, backward: Callable[..., Any]) -> Report:
         """The verdicts alone."""

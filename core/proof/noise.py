@@ -104,7 +104,7 @@ class Noisy(np.ndarray):
         return result
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        rounding = _rounding_of((inputs, out))
+        rounding = rounding_of((inputs, out))
         plain: list[Any] = [_plain(argument) for argument in inputs]
         sums = ufunc is np.matmul or (method in ("reduce", "accumulate", "reduceat") and ufunc not in EXACT)
         if rounding is not None and sums:
@@ -129,7 +129,7 @@ class Noisy(np.ndarray):
         return result if rounding is None else rounding.wrap(result)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        rounding = _rounding_of((args, kwargs))
+        rounding = rounding_of((args, kwargs))
         args, kwargs = _plain(args), _plain(kwargs)
         arithmetic = rounding is not None and function in ARITHMETIC
         if rounding is not None and arithmetic:
@@ -155,7 +155,7 @@ def _plain(values: Any) -> Any:
     return _each(lambda value: value.view(np.ndarray) if isinstance(value, Noisy) else value, values)
 
 
-def _rounding_of(values: Any) -> Rounding | None:
+def rounding_of(values: Any) -> Rounding | None:
     found: list[Rounding] = []
 
     def look(value: Any) -> None:

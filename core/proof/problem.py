@@ -144,6 +144,8 @@ class Problem:
     """Adjoints that are one array with a later one."""
     overwritten: frozenset[str] = frozenset()
     """Adjoints that backward has written to since, as ``dy = dz; dy *= y``, and that are not judged."""
+    opaque = False
+    """Whether the tape cannot follow the functions, which are PyTorch's or JAX's."""
     remarks: tuple[str, ...] = ()
     """What a reader should know of how it was understood."""
     said = ""

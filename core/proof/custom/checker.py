@@ -79,7 +79,13 @@ def without_rule(framework: str, subject: Any, inputs: Any) -> tuple[Callable[..
         return None
     module = importlib.import_module(f"handgrad.proof.custom.{framework}")
     rule: Framework = module.make(subject, inputs, None, order=1, mode="vjp")
-    return None if rule.calls_rule() else (rule.in_numpy(), rule.structure)
+    return None if rule.calls_rule() else (module.in_numpy(subject), rule.structure)
+
+
+def in_numpy(framework: str, functions: Sequence[Any], inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Functions of tensors as those of NumPy's arrays, with their inputs."""
+    module = importlib.import_module(f"handgrad.proof.custom.{framework}")
+    return [module.in_numpy(function) for function in functions], replace(inputs, lambda _, value: module.given(value))
 
 
 class Checker:

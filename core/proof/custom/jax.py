@@ -19,6 +19,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import CodeError, directions, named, narrowed, passed, quietly
 from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe, calls_rule, put
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
+from handgrad.proof.noise import rounding_of
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
@@ -124,21 +125,6 @@ class Jax:
                 return calls_rule(self._program(self.structure, None, how).jaxpr)
             except UsageError:
                 return True
-
-    def in_numpy(self) -> Callable[..., Any]:
-        """The subject as a function that takes and gives NumPy's arrays, in float64 where nothing else is asked for."""
-
-        def array(value: Any) -> Any:
-            return jnp.asarray(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
-
-        @functools.wraps(self.subject)
-        def adapted(*args: Any, **kwargs: Any) -> Any:
-            with jax.enable_x64(True):
-                args, kwargs = jax.tree_util.tree_map(array, (args, kwargs))
-                result = self.subject(*args, **kwargs)
-                return jax.tree_util.tree_map(lambda v: np.asarray(v) if isinstance(v, jax.Array) else v, result)
-
-        return adapted
 
     def _along(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> Sequence[Array]:
         """What flows in: cotangents, or directions of the inputs."""
@@ -360,6 +346,57 @@ class Jax:
                 if how.exact:
                     raise InexactError(str(error)) from error
                 raise
+
+
+def in_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of JAX's arrays as one of NumPy's, in float64 where nothing else is asked for.
+
+    Of noisy arrays, its own rounding is made visible, where JAX can trace it.
+    """
+
+    def of_jax(value: Any) -> Any:
+        return jnp.asarray(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+    @functools.wraps(function)
+    def adapted(*args: Any, **kwargs: Any) -> Any:
+        rounding = rounding_of((args, kwargs))
+        with jax.enable_x64(True):
+            args, kwargs = jax.tree_util.tree_map(of_jax, (args, kwargs))
+            if rounding is None:
+                return jax.tree_util.tree_map(array, function(*args, **kwargs))
+            return rounding.wrap(jax.tree_util.tree_map(array, _rounded(function, args, kwargs, rounding.rng)))
+
+    return adapted
+
+
+def _rounded(function: Callable[..., Any], args: Any, kwargs: Any, rng: np.random.Generator) -> Any:
+    """What a function gives where each operation's result is off by a random unit."""
+    values, tree = jax.tree_util.tree_flatten((args, kwargs))
+    places = [i for i, value in enumerate(values) if isinstance(value, jax.Array)]
+
+    def program(*arrays: Any) -> Any:
+        given = list(values)
+        for place, value in zip(places, arrays, strict=True):
+            given[place] = value
+        args, kwargs = jax.tree_util.tree_unflatten(tree, given)
+        return function(*args, **kwargs)
+
+    arrays = [values[place] for place in places]
+    try:
+        closed, shapes = jax.make_jaxpr(program, return_shape=True)(*arrays)
+    except (TypeError, ValueError, jax.errors.JAXTypeError):  # it depends on what the numbers are
+        return function(*args, **kwargs)
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(shapes), Evaluation(key=rng).run(closed, arrays))
+
+
+def array(value: Any) -> Any:
+    """An array of JAX's as NumPy's; other things as they are."""
+    return np.asarray(value) if isinstance(value, jax.Array) else value
+
+
+def given(value: Any) -> Any:
+    """An array of JAX's that is an input, in float64 if of floating point; other things as they are."""
+    return _numpy(value) if isinstance(value, jax.Array) else value
 
 
 def make(subject: Any, inputs: Any, reference: Any, *, order: int, mode: str) -> Jax:

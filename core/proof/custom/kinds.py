@@ -43,6 +43,27 @@ def framework_of(subject: Any, inputs: Any, reference: Any = None) -> str | None
     return None if _gives_numpy(subject, inputs) else refers
 
 
+def of_tensors(functions: Sequence[Any], inputs: Any) -> str | None:
+    """Whose tensors several functions take, "torch" or "jax"; None where they take NumPy's arrays."""
+    present = [name for name in FRAMEWORKS if name in sys.modules]
+    if not present or not isinstance(inputs, Mapping) or not all(inspect.isroutine(_plain(f)) for f in functions):
+        return None
+    given = next((found for _, value in leaves(inputs) if (found := _owner(value, present))), None)
+    refers = given or next((found for f in functions if (found := _refers(f, present, DEPTH))), None)
+    if given is None and refers is not None and _gives_numpy(functions[0], _taken(functions[0], inputs)):
+        return None
+    return refers
+
+
+def _plain(thing: Any) -> Any:
+    """The function inside a wrapper, as that of ``jax.jit``."""
+    return inspect.unwrap(thing) if callable(thing) else thing
+
+
+def _taken(function: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: inputs[name] for name in inspect.signature(function).parameters if name in inputs}
+
+
 def is_rule(thing: Any) -> bool:
     """Whether a thing is a rule by its type: a Function, a custom op, a function with custom_vjp or custom_jvp."""
     kind = thing if isinstance(thing, type) else type(thing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -169,9 +169,6 @@ class Framework(Protocol):
 
     def calls_rule(self) -> bool:
         """Whether there is a rule in it; so it is said where it doesn't run."""
-
-    def in_numpy(self) -> Callable[..., Any]:
-        """The subject as a function that takes and gives NumPy's arrays, in float64 where nothing else is asked for."""
 
     def repair(self) -> bool:
         """Keep gradients of a wrong count or shape from the framework, which raises; whether that can be done."""

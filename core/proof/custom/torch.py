@@ -23,6 +23,7 @@ from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactE
 from handgrad.proof.custom.torchlook import Look
 from handgrad.proof.custom.torchmodes import Exact, Exactly, Jitter, Noisy
 from handgrad.proof.custom.torchoff import taken_off, watched
+from handgrad.proof.noise import rounding_of
 from handgrad.proof.problem import leaves, replace
 from handgrad.proof.wide import Array
 
@@ -134,27 +135,6 @@ class Torch:
             except Exception:
                 return True
         return bool(met)
-
-    def in_numpy(self) -> Callable[..., Any]:
-        """The subject as a function that takes and gives NumPy's arrays, in float64 where nothing else is asked for."""
-
-        def tensor(value: Any) -> Any:
-            return torch.from_numpy(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
-
-        def array(value: Any) -> Any:
-            return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-
-        @functools.wraps(self.subject)
-        def adapted(*args: Any, **kwargs: Any) -> Any:
-            default = torch.get_default_dtype()
-            torch.set_default_dtype(torch.float64)
-            try:
-                args, kwargs = tree_map(tensor, (args, kwargs))
-                return tree_map(array, self.subject(*args, **kwargs))
-            finally:
-                torch.set_default_dtype(default)
-
-        return adapted
 
     def repair(self) -> bool:
         """From here on gradients that PyTorch does not take are kept from it; whether that can be done."""
@@ -414,6 +394,42 @@ def _array(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f":
         return np.array(value, np.float64)
     return value
+
+
+def in_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors as one of NumPy's arrays, in float64 where nothing else is asked for.
+
+    Of noisy arrays, its own rounding is made visible.
+    """
+
+    def tensor(value: Any) -> Any:
+        return torch.from_numpy(narrowed(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+    @functools.wraps(function)
+    def adapted(*args: Any, **kwargs: Any) -> Any:
+        default = torch.get_default_dtype()
+        rounding = rounding_of((args, kwargs))
+        noise = contextlib.nullcontext() if rounding is None else Noisy(int(rounding.rng.integers(2**31)))
+        torch.set_default_dtype(torch.float64)
+        try:
+            args, kwargs = tree_map(tensor, (args, kwargs))
+            with noise:
+                result = tree_map(array, function(*args, **kwargs))
+        finally:
+            torch.set_default_dtype(default)
+        return result if rounding is None else rounding.wrap(result)
+
+    return adapted
+
+
+def array(value: Any) -> Any:
+    """A tensor as NumPy's array; other things as they are."""
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+
+def given(value: Any) -> Any:
+    """A tensor that is an input, in float64 if of floating point; other things as they are."""
+    return numpy_of(value) if isinstance(value, torch.Tensor) else value
 
 
 def make(subject: Any, inputs: Any, reference: Any, *, order: int, mode: str) -> Torch:

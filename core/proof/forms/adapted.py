@@ -277,6 +277,8 @@ class Adapted(Problem):
     def again(self, run: Run, wrt: Sequence[str], rounding: Rounding) -> dict[str, Any]:
         """The gradients by hand on noisy arrays."""
         del wrt
+        if self.opaque:
+            return self._call(rounding.wrap(run.inputs), True)[1]
         dtypes = [v.dtype for _, v in leaves(run.inputs) if is_real(v)]
         tape = Tape(max(dtypes, key=lambda dtype: dtype.itemsize), rounding)
         try:
