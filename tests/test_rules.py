@@ -603,3 +603,29 @@ def test_a_pair_of_functions_of_tensors_is_judged_as_one_of_arrays(framework, fa
     inputs = {n: xp.asarray(rng.normal(size=s)) for n, s in dict(x=(4, 3), W=(3, 2), y=(4, 2)).items()}
     for subject, how in ((forward, cost, backward), {}), ((forward, backward), {"cost": cost}):
         assert verdicts(check(*subject, inputs, **how)) == ({"W": "wrong"} if factor == 1 else {})
+
+
+def test_an_object_takes_tensors_as_arrays_and_one_that_works_on_tensors_is_told_what_is_taken():
+    torch = pytest.importorskip("torch")
+
+    class Affine:
+        def forward(self, x, W):
+            self.x, self.W = x, W
+            return x @ W
+
+        def backward(self, dout):
+            return dout @ self.W.T, self.x.T @ dout
+
+    class Softened(Affine):
+        def forward(self, x, W):
+            return torch.tanh(super().forward(x, W))
+
+    inputs = dict(x=torch.ones(3, 2) * 0.3, W=torch.ones(2, 2))
+    for affine in Affine, Affine():
+        assert check(affine, inputs).ok
+    for softened in Softened, Softened(), [Softened(), Affine()]:
+        for given in inputs, {name: value.numpy() for name, value in inputs.items()}:
+            with pytest.raises(
+                UsageError, match=r"Softened works on tensors of PyTorch's, .* check\(forward, backward"
+            ):
+                check(softened, given)

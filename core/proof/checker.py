@@ -14,7 +14,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
-from handgrad.proof.custom.kinds import framework_of, of_tensors
+from handgrad.proof.custom.kinds import framework_of, is_object, of_tensors, works_on_tensors
 from handgrad.proof.deadline import deadline
 from handgrad.proof.diagnosis import diagnose
 from handgrad.proof.forms import understand
@@ -109,6 +109,11 @@ def check(
     by_hand = cost is not None or gradients is not None
     plain = _without_rule(framework, subject[0], inputs, by_hand) if framework and reference is None else None
     whose = framework
+    if framework is not None and plain is None and is_object(subject[0]):
+        if of_objects := works_on_tensors(subject[0]):
+            raise UsageError(of_objects)
+        inputs = _as_numpy(framework, inputs)
+        framework = None
     if plain is not None:
         subject, inputs = (plain[0],), plain[1]
     elif framework is not None:
@@ -129,9 +134,14 @@ def check(
             raise UsageError(f"{name} is a np.matrix, whose * is another one; give np.asarray({name})")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the code is run on numbers of ours, complex and large ones among them
-        problem = understand(
-            subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
-        )
+        try:
+            problem = understand(
+                subject, inputs, cost=cost, gradients=gradients, wrt=wrt, methods=methods, make=make, seed=seed
+            )
+        except UsageError as error:
+            if of_objects := works_on_tensors(subject[0]):
+                raise UsageError(f"{of_objects} ({error})") from error
+            raise
         problem.asked, problem.opaque = asked, whose is not None
         checker = Checker(problem, shapes=shapes, seconds=seconds)
         if whose is not None:
@@ -165,6 +175,13 @@ def in_numpy(subject: Sequence[Any], inputs: Any, cost: Any) -> tuple[tuple[Any,
 
     functions, inputs = of(whose, functions, inputs)
     return tuple(functions[: len(subject)]), inputs, functions[-1] if callable(cost) else cost, whose
+
+
+def _as_numpy(whose: str, inputs: Any) -> Any:
+    """Tensors among inputs as NumPy's arrays."""
+    from handgrad.proof.custom import in_numpy as of
+
+    return of(whose, [], inputs)[1]
 
 
 def _rule(

@@ -55,6 +55,31 @@ def of_tensors(functions: Sequence[Any], inputs: Any) -> str | None:
     return refers
 
 
+def is_object(thing: Any) -> bool:
+    """Whether a thing is a class, an object with methods, or a list of such, and none of a framework's."""
+    if isinstance(thing, list | tuple):
+        return all(map(is_object, thing))
+    ours = _owner(thing, list(FRAMEWORKS)) is None and not is_rule(thing)
+    return ours and (isinstance(thing, type) or not callable(thing))
+
+
+def works_on_tensors(thing: Any) -> str:
+    """What to do with a class or an object, or a list of such, whose own methods work on tensors, as a sentence; else
+    nothing.
+    """
+    for one in thing if isinstance(thing, list | tuple) else [thing]:
+        kind = one if isinstance(one, type) else type(one)
+        methods = [v for v in vars(kind).values() if inspect.isfunction(v)]
+        whose = next((w for m in methods if (w := _refers(m, [f for f in FRAMEWORKS if f in sys.modules], 0))), None)
+        if whose is not None and _owner(one, [whose]) is None and not is_rule(one):
+            name = "PyTorch" if whose == "torch" else "JAX"
+            return (
+                f"{kind.__name__} works on tensors of {name}'s, with which objects are not taken; expected functions "
+                "of tensors, as check(forward, backward, inputs), a rule of its own, or NumPy's arrays"
+            )
+    return ""
+
+
 def _plain(thing: Any) -> Any:
     """The function inside a wrapper, as that of ``jax.jit``."""
     return inspect.unwrap(thing) if callable(thing) else thing
