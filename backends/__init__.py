@@ -9,6 +9,7 @@ by a word that an installed package offers in the entry-point group ``handgrad.b
     mine = "my_package.my_module:Neuron"
 """
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -144,4 +145,6 @@ def _named(backend: str) -> object:
         raise UsageError(
             f"backend {backend}: {type(error).__name__}: {reason_of(error)}; expected a class Neuron"
         ) from error
-    raise UsageError(f"unknown backend {backend!r}; expected one of {', '.join(names())}, or {FORMS}")
+    close = difflib.get_close_matches(backend.lower(), names(), 1)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"unknown backend {backend!r}; expected one of {', '.join(names())}, or {FORMS}{meant}")

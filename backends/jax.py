@@ -32,8 +32,8 @@ try:
     from jax.sharding import Mesh
 
     from handgrad.backends.inputs import AXIS, Inputs, Sharded, own_columns, settled, sharded, spread
-except ModuleNotFoundError as error:
-    raise MissingExtraError("JAX", "jax") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("JAX", "jax") from None
 
 ALL = ":all"
 """After the kind of a device: all of them, of all processes."""

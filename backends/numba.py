@@ -24,8 +24,8 @@ from handgrad.errors import MissingExtraError
 try:
     import numba
     from numba.core import event
-except ModuleNotFoundError as error:
-    raise MissingExtraError("Numba", "numba") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("Numba", "numba") from None
 
 Array = npt.NDArray[Any]
 

@@ -20,8 +20,8 @@ from handgrad.processes import Processes
 
 try:
     import torch
-except ModuleNotFoundError as error:
-    raise MissingExtraError("PyTorch", "torch") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("PyTorch", "torch") from None
 
 if hasattr(os, "register_at_fork"):
     # the threads that PyTorch has started are not in a child, which would wait for them for ever

@@ -68,8 +68,8 @@ def write_digits(folder: Path, classes: tuple[int, int] = (3, 8)) -> int:
     """
     try:
         from sklearn.datasets import load_digits
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("scikit-learn", "sklearn") from error
+    except ModuleNotFoundError:
+        raise MissingExtraError("scikit-learn", "sklearn") from None
 
     digits = load_digits()
     chosen = np.flatnonzero(np.isin(digits.target, classes))

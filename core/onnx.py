@@ -45,8 +45,8 @@ from handgrad.version import __version__
 try:
     import onnx
     from onnx import helper, numpy_helper
-except ModuleNotFoundError as error:
-    raise MissingExtraError("ONNX", "onnx") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("ONNX", "onnx") from None
 
 OPSET, IR_VERSION = 13, 7
 """Those of ONNX 1.8, of 2020: old enough for any runtime in use, and nothing newer is needed."""

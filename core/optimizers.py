@@ -318,6 +318,6 @@ def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector], sketch: 
 def _scipy() -> Any:
     try:
         import scipy.optimize
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("SciPy", "optimize") from error
+    except ModuleNotFoundError:
+        raise MissingExtraError("SciPy", "optimize") from None
     return scipy.optimize

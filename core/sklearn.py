@@ -27,8 +27,8 @@ try:
     from sklearn.utils import Tags, check_random_state
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ModuleNotFoundError as error:
-    raise MissingExtraError("scikit-learn", "sklearn") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("scikit-learn", "sklearn") from None
 
 STUCK = 1e-3
 """Of the gradient at the start: where more of it is left as L-BFGS finds no way down, it is not at a minimum."""

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from handgrad import comparison, validation
 
 
-def table_of_sets(sets: list[dict[str, Any]]) -> str:
-    """Of each set the cost, the accuracy with its interval, and the ROC area; as `measure.measured` gives them."""
+def table_of_sets(sets: list[dict[str, Any]], classes: tuple[str, str]) -> str:
+    """Of each set the cost, the accuracy with its interval, and the ROC area; as `measure.measured` gives them.
+
+    Below it, where the last accuracy does not show that anything was learned, that it does not.
+    """
     rows = [
         [
             s["set"],
@@ -27,7 +30,23 @@ def table_of_sets(sets: list[dict[str, Any]]) -> str:
         ]
         for s in sets
     ]
-    return table(["set", "examples", "cost", "accuracy", "95 % interval", "ROC area"], *rows)
+    said = table(["set", "examples", "cost", "accuracy", "95 % interval", "ROC area"], *rows)
+    return said + "".join(f"\n\n{line}" for line in _beside_chance(sets[-1], classes))
+
+
+def _beside_chance(s: dict[str, Any], classes: tuple[str, str]) -> list[str]:
+    counts = [sum(row) for row in s["confusion"]]
+    if 0 in counts:
+        return [
+            f"{s['set']} holds no {classes[counts.index(0)]}: its accuracy does not show that the two are told apart"
+        ]
+    usual = max(counts) / sum(counts)
+    if s["accuracy_interval"][0] > usual:
+        return []
+    return [
+        f"{percent(s['accuracy'])} of {sum(counts):,} in {s['set']} does not show that anything was learned: "
+        f"{classes[counts.index(max(counts))]} for all of them is right for {percent(usual)}"
+    ]
 
 
 def table_of_confusion(s: dict[str, Any], classes: tuple[str, str]) -> str:

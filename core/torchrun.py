@@ -84,8 +84,8 @@ class _Together(Processes):
         super().__init__()
         try:
             import torch
-        except ModuleNotFoundError as error:  # pragma: no cover  # torchrun is a part of it
-            raise MissingExtraError("PyTorch", "torch") from error
+        except ModuleNotFoundError:  # pragma: no cover  # torchrun is a part of it
+            raise MissingExtraError("PyTorch", "torch") from None
         self.torch = torch
         numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         self.rank, self.count, self.rank_here, self.count_here = numbers

@@ -92,7 +92,7 @@ def _penalties(text: str) -> list[float]:
     epilog=examples("handgrad rate data/", "handgrad rate data/ --learning-rate 0.01 --standardize --backend numba")
 )
 @of_data
-@click.option("--learning-rate", type=float, help="One to judge.")
+@click.option("--learning-rate", "--lr", type=float, help="One to judge.")
 @of_backend
 @of_the_neuron
 @of_the_inputs

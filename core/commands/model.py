@@ -58,7 +58,7 @@ def evaluate(
     if as_json:
         print_json({"run": str(run_folder), "data": str(data), "backend": backend, "sets": sets})
     else:
-        click.echo(tables.table_of_sets(sets))
+        click.echo(tables.table_of_sets(sets, model.classes))
         for s in sets:
             click.echo(f"\n{s['set']}\n\n{tables.table_of_confusion(s, model.classes)}")
         if sets[-1]["reliability"]:

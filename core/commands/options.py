@@ -102,13 +102,11 @@ PATH = Named()
 RUN, DATA = OfKind("a run"), OfKind("a data set")
 
 
-def setting(
-    name: str, option: str | None = None, of: type[Any] = Settings, **more: Any
-) -> Callable[[Command], Command]:
+def setting(name: str, *options: str, of: type[Any] = Settings, **more: Any) -> Callable[[Command], Command]:
     """The option for one of the `Settings`, with its default; several values with commas."""
     default = getattr(of, name)
     said = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return click.option(option or option_of(name), name, default=said, show_default=True, **more)
+    return click.option(*(options or (option_of(name),)), name, default=said, show_default=True, **more)
 
 
 def of_backends(name: str, **more: Any) -> Callable[[Command], Command]:
@@ -154,7 +152,13 @@ of_the_optimizer = _add(
 )
 
 of_the_descent = _add(
-    setting("learning_rate", type=RATE, help="alpha in W := W - alpha dW; auto: half of what is stable."),
+    setting(
+        "learning_rate",
+        "--learning-rate",
+        "--lr",
+        type=RATE,
+        help="alpha in W := W - alpha dW; auto: half of what is stable.",
+    ),
     setting("epochs", type=click.IntRange(min=0), help="How many, at most."),
     setting("initial", type=click.Choice(["zeros", "random"]), help="What W starts from; b starts from 0."),
     setting("seed", type=click.IntRange(min=0), help="Of --initial random, and of sgd."),

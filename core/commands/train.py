@@ -88,6 +88,7 @@ def train(
     the data set was moved.
     """
     from handgrad import training
+    from handgrad.run import load_model
     from handgrad.torchrun import joined
 
     with joined() as processes, _stopping() as stop:
@@ -122,7 +123,7 @@ def train(
     if as_json:
         print_json(result)
     else:
-        click.echo(tables.table_of_sets(result["sets"]))
+        click.echo(tables.table_of_sets(result["sets"], load_model(run).classes))
         best = "" if result["best_epoch"] is None else f", the best {result['best_epoch']}"
         if result["ended"] and not result["diverged"]:
             click.echo(f"\nended after {result['epochs']} of {result['epochs_asked']} epochs: {result['ended']}")

@@ -99,6 +99,6 @@ def skimage_feature() -> Any:
     """scikit-image's module, which takes a second to import."""
     try:
         import skimage.feature
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("scikit-image", "features") from error
+    except ModuleNotFoundError:
+        raise MissingExtraError("scikit-image", "features") from None
     return skimage.feature

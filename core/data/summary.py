@@ -111,6 +111,10 @@ class Summary:
         if self.duplicates:
             lines.append(f"duplicates  {len(self.duplicates):,} pairs of the same photograph in two of the sets")
             lines += [f"            {one} = {other}" for one, other in self.duplicates[:_NAMES_SHOWN]]
+        for split, counts in self.counts.items():
+            if any(counts) and not all(counts):
+                missing = self.classes[counts.index(0)]
+                lines.append(f"note        {split} holds no {missing}: nothing in it tells the two apart")
         what, share = ("data set", "") if self.share is None else ("part", "{} of {}, ".format(*self.share))
         lines.append(
             f"{what:<12}{self.path} ({share}{height} x {width} x {channels} {self.features.kind}, "

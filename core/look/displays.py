@@ -27,8 +27,8 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.image import interpolations_names
-except ModuleNotFoundError as error:
-    raise MissingExtraError("Matplotlib", "plot") from error
+except ModuleNotFoundError:
+    raise MissingExtraError("Matplotlib", "plot") from None
 
 Array = npt.NDArray[Any]
 

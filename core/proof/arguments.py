@@ -81,7 +81,7 @@ def _subject(_: str, things: tuple[Any, ...]) -> Any:
 
 
 def _inputs(name: str, value: Any) -> Any:
-    if not isinstance(value, Mapping | list | tuple) or not value:
+    if not isinstance(value, Mapping | list | tuple) or (not value and not isinstance(value, Mapping)):
         raise UsageError(f"{name} is {shown(value)}; expected a dictionary of arrays by argument")
     return value
 

@@ -16,7 +16,8 @@ from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.custom.kinds import framework_of, is_object, of_tensors, works_on_tensors
 from handgrad.proof.deadline import deadline
-from handgrad.proof.diagnosis import diagnose
+from handgrad.proof.diagnosis import diagnose, loses_digits
+from handgrad.proof.entries import of_single_entries
 from handgrad.proof.forms import understand
 from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
 from handgrad.proof.judge import Judge, Judged
@@ -125,7 +126,7 @@ def check(
         subject, inputs, cost, whose = in_numpy(subject, inputs, cost)
     if reference is not None or order != 1 or mode != "vjp":
         raise UsageError("reference=, order= and mode= are for rules of PyTorch and JAX, of which this is none")
-    if not isinstance(inputs, Mapping) or not inputs:
+    if not isinstance(inputs, Mapping):
         raise UsageError(f"inputs is {inputs!r}; expected a dictionary of arrays by argument")
     if not subject:
         raise UsageError("nothing to check: expected check(subject, inputs) or check(forward, backward, inputs)")
@@ -146,7 +147,9 @@ def check(
         checker = Checker(problem, shapes=shapes, seconds=seconds)
         if whose is not None:
             checker.untapeable = f"forward is not NumPy's but {'PyTorch' if whose == 'torch' else 'JAX'}'s"
-        return checker.check(problem.completed(inputs), seed=seed, trials=trials)
+        whole = problem.completed(inputs)
+        alone = of_single_entries(problem, whole, partial(checker.check, seed=seed, trials=trials))
+        return alone or checker.check(whole, seed=seed, trials=trials)
 
 
 def _inputs(inputs: Any) -> bool:
@@ -278,7 +281,8 @@ class Checker:
         if outvoted(cast_votes):
             others = " and ".join(vote.oracle for vote in cast_votes if vote.agrees is False)
             self.untapeable = f"what forward does was not all followed: {others} of forward itself disagree"
-            self.disputed = len(cast_votes) < 2 and bool(context.oracle.total(run).values[wrt[0]].any())
+            unexplained = len(cast_votes) < 2 and not self.problem.world.around.foreign
+            self.disputed = unexplained and bool(context.oracle.total(run).values[wrt[0]].any())
             return self.check(inputs, seed=seed, trials=trials, explain=explain)
         verdicts = {name: self._verdict(name, samples, given) for name in wrt}
         if beyond is not None:
@@ -305,7 +309,8 @@ class Checker:
         until = time.perf_counter() + LOCATING * self.seconds
         if wrong and explain and self.seconds > 0:
             with deadline(LOCATING * self.seconds + 1):
-                places = locate(context, wrong, LOCATING * self.seconds)
+                formulas = [name for name in wrong if not loses_digits(context, name)]
+                places = locate(context, formulas, LOCATING * self.seconds) if formulas else {}
         for name in wrt:
             line = samples[0].judged[name]
             if line.but_for:

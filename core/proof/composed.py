@@ -219,6 +219,29 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     raise UntapeableError(f"np.linalg.norm with ord={ord}")
 
 
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    """As `scipy.special.logsumexp`."""
+    if return_sign:
+        raise UntapeableError("logsumexp with return_sign")
+    a = array_of(a)
+    high = np.max(plain(a), axis, keepdims=True)
+    high = np.where(np.isfinite(high), high, 0)
+    made = np.log(_sum(np.exp(a - high) if b is None else b * np.exp(a - high), axis, keepdims=True)) + high
+    return made if keepdims else np.squeeze(made, axis)
+
+
+def softmax(x: Any, axis: Any = None) -> Any:
+    """As `scipy.special.softmax`."""
+    x = array_of(x)
+    made = np.exp(x - np.max(plain(x), axis, keepdims=True))
+    return made / _sum(made, axis, keepdims=True)
+
+
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    """As `scipy.special.log_softmax`."""
+    return x - logsumexp(x, axis, keepdims=True)
+
+
 LOGDET: Any = type(np.linalg.slogdet(np.eye(1)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.judge import Judge, Judged
 from handgrad.proof.oracle import Oracle
-from handgrad.proof.problem import Problem, Run, cast
+from handgrad.proof.problem import Problem, Run, cast, leaves
 from handgrad.proof.tape import UntapeableError
 from handgrad.proof.wide import WIDE, Array
 
@@ -60,6 +60,12 @@ class Context:
     samples: list[Sample]
     until: float = float("inf")
     _gaps: dict[tuple[str, str], tuple[Run, dict[str, Array]]] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def unit(self) -> float:
+        """That of the fewest digits that backward was seen to work in, or to return."""
+        returned = [np.asarray(v).dtype for s in self.samples for _, v in leaves(s.run.adjoints)]
+        return max([self.judge.lowest, *(float(np.finfo(dtype).eps) for dtype in returned if dtype.kind == "f")])
 
     def gaps(self, name: str, where: tuple[int, ...], sample: Sample) -> dict[str, float]:
         r"""|hand - expected| / |expected| of one entry, with all computed in one dtype after another."""

@@ -49,6 +49,12 @@ def _named(context: Context, name: str, sample: Sample) -> tuple[str, str]:
     return "unknown", ""
 
 
+def loses_digits(context: Context, name: str) -> bool:
+    """Whether an adjoint is wrong by no more than the digits of a type on the way, which is the fault of no formula."""
+    line = Line(context, name)
+    return bool(line.samples) and not any(s.judged[name].misshapen for s in context.samples) and bool(_digits(line))
+
+
 def _single(line: Line) -> tuple[str, str] | None:
     """One entry alone, the same on all inputs."""
     seen = [np.argwhere(s.judged[line.name].off) for s in line.samples if np.any(s.judged[line.name].off)]
@@ -67,7 +73,7 @@ def _digits(line: Line) -> tuple[str, str] | None:
         lost = max(lost, float(share)) if np.isfinite(share) else lost
     for dtype in ("float32", "float16"):
         eps = float(np.finfo(dtype).eps)
-        if 2.0**-40 < lost < 64 * eps and line.context.judge.lowest >= eps:
+        if 2.0**-40 < lost < 64 * eps and line.context.unit >= eps:
             return "low_precision", f"right to {lost:.0e} only: {dtype} on the way loses the digits of the inputs"
     return None
 

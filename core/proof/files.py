@@ -22,7 +22,7 @@ from handgrad.proof.checker import check, in_numpy
 from handgrad.proof.custom.kinds import is_rule
 from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, in_order, understand
 from handgrad.proof.isolation import attributes, codes
-from handgrad.proof.naming import computes_cost, returned_names, returns_gradients, words
+from handgrad.proof.naming import BACKS, computes_cost, cost_and_slope, returned_names, returns_gradients, words
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
@@ -102,7 +102,9 @@ def opened(
     except HandgradError:
         raise
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{path}: raised {type(error).__name__}: {reason_of(error)}") from error
+        file = getattr(error, "filename", None)
+        which = f": {file}" if isinstance(error, OSError) and isinstance(file, str) else ""
+        raise UsageError(f"{path}: raised {type(error).__name__}: {reason_of(error)}{which}") from error
     finally:
         for folder in folders:
             sys.path.remove(folder)
@@ -132,6 +134,8 @@ def _subject(path: Path, module: ModuleType, name: str | None, seed: int, option
     else:
         name, things = _only(path, module, given, options)
         options = _computed(module, things, options)
+    if has_inputs and options.get("cost") is None and not any(map(_is_function, things)):
+        options = _with_cost(module, things, given, options)
     if not has_inputs:
         wanted = example(things, {k: options.get(k) for k in ("cost", "gradients", "methods", "make")})
         raise UsageError(f"{path}: has no inputs() to check {name} on; add them to the file, for example: {wanted}")
@@ -149,6 +153,16 @@ def _computed(module: ModuleType, things: tuple[Any, ...], options: dict[str, An
     return options | {"cost": getattr(module, str(cost))} if computes and cost not in returned else options
 
 
+def _with_cost(
+    module: ModuleType, things: tuple[Any, ...], given: Mapping[str, Any], options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options; of an object that does not say what the cost is, with the function of the file that computes it."""
+    costs = [value for name, value in _own(module).items() if _is_function(value) and computes_cost(name)]
+    if not costs or not given or _fits(things, given, options):
+        return options
+    return next((with_ for cost in costs if _fits(things, given, with_ := options | {"cost": cost})), options)
+
+
 def _inputs(path: Path, module: ModuleType, seed: int) -> Mapping[str, Any]:
     """The inputs of a file."""
     given = module.inputs
@@ -159,7 +173,7 @@ def _inputs(path: Path, module: ModuleType, seed: int) -> Mapping[str, Any]:
             raise UsageError(f"{path}: inputs takes {', '.join(required)}; expected inputs() or inputs(rng)")
         takes = required or [p.name for p in wanted if p.name == "rng"]
         given = given(**{takes[0]: np.random.default_rng(seed)}) if takes else given()
-    if not isinstance(given, Mapping) or not given:
+    if not isinstance(given, Mapping):
         raise UsageError(f"{path}: inputs is {given!r}; expected a dictionary of arrays by argument")
     return given
 
@@ -245,8 +259,13 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     functions = {name: value for name, value in own.items() if _is_function(value)}
     paired: set[str] = set()
     for name in functions:
+        mine = words(name)
+        behind = next((o for o in functions if words(o) in [[*mine, back] for back in BACKS]), None)
+        if behind is not None:
+            found[f"{name},{behind}"] = (functions[name], functions[behind])
+            paired |= {name, behind}
+            continue
         for first, second in PAIRS:
-            mine = words(name)
             if first in LOSS and (first not in mine or returns_gradients(functions[name])):
                 continue  # as sigmoid, whose sigmoid_gradient is a slope and not that of a cost
             wanted = [second if word == first else word for word in mine], [*mine, second]
@@ -308,8 +327,11 @@ def _has_methods(value: Any) -> bool:
     if inspect.isroutine(value) or isinstance(value, ModuleType | np.ndarray | list | tuple | Mapping):
         return False
     has = {name for name in (*FORWARD[:-1], *BACKWARD, *LOSS, *GRADIENT, *BOTH) if callable(getattr(value, name, None))}
-    pair = has & {*FORWARD, *LOSS} and has & {*BACKWARD, *GRADIENT}
-    return bool(pair or has & {*BOTH} - {*LOSS} or ("loss" in has and not isinstance(value, ModuleType)))
+    kind = value if isinstance(value, type) else type(value)
+    called = any("__call__" in vars(of) for of in kind.__mro__)  # of a class: what makes an object is no method of it
+    pair = (called or has & {*FORWARD, *LOSS}) and has & {*BACKWARD, *GRADIENT}
+    named = cost_and_slope(name for name in dir(value) if not name.startswith("_"))
+    return bool(pair or named or has & {*BOTH} - {*LOSS} or ("loss" in has and not isinstance(value, ModuleType)))
 
 
 def _is_backend(value: Any) -> bool:

@@ -13,6 +13,7 @@ import dis
 import functools
 import io
 import random
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -182,10 +183,12 @@ class Surroundings:
     Attributes:
         places: globals and cells.
         scopes: the globals of all functions.
+        foreign: the packages, other than NumPy, whose functions they call.
     """
 
     places: list[Outside] = field(default_factory=list)
     scopes: list[dict[str, Any]] = field(default_factory=list)
+    foreign: set[str] = field(default_factory=set)
     _seen: set[int] = field(default_factory=set, repr=False)
     _kept: list[Any] = field(default_factory=list, repr=False)
 
@@ -235,11 +238,18 @@ class Surroundings:
                 if name in stored or (name in scope and not name.startswith("__")):
                     self._place(Outside(name, scope, name), always=name in stored)
                 module = scope.get(name)
+                if isinstance(module, types.ModuleType | types.FunctionType):
+                    self._note_foreign(getattr(module, "__module__", None) or module.__name__)
                 if isinstance(module, types.ModuleType) and is_users(module.__name__, ""):
                     for inner in set(code.co_names) & vars(module).keys():
                         self._place(Outside(f"{name}.{inner}", vars(module), inner))
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self.visit(default)
+
+    def _note_foreign(self, module: str) -> None:
+        package = module.split(".")[0]
+        if not is_users(module, "") and package not in {"numpy", "handgrad", *sys.stdlib_module_names}:
+            self.foreign.add(package)
 
     def _place(self, place: Outside, always: bool = False) -> None:
         value = place.get()
@@ -318,12 +328,15 @@ class World:
             np.random.set_state(numpy_state)  # noqa: NPY002
             self.printed += out.getvalue().count("\n") + err.getvalue().count("\n")
 
-    def held(self, roots: list[Any], live: Iterable[tuple[str, Any]] = ()) -> dict[str, Any]:
+    def held(self, roots: list[Any], live: Iterable[tuple[str, Any]] = ()) -> tuple[dict[str, Any], dict[str, str]]:
         """The numbers and arrays of floating point that copies of the roots, and their surroundings, hold, by path.
 
         Args:
             roots: the copies.
             live: other objects, with their paths.
+
+        Returns:
+            these; and other paths of an array, with the first of each.
         """
         found: dict[str, Any] = {}
 
@@ -341,4 +354,4 @@ class World:
             value = place.get()
             if value is not Outside:
                 copier.copy(value, place.path)
-        return found
+        return found, copier.aliases

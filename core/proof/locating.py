@@ -20,6 +20,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.context import Context, Sample
 from handgrad.proof.edits import Edit
 from handgrad.proof.guessing import Known
+from handgrad.proof.judge import ALMOST
 from handgrad.proof.problem import Problem, cast, code_of
 from handgrad.proof.repair import repair
 from handgrad.proof.report import Place
@@ -205,15 +206,20 @@ def _examples(context: Context, first: Sample, wrong: set[str]) -> list[Example]
     """
     other = {n for s in context.samples for n, line in s.judged.items() if line.wrong} - wrong
     found = []
+    digits = max(1e-8, 64 * context.unit)
     for sample in [first, *(s for s in context.samples if s is not first and s.label in ("given", "fresh"))]:
         expected = {n: line.local for n, line in sample.judged.items() if n not in other}
         sizes = [np.max(np.abs(e[np.isfinite(e)]), initial=0) for e in expected.values()]
         noise = 1e-12 * max(sizes, default=0) + 1e-300  # what is 0 by cancellation
+        without = [of.values for _, of in context.oracle.approximations(sample.run, sample.cotangents)]
         allowed = {}
         for n, e in expected.items():
             kinks = sample.judged[n].kinks
             open_ = kinks | ~np.isfinite(e) if kinks.shape == e.shape else ~np.isfinite(e)
-            allowed[n] = 1e-8 * np.max(np.abs(e), initial=0, where=np.isfinite(e)) + noise + np.where(open_, np.inf, 0)
+            size = np.max(np.abs(e), initial=0, where=np.isfinite(e))
+            gaps = [np.abs(of[n] - e) for of in without]  # by small numbers that forward adds
+            near = [gap for gap in gaps if np.max(gap, initial=0) <= ALMOST * size]
+            allowed[n] = digits * size + noise + 2 * sum(near, np.zeros(e.shape)) + np.where(open_, np.inf, 0)
         inputs = cast(sample.run.inputs, np.float64, set(context.wrt))
         found.append(Example(inputs, context.problem.run(inputs).cost, expected, allowed))
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.naming import CONTAINERS, COSTS, TARGETS, UPSTREAM, folded, last_name, parts, primals
+from handgrad.proof.naming import CONTAINERS, COSTS, TARGETS, UPSTREAM, VALUES, folded, last_name, parts, primals
 
 SYNONYMS = {"w": "weights", "b": "biases", "weight": "weights", "bias": "biases", "v": "velocities", "params": "params"}
 
@@ -23,12 +24,18 @@ class Leaf:
         path: where it is in what was returned; for what an object holds, its path as a text.
         value: itself.
         held: whether an object holds it.
+        more: of an array that several objects hold, where the gradients lie that are to be added to this.
     """
 
     label: str
     path: Any
     value: Any
     held: bool = False
+    more: tuple[str, ...] = ()
+
+
+class Attribute(str):
+    """A step of a path into an object."""
 
 
 def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: str = "") -> Iterator[Leaf]:
@@ -48,14 +55,24 @@ def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: s
             own = name if isinstance(name, str) and not label else f"{label}[{i}]"
             whole = not isinstance(item, tuple | list | Mapping)
             yield from flattened(item, inner, (*path, i), own if whole or not inner else "" if inner else own)
+    elif (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, types.SimpleNamespace):
+        mine = label or (names[0] if len(names) == 1 and isinstance(names[0], str) else type(value).__name__.lower())
+        for key, item in vars(value).items():
+            yield from flattened(item, [], (*path, Attribute(key)), f"{mine}.{key}")
     else:
         yield Leaf(label or (names[0] if names and isinstance(names[0], str) else ""), path, value)
+
+
+def called(leaf: Leaf, otherwise: str = "J") -> str:
+    """The last name in a label; what it is called otherwise, where there is none."""
+    name = parts(leaf.label)[-1] if leaf.label else ""
+    return otherwise if not name or name.lstrip("-").isdigit() else name
 
 
 def at(value: Any, path: Iterable[Any]) -> Any:
     """The part of a value at a path."""
     for key in path:
-        value = value[key]
+        value = getattr(value, key) if isinstance(key, Attribute) else value[key]
     return value
 
 
@@ -227,8 +244,11 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
             score = max(score, 4 - 0.2 * rank)
         elif folded(base) == folded(target) or SYNONYMS.get(folded(base), base) == SYNONYMS.get(target, target):
             score = max(score, 3 - 0.2 * rank)
-    if last == target and (inside or (not leaf.held and leaf.label.endswith("]"))):
+    if last == target and (inside or (not leaf.held and (leaf.label.endswith("]") or "." in leaf.label))):
         score = max(score, 3.5)
+    beside = leaf.held and mine[:-1] == theirs[:-1] != [] and VALUES.match(target)
+    if beside and (CONTAINERS.match(last) or last in ("g", "d")):
+        return 4  # weight.grad of weight.data
     if inside and CONTAINERS.match(last) and index:
         score = max(score, 1.5 if same else 0)
     if not score:

@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from handgrad.proof.watching import tree_of
@@ -23,6 +23,8 @@ DELTA = re.compile(r"^(?:delta|error|err)_?(?P<index>\w*)$")
 CONTAINERS = re.compile(
     r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$"
 )
+VALUES = re.compile(r"^_?(?:data|values?|val|array|arr|tensor|param(?:eter)?|weights?|theta|a|v|w|x)$")
+"""What an object that holds a parameter, and its gradient beside it, calls the parameter."""
 UPSTREAM = re.compile(
     r"^(?:d_?out(?:put)?s?|grad_?out(?:put)?s?|out(?:put)?s?_grad(?:ient)?s?|upstream(?:_\w+)?|\w*upstream|d_?values?|dy|dz|da|dA|dZ|dY|dh"
     r"|dH|grad|gradient|delta|error|err|g|gy|eta|next_grad|d_?next|dL_dout|d_?loss|gout|top_diff|cotangent|R|v|d_prev|dout_\w+|dl)$"
@@ -41,6 +43,7 @@ COSTLY = {
     "cost", "costs", "loss", "losses", "objective", "error", "entropy", "crossentropy", "likelihood", "energy",
     "mse", "sse", "nll", "bce", "logloss",
 }  # fmt: skip
+BACKS = ("backward", "back", "bwd", "bprop", "backprop", "vjp")
 SLOPES = {"grad", "grads", "gradient", "gradients", "derivative", "deriv", "prime", "backward", "back", "delta"}
 
 
@@ -52,6 +55,16 @@ def words(name: str) -> list[str]:
 def computes_cost(name: str) -> bool:
     """Whether a function is called as one that computes a cost."""
     return not COSTLY.isdisjoint(words(name)) and SLOPES.isdisjoint(words(name))
+
+
+def cost_and_slope(names: Iterable[str]) -> tuple[str, str] | None:
+    """Of names of functions, that of a cost and that of its gradient: costFunction and costFunctionPrime."""
+    names = list(names)
+    for cost in filter(computes_cost, names):
+        for name in names:
+            if any(words(name) == [*words(cost), slope] for slope in SLOPES):
+                return cost, name
+    return None
 
 
 def primals(name: str) -> list[str]:
@@ -231,4 +244,6 @@ def _name(node: ast.expr) -> Any:
             return _name(inner)
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
+        case ast.BinOp(ast.Name(identifier)) if COSTS.match(identifier) or is_gradient(identifier):
+            return identifier  # loss / m, dW + reg * W
     return None

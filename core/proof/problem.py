@@ -9,7 +9,7 @@ import inspect
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -387,9 +387,15 @@ def passed(function: Function, role: str, available: Mapping[str, Any]) -> tuple
         else:
             raise UsageError(
                 f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
-                f"there are: {', '.join(available)}{_closest(name, available)}"
+                f"there are: {', '.join(available) or 'none'}{_closest(name, available)}"
             )
     return args, kwargs
+
+
+def defaults_of(function: Function, given: Iterable[str]) -> dict[str, Any]:
+    """Of the arguments of a function that are not given."""
+    parameters = parameters_of(function).items()
+    return {n: p.default for n, p in parameters if n not in given and p.default is not inspect.Parameter.empty}
 
 
 def cast(inputs: Mapping[str, Any], dtype: Any, differentiated: set[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.composed import array_of
+from handgrad.proof.composed import array_of, log_softmax, logsumexp, softmax
 from handgrad.proof.tape import Tape, Taped, plain, tape_of, taped
 
 CREATING = (
@@ -65,6 +66,12 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
     ours = {name: _creating(name, tape, thread) for name in CREATING}
     maths = {name: _math(name, thread) for name in MATH}
     exchanged: dict[int, Any] = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
+    special = sys.modules.get("scipy.special")
+    if special is not None:
+        made_of = {f.__name__: _special(getattr(special, f.__name__), f) for f in (logsumexp, softmax, log_softmax)}
+        exchanged |= {id(getattr(special, name)): made for name, made in made_of.items()}
+        exchanged[id(special)] = _Library(special, made_of)
+        exchanged[id(sys.modules["scipy"])] = _Library(sys.modules["scipy"], {"special": exchanged[id(special)]})
     exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
     exchanged |= {id(getattr(math, name)): made for name, made in maths.items()}
     places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
@@ -112,6 +119,16 @@ def _converted(value: Any, name: str, dtype: Any = None, **keywords: Any) -> Any
     if keywords.get("ndmin", 0) > made.ndim:
         made = np.reshape(made, (1,) * (keywords["ndmin"] - made.ndim) + made.shape)
     return made if dtype is None or (isinstance(dtype, str) and name == "copy") else made.astype(dtype, copy=False)
+
+
+def _special(original: Callable[..., Any], made_of: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of SciPy's that takes no subclass of an array, as it is or as what it is made of."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        return (original if tape_of((args, keywords)) is None else made_of)(*args, **keywords)
+
+    return function
 
 
 def _math(name: str, thread: int) -> Callable[..., Any]:

@@ -86,8 +86,8 @@ def counterexample(context: Context, name: str, findings: tuple[Finding, ...]) -
     try:
         import hypothesis
         from hypothesis import strategies
-    except ImportError as error:
-        raise MissingExtraError("Hypothesis", "counterexample") from error
+    except ImportError:
+        raise MissingExtraError("Hypothesis", "counterexample") from None
     if isinstance(context.problem, Adapted):
         _written(context.problem)  # or all that follows is for nothing
     shrinking = _Shrinking(context, name[1:])

@@ -78,8 +78,7 @@ class Suspects:
         flows: list[Array] = []
         with np.errstate(all="ignore"):
             self.adjoint = run.tape.sweep([(run.cost, 1)], terms=flows)
-        close = 2.0 ** (10 - (np.finfo(run.tape.dtype).nmant + 1))
-        self.close = max(close, 1e-15)
+        self.close = max(2.0**9 * run.tape.lowest, 1e-15)
         self.known = _numbers([self.adjoint, *flows])
         values = _numbers([o.out for o in self.operations if o.rule == "input" or self.forward[o.span].any()])
         self.values = values[values != np.rint(values)]

@@ -254,7 +254,12 @@ class Taped(np.ndarray):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = plain(index)
         numbers = numbers_of(value, self.tape)
-        self.view(np.ndarray)[index] = plain(value)
+        value = plain(value)
+        if self.tape is not None and self.dtype.itemsize < self.tape.dtype.itemsize and np.any(numbers):
+            self.tape.lowest = max(self.tape.lowest, float(np.finfo(self.dtype).eps))
+            if self.tape.rounding is not None:  # what is stored in fewer digits is rounded there
+                value = self.tape.rounding.jitter(np.asarray(value).astype(self.dtype))
+        self.view(np.ndarray)[index] = value
         self.numbers[index] = numbers
 
     def __iter__(self) -> Any:

@@ -6,14 +6,15 @@ added up. What an object or a module holds is an input under its own name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace as replaced
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
+from handgrad.proof.forms.steps import rate_of, returned
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
 from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
@@ -22,9 +23,6 @@ from handgrad.proof.problem import Problem, Run, differing, is_real, leaves, put
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
 from handgrad.proof.wide import Array
-
-RATE = re.compile(r"^(?:lr|l_?rate|learn(?:ing)?_?rate|eta|alpha|step_?size)$")
-"""What the factor of a step is called."""
 
 
 class Adapted(Problem):
@@ -62,12 +60,17 @@ class Adapted(Problem):
         self.cotangent_of: dict[str, str] = {}
         self.steps: dict[str, str] = {}
         self.rate: str | None = None
+        self.defaults: Mapping[str, Any] = {}
         self.forward = self.backward = roots[0][1]
         self.cost = "J"
         self._understand(gradients, wrt, seed)
 
     def _understand(self, gradients: Mapping[str, str | int] | None, wrt: Sequence[str] | None, seed: int) -> None:
-        called, after, before, aliases = self._probe(self.given)
+        outset = self._probe(self.given)
+        called = outset.called
+        free = {n: v for n, v in self.given.items() if n not in self._taken}
+        reached = {n: v for n, v in free.items() if n in outset.before or outset.aliases.get(n) == f"<{n}"}
+        self.given = {n: v for n, v in self.given.items() if n not in reached}  # globals, which are held
         rng = np.random.default_rng([seed, 0xC07A])  # not those with which people draw their inputs
         self.inputs = dict(self.given)
         spare = [n for n, v in self.given.items() if n not in self._taken and is_float(v)]
@@ -81,10 +84,11 @@ class Adapted(Problem):
             else:
                 self.inputs[known] = rng.standard_normal(shape)[()]
             self.cotangent_of[name] = known
-        if spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]:
-            left = spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]
+        left = spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]
+        if left:
             raise UsageError(f"inputs has {left[0]!r}, which {self.kind.who} does not take")
-        called, after, before, aliases = self._probe(self.inputs)
+        probe = self._probe(self.inputs)
+        called, after, before, aliases = probe.called, probe.after, {**probe.before, **reached}, probe.aliases
         targets = {
             name: value
             for name, value in leaves({n: v for n, v in self.given.items() if n not in self.cotangent_of.values()})
@@ -93,14 +97,16 @@ class Adapted(Problem):
         paths = {path: path for path in before} | {
             path: first for path, first in aliases.items() if first in before and not path.startswith("<")
         }
+        several = [(path, first) for path, first in aliases.items() if path in paths]
         paths = {path: first for path, first in paths.items() if not any(map(CONTAINERS.match, parts(path)))}
         shown = _shown(paths)
         for path, first in paths.items():
-            name = shown[path] if shown[path] not in targets and shown[path] not in self.inputs else f"self.{path}"
+            own = shown[path].lstrip("<")
+            name = own if own not in targets and own not in self.inputs else f"self.{path}"
             self.held[name] = first
         candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or _counts(leaf, gradients is not None)]
         attributes = [
-            Leaf(path, path, value, held=True)
+            Leaf(path.lstrip("<"), path, value, held=True)
             for path, value in after.items()
             if path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path)))
         ]
@@ -111,6 +117,9 @@ class Adapted(Problem):
                 raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
         order = self.kind.order if wrt is None else list(wrt)
         found = matched([*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None)
+        inside = {path: targets[name] for path, name in probe.inside.items() if name in targets and name not in found}
+        for path, leaf in matched(attributes, inside, None, [], self.kind.who).items() if inside else ():
+            found.setdefault(probe.inside[path], leaf)
         if gradients is None:
             in_order = _in_order(found, self.kind.order)
             moved = sorted((n for n in found if in_order[n] is not found[n]), key=lambda n: found[n].path)
@@ -121,11 +130,18 @@ class Adapted(Problem):
                     f"given back in another order than that of the arguments: the gradients of {', '.join(moved)}",
                 )
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
+        by_name = {name: path for path, name in reversed(probe.inside.items())} | self.held
+        found = {n: _summed(leaf, by_name.get(n), several, attributes) for n, leaf in found.items()}
         without = self._without(before, found)
         self.steps = {n: p for n, p in without.items() if p in after and not np.array_equal(before[p], after[p])}
-        rates = [*self.given, *(path for path, value in before.items() if np.ndim(value) == 0)]
-        self.rate = next((name for name in rates if RATE.match(last_name(name))), None)
+        self.defaults = called.defaults
+        passed = [*self.given, *(name for name, value in self.defaults.items() if is_float(value))]
+        self.rate = rate_of([*passed, *(path for path, value in before.items() if np.ndim(value) == 0)])
         found |= {n: Leaf(self._step_said(n), path, before[path], held=True) for n, path in self.steps.items()}
+        if self.rate in passed:
+            for name in returned(self.kind.who, called, found, targets, self._at_rate):
+                self.steps[name] = name
+                found[name] = replaced(found[name], label=self._step_said(name))
         if wrt is not None:
             missing = [name for name in wrt if name not in found]
             if missing:
@@ -161,7 +177,8 @@ class Adapted(Problem):
         missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
         missing += [name for name in without if name not in found]
         if missing:
-            unread = [leaf for leaf in candidates if leaf not in found.values()]
+            read = [leaf.path for leaf in found.values()]
+            unread = [leaf for leaf in candidates if leaf.path not in read]
             ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
             self.remarks += (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
         outputs = list(called.outputs)
@@ -171,7 +188,7 @@ class Adapted(Problem):
             self.cost = outputs[0] if outputs[0] not in clash else self.cost
 
     def _rate(self, given: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
-        return given[self.rate] if self.rate in self.given else after[str(self.rate)]
+        return {**after, **self.defaults, **given}[str(self.rate)]
 
     def _without(self, before: Mapping[str, Any], found: Mapping[str, Leaf]) -> dict[str, str]:
         """The arrays, with their paths, that the cost depends on and of which no gradient is given back."""
@@ -189,6 +206,10 @@ class Adapted(Problem):
         finally:
             self.held = held
 
+    def _at_rate(self, times: float) -> Called:
+        rate = str(self.rate)
+        return self._probe({**self.inputs, rate: times * {**self.defaults, **self.given}[rate]}, rate).called
+
     def _step_said(self, name: str) -> str:
         return f"({name} before - after)" + (f" / {self.rate}" if self.rate is not None else "")
 
@@ -202,12 +223,13 @@ class Adapted(Problem):
         pairs = [f"{leaf.label or 'its value'} the gradient of {name}" for name, leaf in self.sources.items()]
         return f"{self.kind.who}: {what}; {', '.join(pairs)}"
 
-    def _probe(self, inputs: Mapping[str, Any]) -> tuple[Called, dict[str, Any], dict[str, Any], dict[str, str]]:
-        given = _Watched({n: v for n, v in inputs.items() if n in self.given})
+    def _probe(self, inputs: Mapping[str, Any], also: str | None = None) -> _Probe:
+        given = _Watched({n: v for n, v in inputs.items() if n in self.given or n == also})
+        direct = {f"<{name}" for name, _ in leaves(dict(given))}
         before: dict[str, Any] = {}
 
         def change(path: str, value: Any) -> Any:
-            if not path.startswith("<") and path and is_float(value):
+            if path and path not in direct and is_float(value):
                 before.setdefault(path, np.array(value) if isinstance(value, np.ndarray) else value)
             return value.copy() if isinstance(value, np.ndarray) else value
 
@@ -216,8 +238,12 @@ class Adapted(Problem):
             cotangents = {n: inputs[k] for n, k in self.cotangent_of.items()}
             called = self.kind.call(roots, watched, cotangents, True)
             self._taken = watched.taken
-            after = self.world.held(roots, called.live)
-        return called, after, before, copier.aliases
+            after, twins = self.world.held(roots, _live(called, values))
+            names = {id(v): name for name, v in leaves(values) if isinstance(v, np.ndarray)}
+            inside = {path: names[id(v)] for path, v in after.items() if id(v) in names and path not in direct}
+            inside |= {path: inside[first] for path, first in twins.items() if first in inside}
+        after = {path: value for path, value in after.items() if path not in direct}
+        return _Probe(called, after, before, copier.aliases, inside)
 
     def _call(self, inputs: Mapping[str, Any], both: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         given = {name: inputs[name] for name in self.given}
@@ -241,15 +267,16 @@ class Adapted(Problem):
                 cost = next(iter(called.outputs.values()))
             adjoints: dict[str, Any] = {}
             if both:
-                after = self.world.held(roots, called.live) if any(leaf.held for leaf in self.sources.values()) else {}
+                anywhere = any(leaf.held for leaf in self.sources.values())
+                after = self.world.held(roots, _live(called, values))[0] if anywhere else {}
                 by_path = {leaf.path: leaf.value for leaf in called.leaves}
                 for name, leaf in self.sources.items():
                     source = after if leaf.held else by_path
                     if leaf.path not in source:
                         raise UsageError(f"no gradient of {name} is given back here, but at other inputs it is")
-                    adjoints[f"d{name}"] = source[leaf.path]
+                    adjoints[f"d{name}"] = sum((source[path] for path in leaf.more), source[leaf.path])
                     if name in self.steps:
-                        step = held[leaf.path] - source[leaf.path]
+                        step = (held if leaf.held else dict(leaves(inputs)))[self.steps[name]] - source[leaf.path]
                         adjoints[f"d{name}"] = step if self.rate is None else step / self._rate(given, after)
                 adjoints = replace(adjoints, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v)
                 self.changed = differing(given, values)
@@ -306,6 +333,44 @@ class Adapted(Problem):
         if differing(first.adjoints, second.adjoints):
             raise UsageError(f"{self.kind.who} gives other gradients for the same inputs")
         return found
+
+
+class _Probe(NamedTuple):
+    """What one call showed.
+
+    Attributes:
+        called: what it gave.
+        after, before: the numbers and arrays that objects hold, by path, after and before it.
+        aliases: other paths of an array that objects held before it, and the first of each.
+        inside: by the path of an array that objects hold after it, the input that it is.
+    """
+
+    called: Called
+    after: dict[str, Any]
+    before: dict[str, Any]
+    aliases: dict[str, str]
+    inside: dict[str, str]
+
+
+def _live(called: Called, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What may hold gradients after a call: what was made for it, and what it was given."""
+    given = [(f"<{name}", v) for name, v in dict(values).items() if not isinstance(v, np.ndarray | np.generic | float)]
+    return [*called.live, *given]
+
+
+def _summed(leaf: Leaf, path: str | None, several: list[tuple[str, str]], attributes: list[Leaf]) -> Leaf:
+    """The gradient of an array; of one that several objects of a kind hold, with those that lie beside it in each."""
+    if not leaf.held or path is None:
+        return leaf
+    mine, theirs = parts(leaf.path), parts(path)
+    same = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), 0)
+    beside = [
+        [*parts(other)[:same], *mine[same:]]
+        for other, first in several
+        if same and first == path and len(parts(other)) == len(theirs) and parts(other)[same:] == theirs[same:]
+    ]
+    more = tuple(a.path for a in attributes if parts(a.path) in beside)
+    return replaced(leaf, label=" + ".join([leaf.label, *more]), more=more) if more else leaf
 
 
 def _counts(leaf: Leaf, told: bool) -> bool:

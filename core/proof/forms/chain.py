@@ -13,7 +13,7 @@ from handgrad.proof.forms.kind import Called
 from handgrad.proof.forms.outcome import Outcome, gradient_left
 from handgrad.proof.matching import flattened, is_float
 from handgrad.proof.naming import primals
-from handgrad.proof.problem import code_of, parameters_of, quietly
+from handgrad.proof.problem import code_of, defaults_of, parameters_of, quietly
 
 
 @dataclass
@@ -60,4 +60,5 @@ class Chain:
             if back is None:
                 back = gradient_left(backward, next(iter(parameters_of(forward)), ""), primals)
         live = [(f"[{i}]", getattr(forward, "__self__", None)) for i, (forward, _) in enumerate(layers)]
-        return Called(outputs, list(flattened(back, [f"d{first[0]}"])) if is_float(back) else [], live)
+        leaves = list(flattened(back, [f"d{first[0]}"])) if is_float(back) else []
+        return Called(outputs, leaves, live, defaults_of(layers[0][1], given))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import Outcome, attributes_of
-from handgrad.proof.matching import at, flattened, is_float, the_cost
-from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, parts, returned_names, taken_names
-from handgrad.proof.problem import code_of, parameters_of, passed, quietly
+from handgrad.proof.forms.outcome import Outcome, attributes_of, required, stand_in
+from handgrad.proof.matching import at, called, flattened, is_float, the_cost
+from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, returned_names, taken_names
+from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
 
 OWN = "self"
 Trio = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
@@ -60,14 +61,14 @@ class Costed:
         """As for every kind."""
         del cotangents
         forward, cost, backward = self.start(subject, given)
-        alone = self._alone(forward, cost, backward, given)
+        alone = stand_in(given, forward, backward, cost)
         self.order = [name for name in parameters_of(forward) if name in given]
         args, kwargs = passed(forward, "forward", _taken(forward, given, {n: given[v] for n, v in alone.items()}))
         returned = [self.outcome.of(forward, "forward", args, kwargs)]
         returned.append(self._call(_name(cost), cost, given, returned, forward))
         if self.path is None:
             found = the_cost(list(flattened(returned[1], returned_names(cost))), None, _name(cost))
-            self.path, self.label = found.path, parts(found.label)[-1] if found.label else "J"
+            self.path, self.label = found.path, called(found)
         outputs = {self.label: at(returned[1], self.path)}
         if not both:
             return Called(outputs, [])
@@ -75,17 +76,8 @@ class Costed:
         back = self._call("backward", backward, given, returned, forward, cost)
         owner = getattr(backward, "__self__", None)
         names = self.names.setdefault("backward", taken_names(backward))
-        return Called(outputs, list(flattened(back, names)), [("", owner)] if owner is not None else ())
-
-    @staticmethod
-    def _alone(forward: Any, cost: Any, backward: Any, given: Mapping[str, Any]) -> dict[str, str]:
-        """The one argument of forward that is no input by its name, and the input that it must be: ``feedforward(a)``
-        beside ``backprop(x, y)``.
-        """
-        missing = [n for n, p in parameters_of(forward).items() if n not in given and _required(p)]
-        taken = {*parameters_of(forward), *parameters_of(cost)}
-        left = [n for n in parameters_of(backward) if n in given and n not in taken]
-        return dict(zip(missing, left, strict=True)) if len(missing) == len(left) == 1 else {}
+        live = [("", owner)] if owner is not None else ()
+        return Called(outputs, list(flattened(back, names)), live, defaults_of(backward, given))
 
     def _call(self, role: str, function: Any, given: Mapping[str, Any], returned: Sequence[Any], *by: Any) -> Any:
         """The function, given the inputs that its arguments name, and of what was returned what they must be."""
@@ -93,7 +85,9 @@ class Costed:
             pieces = [p for i, (value, of) in enumerate(zip(returned, by, strict=True)) for p in _pieces(value, of, i)]
             own = [Piece(name, (OWN, name), value) for name, value in attributes_of(by[0]).items()]
             cost = (1, *self.path) if self.path is not None else None
-            self.filled[role] = _filled(role, function, given, pieces, own, cost)
+            labels = [n for n in parameters_of(function) if n in given and n not in parameters_of(by[0])]
+            compared = any(isinstance(given[name], np.ndarray | list) for name in labels)
+            self.filled[role] = _filled(role, function, given, pieces, own, cost, compared=compared)
         everything: dict[Any, Any] = {OWN: attributes_of(by[0]), **dict(enumerate(returned))}
         from_before = {name: at(everything, path) for name, path in self.filled[role].items()}
         args, kwargs = passed(function, role, _taken(function, given, from_before))
@@ -105,11 +99,6 @@ def _taken(function: Any, given: Mapping[str, Any], besides: Mapping[str, Any]) 
     wanted = parameters_of(function)
     every = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
     return {name: given[name] for name in given if every or name in wanted} | dict(besides)
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    kinds = parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD
-    return parameter.default is parameter.empty and parameter.kind not in kinds
 
 
 def _name(function: Any) -> str:
@@ -139,8 +128,11 @@ def _filled(
     pieces: list[Piece],
     own: list[Piece],
     cost: tuple[Any, ...] | None,
+    compared: bool,
 ) -> dict[str, tuple[Any, ...]]:
     """Where what a function takes is, of what was returned before it, or what the object holds under that name.
+
+    What is called as the gradient of an output may be the output itself, where it is compared with labels.
 
     Raises:
         UsageError: nothing, or any of several things, can be an argument.
@@ -151,7 +143,7 @@ def _filled(
         same = [piece for piece in [*pieces, *own] if piece.label == name]
         if same:
             found[name] = same[0].path
-    for name in [n for n, p in wanted.items() if n not in found and _required(p)]:
+    for name in [n for n, p in wanted.items() if n not in found and required(p)]:
         free = [piece for piece in pieces if piece.path not in (*found.values(), cost)]
         wholes = [piece for piece in free if len(piece.path) == 1]
         free = [piece for piece in free if not isinstance(piece.value, tuple) or len(piece.path) > 1]
@@ -160,7 +152,12 @@ def _filled(
         if CACHES.match(name):
             fitting = others[-1:] or wholes[:1]
         elif UPSTREAM.match(name) or is_gradient(name):
-            fitting = [p for p in arrays if p.path[0] == 1] or arrays
+            fitting = [p for p in arrays if p.path[0] == 1] or (arrays if compared else [])
+            if not fitting:
+                raise UsageError(
+                    f"{role} takes {name!r}, the gradient of the cost by what forward returns, which nothing here "
+                    "computes: leave the cost out, and it is drawn at random"
+                )
         else:
             fitting = arrays or others
         if len(fitting) > 1:  # what has another name is something else

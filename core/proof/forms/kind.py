@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from handgrad.proof.matching import Leaf
@@ -15,11 +16,13 @@ class Called(NamedTuple):
         outputs: of forward, by label.
         leaves: what may be gradients.
         live: the objects that were made for it, with their paths; gradients may be left in them.
+        defaults: of the arguments that were not passed on the way back.
     """
 
     outputs: dict[str, Any]
     leaves: list[Leaf]
     live: Sequence[tuple[str, Any]] = ()
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 class Kind(Protocol):

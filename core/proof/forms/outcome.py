@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from handgrad.errors import UsageError
 from handgrad.proof.matching import is_float
-from handgrad.proof.problem import quietly
+from handgrad.proof.naming import TARGETS
+from handgrad.proof.problem import parameters_of, quietly
 
 OUTPUTS = (
     "output", "outputs", "out", "y_hat", "yhat", "y_pred", "prediction", "predictions", "probs", "loss", "cost",
     "a", "A", "activation", "y", "Y", "h", "z", "Z", "value", "result",
 )  # fmt: skip
 """What people call the attribute, the likeliest first."""
+LABELS = ("y", "Y", "t", "T")
+"""What people call what the outputs should be, in a letter."""
 
 
 class Outcome:
@@ -60,3 +64,22 @@ def gradient_left(method: Any, name: str, is_gradient_of: Callable[[str], Collec
     """The array that a method leaves in its object under the name of a gradient of an argument, as ``self.dinputs``."""
     found = attributes_of(method).items()
     return next((v for n, v in found if is_float(v) and name in is_gradient_of(n)), None)
+
+
+def required(parameter: inspect.Parameter) -> bool:
+    """Whether an argument must be given."""
+    kinds = parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD
+    return parameter.default is parameter.empty and parameter.kind not in kinds
+
+
+def stand_in(
+    given: Mapping[str, Any], forward: Callable[..., Any], backward: Callable[..., Any], *others: Callable[..., Any]
+) -> dict[str, str]:
+    """The one argument of forward that is no input by its name, and the input that it must be: ``feedforward(a)``
+    beside ``backprop(x, y)``.
+    """
+    missing = [n for n, p in parameters_of(forward).items() if n not in given and required(p)]
+    taken = set(parameters_of(forward)).union(*map(parameters_of, others))
+    left = [n for n in parameters_of(backward) if n in given and n not in taken]
+    left = [n for n in left if not TARGETS.match(n) and n not in LABELS] if len(left) > 1 else left
+    return dict(zip(missing, left, strict=True)) if len(missing) == len(left) == 1 else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +13,15 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import Outcome
+from handgrad.proof.forms.outcome import OUTPUTS, Outcome, attributes_of, stand_in
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
-from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, primals, returned_names, taken_names
-from handgrad.proof.problem import code_of, parameters_of, passed, quietly
+from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, computes_cost, primals, returned_names, taken_names
+from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
+
+NO_COST = (
+    "backward takes no upstream gradient, and forward returns {}: which single number is the cost? Name it by cost=, "
+    "or give there the function that computes it from what forward returns"
+)
 
 
 @dataclass
@@ -36,6 +43,8 @@ class Pair:
         self.begins: set[Any] = set()
         self.outputs: dict[str, Any] | None = None
         self.filled: dict[str, Any] = {}
+        self.own: dict[str, str] = {}
+        self.by_entry = False
         self.names: list[Any] | None = None
         self.outcome = Outcome()
 
@@ -43,18 +52,50 @@ class Pair:
         """As for every kind."""
         forward, backward = self.start(subject, given)
         self.order = [name for name in parameters_of(forward) if name in given]
-        args, kwargs = passed(forward, "forward", given)
+        alone = stand_in(given, forward, backward)
+        args, kwargs = passed(forward, "forward", ChainMap({n: given[v] for n, v in alone.items()}, given))  # type: ignore[arg-type]
         result = self.outcome.of(forward, "forward", args, kwargs)
         if self.outputs is None:
             self._understand(forward, backward, given, result)
         assert self.outputs is not None
         outputs = {label: at(result, path) for label, path in self.outputs.items()}
+        shapes = {np.shape(value) for value in outputs.values()}
+        if self.by_entry:
+            outputs = {label: np.sum(value) for label, value in outputs.items()}
         if not both:
             return Called(outputs, [])
-        args, kwargs = [], {}
+        try:
+            returned = self._back(forward, backward, given, cotangents, result, outputs)
+        except UsageError as error:
+            if self.names is not None or not self._fed_by_output(forward, outputs):
+                raise UsageError(f"{error}{self._fed(outputs)}") from error
+            returned = self._back(forward, backward, given, cotangents, result, outputs)
+        self.begins = {code_of(backward)}
+        owner = getattr(backward, "__self__", None)
+        live = [("", owner)] if owner is not None else []
+        if self.names is None:
+            self.names = taken_names(backward)
+        leaves = list(flattened(returned, self.names))
+        if self.by_entry and any(np.shape(leaf.value) not in shapes for leaf in leaves):
+            raise UsageError(NO_COST.format(", ".join(f"{label} {shapes.pop()}" for label in outputs)))
+        return Called(outputs, leaves, live, defaults_of(backward, given))
+
+    def _back(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        given: Mapping[str, Any],
+        cotangents: Mapping[str, Any],
+        result: Any,
+        outputs: Mapping[str, Any],
+    ) -> Any:
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
         for name, parameter in parameters_of(backward).items():
             if name in self.filled:
                 value = at(result, self.filled[name])
+            elif name in self.own:
+                value = attributes_of(forward)[self.own[name]].copy()
             elif name in self.cotangents:
                 value = cotangents.get(name)
                 if value is None:
@@ -67,13 +108,25 @@ class Pair:
                 args.append(value)
             else:
                 kwargs[name] = value
-        self.begins = {code_of(backward)}
-        returned = quietly(backward, "backward", args, kwargs)
-        owner = getattr(backward, "__self__", None)
-        live = [("", owner)] if owner is not None else []
-        if self.names is None:
-            self.names = taken_names(backward)
-        return Called(outputs, list(flattened(returned, self.names)), live)
+        return quietly(backward, "backward", args, kwargs)
+
+    def _fed_by_output(self, forward: Callable[..., Any], outputs: Mapping[str, Any]) -> bool:
+        """Whether what was taken for the gradient of a cost may be the output that an object has kept, and now is:
+        ``loss.backward(loss.output, y)``.
+        """
+        held = attributes_of(forward)
+        kept = [name for name in OUTPUTS if name in held and is_float(held[name]) and np.ndim(held[name]) > 0]
+        if len(self.cotangents) != 1 or not kept or any(np.size(value) != 1 for value in outputs.values()):
+            return False
+        self.own = dict.fromkeys(self.cotangents, kept[0])
+        self.who += f" of its {kept[0]}"
+        self.cotangents.clear()
+        return True
+
+    def _fed(self, outputs: Mapping[str, Any]) -> str:
+        """What backward was given, for a message."""
+        said = [f"{n} was taken for the gradient of {of} {np.shape(outputs[of])}" for n, of in self.cotangents.items()]
+        return f"; {', '.join(said)}: if it is none, say by cost= which is the cost" if said else ""
 
     def _understand(
         self, forward: Callable[..., Any], backward: Callable[..., Any], given: Mapping[str, Any], result: Any
@@ -115,6 +168,13 @@ class Pair:
             self.filled[name] = chosen[0]
             free.pop(chosen[0], None)
             open_.remove(name)
+        labels_given = [
+            name
+            for name in parameters_of(backward)
+            if name in given and name not in parameters_of(forward) and isinstance(given[name], np.ndarray | list)
+        ]
+        if labels_given and len(open_) == len(arrays) == 1 and not (UPSTREAM.match(open_[0]) or primals(open_[0])):
+            self.filled[open_.pop()] = arrays[0]  # the prediction, beside the labels that a cost compares it with
         outputs = [path for path in arrays if path in free]
         if self.cost is not None:
             leaves_ = [Leaf(labels[path], path, pieces[path]) for path in pieces]
@@ -140,10 +200,10 @@ class Pair:
             single = [path for path in outputs if np.size(pieces[path]) == 1]
             named = [path for path in single if COSTS.match(labels[path])]
             taken = named if len(named) == 1 else single
+            by_entry = not (single or labels_given or any(map(computes_cost, re.findall(r"\w+", self.who))))
+            if by_entry and len(outputs) == 1:  # as sigmoid and sigmoid_prime
+                taken, self.by_entry = outputs, True
             if len(taken) != 1:
-                found = listed(Leaf(labels[path], path, pieces[path]) for path in outputs)
-                raise UsageError(
-                    f"backward takes no upstream gradient, and forward returns {found}: which single number is the "
-                    "cost? Name it by cost=, or give there the function that computes it from what forward returns"
-                )
-        self.outputs = {labels[path]: path for path in taken}
+                found = listed(Leaf(labels[path], path, pieces[path]) for path in outputs or arrays)
+                raise UsageError(NO_COST.format(found))
+        self.outputs = {f"the sum of {labels[path]}" if self.by_entry else labels[path]: path for path in taken}

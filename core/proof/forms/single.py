@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.matching import at, flattened, the_cost
-from handgrad.proof.naming import parts, taken_names
-from handgrad.proof.problem import parameters_of, passed, quietly
+from handgrad.proof.matching import at, called, flattened, the_cost
+from handgrad.proof.naming import taken_names
+from handgrad.proof.problem import defaults_of, parameters_of, passed, quietly
 
 
 @dataclass
@@ -38,9 +38,9 @@ class ValueAndGradients:
             self.names = taken_names(function)
             found = list(flattened(result, self.names))
             cost = the_cost(found, self.cost, self.who)
-            self.path, self.label = cost.path, parts(cost.label)[-1] if cost.label else "J"
+            self.path, self.label = cost.path, called(cost)
         rest = [leaf for leaf in flattened(result, self.names) if leaf.path != self.path]
-        return Called({self.label: at(result, self.path)}, rest if both else [])
+        return Called({self.label: at(result, self.path)}, rest if both else [], (), defaults_of(function, given))
 
 
 class OneMethod(ValueAndGradients):

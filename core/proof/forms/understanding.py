@@ -17,7 +17,7 @@ from handgrad.proof.forms.pair import Pair
 from handgrad.proof.forms.single import OneMethod, ValueAndGradients
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import is_float
-from handgrad.proof.naming import computes_cost
+from handgrad.proof.naming import computes_cost, cost_and_slope
 from handgrad.proof.problem import Problem, leaves, parameters_of, passed, quietly
 
 FORWARD = (
@@ -25,7 +25,7 @@ FORWARD = (
 )  # fmt: skip
 BACKWARD = (
     "backward", "bprop", "backward_pass", "backward_propagation", "backprop", "back_propagation", "backpropagate",
-    "backpropagation",
+    "backpropagation", "bptt",
 )  # fmt: skip
 LOSS = (
     "loss", "cost", "compute_loss", "compute_cost", "loss_function", "cost_function", "objective", "nll", "energy",
@@ -225,6 +225,9 @@ def _of_instance(
     if isinstance(instance, int | float | str | np.ndarray):
         raise UsageError(f"{instance!r} is {who}; expected a function, an object with methods, a class, or layers")
     there = [n for n in dir(instance) if not n.startswith("_") and callable(getattr(instance, n, None))]
+    named = (forward, gradient) if forward is not None and gradient is not None else cost_and_slope(there)
+    if named is not None:
+        return adapted(_of_methods(who, build, *named, cost))
     raise UsageError(
         f"{who} has methods {', '.join(there) or 'none'}: which compute the cost and its gradients? "
         "Say so by methods=('forward', 'backward'), or by one that gives both, methods=('loss',)"
