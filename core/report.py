@@ -168,8 +168,8 @@ def _history(e: Explanation) -> str:
     taken = ~np.isnan(validation)
     series = [Series("train", at, train, 4), Series("validation", at[taken], validation[taken], 3)]
     said = [
-        f"before epoch {i:,}: train {train[i]:.4g}" + (f", validation {validation[i]:.4g}" if taken[i] else "")
-        for i in at
+        f"{_after(i)}: train {train[i]:.4g}" + (f", validation {validation[i]:.4g}" if taken[i] else "")
+        for i in range(epochs)
     ]
     drawn = chart(
         "The cost over the epochs, on the training and the validation set",
@@ -182,12 +182,12 @@ def _history(e: Explanation) -> str:
         [Hit(float(i), words) for i, words in zip(at, said, strict=True)],
     )
     text = (
-        f"{epochs:,} epoch{'s' * (epochs != 1)}: as many times it looked at all photographs of the training set and "
+        f"{_epochs(epochs)}: as many times it looked at all photographs of the training set and "
         "changed its weights. Each cost is from before that change, so the table above is one change further on."
     )
     best = history.best_epoch
     if best is not None:
-        text += f" On the validation set it was lowest, {validation[best]:.4g}, before epoch {best:,}."
+        text += f" On the validation set it was lowest, {validation[best]:.4g}, {_after(best)}."
         if settings.patience is not None:
             text += " The weights of that moment were kept."
     if e.model.l2:
@@ -461,3 +461,11 @@ def _enlarged(values: Array, name: str) -> Array:
     image = Image.fromarray(values[..., 0] if grey else values if values.ndim == 3 else values.astype(np.float32))
     large = np.asarray(image.resize(size, getattr(Image.Resampling, name.upper())))
     return large[..., np.newaxis] if grey else large
+
+
+def _epochs(count: int) -> str:
+    return f"{count:,} epoch{'s' * (count != 1)}"
+
+
+def _after(count: int) -> str:
+    return f"after {_epochs(count)}" if count else "at the start"

@@ -88,6 +88,7 @@ def test_a_missing_framework_is_one_line_with_the_command_that_installs_it(backe
     outcome = python(f"import handgrad.backends.{backend}", hidden=[package])
     assert outcome.returncode == 1
     assert outcome.stderr.strip().splitlines()[-1].endswith(f"MissingExtraError: {expected}")
+    assert outcome.stderr.count("Traceback") == 1  # and nothing of how it was found out
     outcome = python(
         f"import sys; from handgrad.commands import main; main(['train', 'd', '--run', 'r', '--backend', '{backend}'])",
         hidden=[package],

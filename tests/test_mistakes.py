@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import re
 import shutil
 import warnings
@@ -481,6 +482,39 @@ def test_check_of_an_unknown_backend_lists_the_choices(command):
 
 
 # What takes long shows that it works.
+
+
+def test_the_usual_name_of_a_framework_and_of_the_rate_are_understood(command, tmp_path):
+    code, _, err = command(f"train data --run {tmp_path / 'r'} --backend pytorch")
+    assert (code, "; did you mean 'torch'?" in err) == (2, True)
+    code, _, err = command(f"train data --run {tmp_path / 'r'} --backend keras")
+    assert (code, "did you mean" in err) == (2, False)
+    rates = ("--lr", "--learning-rate")
+    short, long = (json.loads(command(f"compare data --backend numpy --epochs 3 {of} 0.07 --json")[1]) for of in rates)
+    assert short[0]["train_cost"] == long[0]["train_cost"]
+    assert (
+        short[0]["train_cost"]
+        != json.loads(command("compare data --backend numpy --epochs 3 --json")[1])[0]["train_cost"]
+    )
+
+
+def test_an_accuracy_that_shows_nothing_is_said_to_show_nothing(command, tmp_path):
+    code, out, _ = command(f"train data --run {tmp_path / 'r'} --epochs 0")
+    assert code == 0
+    assert "does not show that anything was learned: " in out
+    assert "for all of them is right for 50.00%" in out
+    assert "does not show that anything was learned: " in command(f"evaluate {tmp_path / 'r'} data")[1]
+    assert command(f"train data --run {tmp_path / 's'} --epochs 400 --lr 0.5")[0] == 0
+    assert "does not show" not in command(f"evaluate {tmp_path / 's'} data")[1]  # 8 of 8
+
+
+def test_a_set_that_holds_none_of_a_class_is_said_so(command, tmp_path, rng):
+    """What is learned from one photograph of a class is not tried on another."""
+    source = photographs(tmp_path / "s", ["cat.0.png", *(f"dog.{i}.png" for i in range(8))], rng)
+    code, out, _ = command(f"prepare {source} {tmp_path / 'd'} --size 4")
+    assert (code, "note        valid holds no cat: nothing in it tells the two apart" in out) == (0, True)
+    out = command(f"train {tmp_path / 'd'} --run {tmp_path / 'r'} --epochs 2")[1]
+    assert "validation holds no cat: its accuracy does not show that the two are told apart" in out
 
 
 def test_explain_shows_a_bar_on_a_terminal(made, terminal, tmp_path):

@@ -154,7 +154,7 @@ def test_what_is_pointed_at_tells_its_value(chromium, report):
     W = model.parameters.W.reshape(model.size).sum(axis=2)
     with browser.opened(chromium, report, []) as tab:
         tab.locator(".hit").nth(3).hover()
-        assert tab.locator(".says").first.inner_text().startswith("before epoch 3: train 0.")
+        assert tab.locator(".says").first.inner_text().startswith("after 3 epochs: train 0.")
         picture = tab.locator("[data-values]").first
         box = picture.bounding_box()
         picture.hover(position={"x": 0.5 * box["width"], "y": 0.1 * box["height"]})  # of 5 x 5 the first row, the third

@@ -34,7 +34,10 @@ def test_every_program_is_understood_and_right(name):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_planted_fault_is_found_in_the_gradients_that_it_spoils(name):
-    for fault in planted.faults(PROGRAMS[name])[::5]:
+    planted.verify(PROGRAMS[name])
+    faults = planted.faults(PROGRAMS[name])
+    assert len(faults) > 5
+    for fault in faults[::5]:
         module = fault.load()
         subject, inputs = planted.made(module, 0)
         report = check(*subject, inputs, seconds=0.0, **module.OPTIONS)

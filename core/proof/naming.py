@@ -244,6 +244,8 @@ def _name(node: ast.expr) -> Any:
             return _name(inner)
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
-        case ast.BinOp(ast.Name(identifier)) if COSTS.match(identifier) or is_gradient(identifier):
+        case ast.BinOp(ast.Name(identifier)) if len(identifier) > 1 and (
+            COSTS.match(identifier) or is_gradient(identifier)
+        ):
             return identifier  # loss / m, dW + reg * W
     return None

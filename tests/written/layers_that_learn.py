@@ -1,5 +1,7 @@
 """Layers that take their own step: ``backward(output_gradient, learning_rate)`` changes weights and bias in place."""
 
+import copy
+
 import numpy as np
 
 
@@ -45,7 +47,7 @@ def subject(rng):
 
 
 def truth(subject, g, rng):
-    layers = subject[0]
+    layers = copy.deepcopy(subject[0])  # which the steps change
     value = g["input"]
     for layer in layers:
         value = layer.forward(value)

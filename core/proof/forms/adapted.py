@@ -14,7 +14,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
-from handgrad.proof.forms.steps import rate_of, returned
+from handgrad.proof.forms.steps import left_after_a_step, rate_of, returned
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
 from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
@@ -133,7 +133,7 @@ class Adapted(Problem):
         by_name = {name: path for path, name in reversed(probe.inside.items())} | self.held
         found = {n: _summed(leaf, by_name.get(n), several, attributes) for n, leaf in found.items()}
         without = self._without(before, found)
-        self.steps = {n: p for n, p in without.items() if p in after and not np.array_equal(before[p], after[p])}
+        self.steps = left_after_a_step(without, before, after)
         self.defaults = called.defaults
         passed = [*self.given, *(name for name, value in self.defaults.items() if is_float(value))]
         self.rate = rate_of([*passed, *(path for path, value in before.items() if np.ndim(value) == 0)])

@@ -11,15 +11,27 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import Leaf, is_float
-from handgrad.proof.naming import last_name
+from handgrad.proof.naming import last_name, parts
 
 RATE = re.compile(r"^(?:lr|l_?rate|learn(?:ing)?_?rate|eta|alpha|step_?size)$")
 """What the factor of a step is called."""
+PARAMETER = re.compile(r"^(?:[wWbBuUvV]\d*|(?:weight|bias|biase|kernel|filter|gamma|beta|theta)s?\d*|[Wb]_\w+)$")
+"""What people call what a step changes."""
 
 
 def rate_of(names: Iterable[str]) -> str | None:
     """The first of these names that is one of a learning rate."""
     return next((name for name in names if RATE.match(last_name(name))), None)
+
+
+def left_after_a_step(paths: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the arrays that are held, by name, which a step has changed; and those beside these in the same object
+    that are called as parameters are, which it has left out.
+    """
+    there = {name: path for name, path in paths.items() if path in after}
+    moved = {name: path for name, path in there.items() if not np.array_equal(before[path], after[path])}
+    owners = [parts(path)[:-1] for path in moved.values()]
+    return {n: p for n, p in there.items() if n in moved or (PARAMETER.match(parts(p)[-1]) and parts(p)[:-1] in owners)}
 
 
 def returned(
@@ -70,8 +82,8 @@ def returned(
 
 
 def _same_shape(one: Any, other: Any) -> bool:
-    return np.shape(one) == np.shape(other)
+    return bool(np.shape(one) == np.shape(other))
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return _same_shape(one, other) and np.array_equal(one, other)
+    return _same_shape(one, other) and bool(np.array_equal(one, other))
