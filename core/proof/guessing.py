@@ -29,6 +29,8 @@ MOST_ALIKE = 4
 """So many changes that give the same true adjoint, when the line is first come to, are tried."""
 MOST_PAIRED = 30
 """Pairs of so many variables are tried in a line."""
+COUNTED = 1.45
+"""How far-fetched it is that a number that counts something, as m, is a factor."""
 INPLACE = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.MatMult: operator.matmul, ast.Pow: operator.pow,
@@ -116,6 +118,8 @@ PLAIN = [
     Form("factor", 1.2, "_v / 2", lambda v: v / 2),
     Form("factor", 1.5, "_v * len(_v)", lambda v: v * len(v)),
     Form("factor", 1.5, "_v / len(_v)", lambda v: v / len(v)),
+    Form("factor", 1.6, "_v * _v.size", lambda v: v * v.size),
+    Form("factor", 1.6, "_v / _v.size", lambda v: v / v.size),
     Form("transpose", 0.9, "_v.T", lambda v: v.T),
     Form("doubled_derivative", 1.2, "_v ** 2", lambda v: v**2),
     Form("dropped_term", 1.2, "1 - _v", lambda v: 1 - v),
@@ -412,12 +416,14 @@ class Spot:
         if judged is None:
             return None
         names = [name for name, _ in others]
+        counted = form.text in ("_v * _o", "_v / _o") and isinstance(others[0][1][0], int | np.integer)
+        kind, weight = ("factor", COUNTED) if counted else (form.kind, form.weight)
 
         def make() -> Edit:
             new = _filled(form.text, hole.node, names)
-            return form.kind, ast.unparse(hole.node), ast.unparse(new), (*hole.where, new)
+            return kind, ast.unparse(hole.node), ast.unparse(new), (*hole.where, new)
 
-        return Guess(form.weight + 0.01 * (len(form.text) + sum(map(len, names))), make, *judged)
+        return Guess(weight + 0.01 * (len(form.text) + sum(map(len, names))), make, *judged)
 
 
 def it(edit: Edit) -> Edit:

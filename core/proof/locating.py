@@ -62,7 +62,7 @@ def locate(context: Context, wrong: list[str], seconds: float) -> dict[str, Plac
     groups = looked.suspects.groups()
     several = len(groups) > 1
     place = _searched(context, looked, wrong, until - (APART * seconds if several else 0))
-    if place is None and not several:
+    if place is None and (not several or looked.missing):
         place = _most_suspect(looked)
     if place is not None:
         return dict.fromkeys(wrong, place)

@@ -157,7 +157,7 @@ class Search:
         moments = Moments(set(wanted.values()))
         with moments.watching(), contextlib.suppress(Exception):
             self.problem.run(self.examples[0].inputs)
-        self.reached = list(moments.found)
+        self.reached = list(moments.done)
         spots = []
         rewriters = {code: Rewriter(code) for code in set(self.codes.values())}
         for number, (place, _) in enumerate(self.lines):
