@@ -66,16 +66,70 @@ class Adapted(Problem):
         self._understand(gradients, wrt, seed)
 
     def _understand(self, gradients: Mapping[str, str | int] | None, wrt: Sequence[str] | None, seed: int) -> None:
-        outset = self._probe(self.given)
-        called = outset.called
+        reached = self._feed(seed)
+        probe = self._probe(self.inputs)
+        probe = probe._replace(before={**probe.before, **reached})
+        called, before = probe.called, probe.before
+        targets = {
+            name: value
+            for name, value in leaves({n: v for n, v in self.given.items() if n not in self.cotangent_of.values()})
+            if is_float(value) or (isinstance(value, int) and not isinstance(value, bool))
+        }
+        self.held = self._held(probe, targets)
+        candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or _counts(leaf, gradients is not None)]
+        attributes = [
+            Leaf(path.lstrip("<"), path, value, held=True)
+            for path, value in probe.after.items()
+            if path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path)))
+        ]
+        everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
+        if wrt is not None and (unknown := [name for name in wrt if name not in everything]):
+            raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
+        order = self.kind.order if wrt is None else list(wrt)
+        found = matched([*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None)
+        if gradients is None:
+            found = self._in_order(found)
+        found = self._where_held(found, probe, targets, attributes)
+        without = self._without(before, found)
+        found |= self._steps(found, probe, targets, without)
+        if wrt is not None:
+            missing = [name for name in wrt if name not in found]
+            if missing:
+                raise UsageError(
+                    f"no gradient of {missing[0]} is given back; there are: {listed(candidates + attributes)}. "
+                    f"Say which it is by gradients={{{missing[0]!r}: ...}}"
+                )
+            found = {name: found[name] for name in wrt}
+        if not found:
+            raise UsageError(self._nothing(candidates, everything))
+        self._settle(found, before)
+        missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
+        missing += [name for name in without if name not in found]
+        if missing:
+            read = [leaf.path for leaf in found.values()]
+            unread = [leaf for leaf in candidates if leaf.path not in read]
+            ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
+            self.remarks += (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
+        outputs, clash = list(called.outputs), set(self.inputs)
+        self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)
+        if not self.kind.cotangents:
+            self.cost = outputs[0] if outputs[0] not in clash else self.cost
+
+    def _feed(self, seed: int) -> dict[str, Any]:
+        """Draws the cotangents; gives what of the inputs are globals, which are held, and no arguments.
+
+        Raises:
+            UsageError: an input is neither.
+        """
+        first = self._probe(self.given)
         free = {n: v for n, v in self.given.items() if n not in self._taken}
-        reached = {n: v for n, v in free.items() if n in outset.before or outset.aliases.get(n) == f"<{n}"}
-        self.given = {n: v for n, v in self.given.items() if n not in reached}  # globals, which are held
+        reached = {n: v for n, v in free.items() if n in first.before or first.aliases.get(n) == f"<{n}"}
+        self.given = {n: v for n, v in self.given.items() if n not in reached}
         rng = np.random.default_rng([seed, 0xC07A])  # not those with which people draw their inputs
         self.inputs = dict(self.given)
         spare = [n for n, v in self.given.items() if n not in self._taken and is_float(v)]
         for name, label in self.kind.cotangents.items():
-            shape = np.shape(called.outputs[label])
+            shape = np.shape(first.called.outputs[label])
             own = next((n for n in spare if np.shape(self.given[n]) == shape), None)
             known = name if name not in self.given else f"{name} of {label}"
             if own is not None:  # an input that nobody takes, of the shape of an output: its cotangent
@@ -87,105 +141,84 @@ class Adapted(Problem):
         left = spare or [n for n in self.given if n not in self._taken and n not in self.cotangent_of.values()]
         if left:
             raise UsageError(f"inputs has {left[0]!r}, which {self.kind.who} does not take")
-        probe = self._probe(self.inputs)
-        called, after, before, aliases = probe.called, probe.after, {**probe.before, **reached}, probe.aliases
-        targets = {
-            name: value
-            for name, value in leaves({n: v for n, v in self.given.items() if n not in self.cotangent_of.values()})
-            if is_float(value) or (isinstance(value, int) and not isinstance(value, bool))
+        return reached
+
+    def _held(self, probe: _Probe, targets: Mapping[str, Any]) -> dict[str, str]:
+        """The paths of what objects hold, by the names under which it is an input."""
+        paths = {path: path for path in probe.before} | {
+            path: first for path, first in probe.aliases.items() if first in probe.before and not path.startswith("<")
         }
-        paths = {path: path for path in before} | {
-            path: first for path, first in aliases.items() if first in before and not path.startswith("<")
-        }
-        several = [(path, first) for path, first in aliases.items() if path in paths]
         paths = {path: first for path, first in paths.items() if not any(map(CONTAINERS.match, parts(path)))}
-        shown = _shown(paths)
+        shown, found = _shown(paths), {}
         for path, first in paths.items():
             own = shown[path].lstrip("<")
-            name = own if own not in targets and own not in self.inputs else f"self.{path}"
-            self.held[name] = first
-        candidates = [leaf for leaf in called.leaves if is_float(leaf.value) or _counts(leaf, gradients is not None)]
-        attributes = [
-            Leaf(path.lstrip("<"), path, value, held=True)
-            for path, value in after.items()
-            if path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path)))
-        ]
-        everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
-        if wrt is not None:
-            unknown = [name for name in wrt if name not in everything]
-            if unknown:
-                raise UsageError(f"wrt has {unknown[0]!r}, which is no input; there are: {', '.join(everything)}")
-        order = self.kind.order if wrt is None else list(wrt)
-        found = matched([*candidates, *attributes], everything, gradients, order, self.kind.who, asked=wrt is not None)
+            found[own if own not in targets and own not in self.inputs else f"self.{path}"] = first
+        return found
+
+    def _in_order(self, found: dict[str, Leaf]) -> dict[str, Leaf]:
+        """Gradients of arguments that are given back side by side; where names call for another order, it is said."""
+        in_order = _in_order(found, self.kind.order)
+        moved = sorted((n for n in found if in_order[n] is not found[n]), key=lambda n: found[n].path)
+        if self.kind.cotangents and len(moved) == 2:  # exchanged: the layer before takes them by their places
+            return in_order
+        if moved:
+            said = f"given back in another order than that of the arguments: the gradients of {', '.join(moved)}"
+            self.remarks = (said,)
+        return found
+
+    def _where_held(
+        self, found: dict[str, Leaf], probe: _Probe, targets: Mapping[str, Any], attributes: list[Leaf]
+    ) -> dict[str, Leaf]:
+        """The gradients, with those of inputs that an object keeps; of one array in several objects, added up."""
         inside = {path: targets[name] for path, name in probe.inside.items() if name in targets and name not in found}
         for path, leaf in matched(attributes, inside, None, [], self.kind.who).items() if inside else ():
             found.setdefault(probe.inside[path], leaf)
-        if gradients is None:
-            in_order = _in_order(found, self.kind.order)
-            moved = sorted((n for n in found if in_order[n] is not found[n]), key=lambda n: found[n].path)
-            if self.kind.cotangents and len(moved) == 2:  # exchanged: the layer before takes them by their places
-                found = in_order
-            elif moved:
-                self.remarks = (
-                    f"given back in another order than that of the arguments: the gradients of {', '.join(moved)}",
-                )
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
-        by_name = {name: path for path, name in reversed(probe.inside.items())} | self.held
-        found = {n: _summed(leaf, by_name.get(n), several, attributes) for n, leaf in found.items()}
-        without = self._without(before, found)
-        self.steps = left_after_a_step(without, before, after)
-        self.defaults = called.defaults
+        where = {name: path for path, name in reversed(probe.inside.items())} | self.held
+        several = [(path, first) for path, first in probe.aliases.items() if first in probe.before]
+        return {n: _summed(leaf, where.get(n), several, attributes) for n, leaf in found.items()}
+
+    def _steps(
+        self, found: Mapping[str, Leaf], probe: _Probe, targets: Mapping[str, Any], without: Mapping[str, str]
+    ) -> dict[str, Leaf]:
+        """What is left, or given back, after a step."""
+        self.defaults = probe.called.defaults
         passed = [*self.given, *(name for name, value in self.defaults.items() if is_float(value))]
-        self.rate = rate_of([*passed, *(path for path, value in before.items() if np.ndim(value) == 0)])
-        found |= {n: Leaf(self._step_said(n), path, before[path], held=True) for n, path in self.steps.items()}
+        self.rate = rate_of([*passed, *(path for path, value in probe.before.items() if np.ndim(value) == 0)])
+        self.steps = left_after_a_step(without, probe.before, probe.after)
+        made = {n: Leaf(self._step_said(n), path, probe.before[path], held=True) for n, path in self.steps.items()}
         if self.rate in passed:
-            for name in returned(self.kind.who, called, found, targets, self._at_rate):
+            for name in returned(self.kind.who, probe.called, found, targets, self._at_rate):
                 self.steps[name] = name
-                found[name] = replaced(found[name], label=self._step_said(name))
-        if wrt is not None:
-            missing = [name for name in wrt if name not in found]
-            if missing:
-                raise UsageError(
-                    f"no gradient of {missing[0]} is given back; there are: {listed(candidates + attributes)}. "
-                    f"Say which it is by gradients={{{missing[0]!r}: ...}}"
-                )
-            found = {name: found[name] for name in wrt}
-        if not found:
-            whole = [n for n, v in leaves(self.given) if isinstance(v, np.ndarray) and v.dtype.kind in "iu"]
-            if not everything and whole:
-                kind = np.asarray(dict(leaves(self.given))[whole[0]]).dtype
-                raise UsageError(
-                    f"{whole[0]} is of type {kind}; expected floating point: give inputs such as np.array(..., float)"
-                )
-            if not candidates:
-                raise UsageError(
-                    f"{self.kind.who} gives back no gradient, neither as a value nor in an attribute; "
-                    "give also the function that computes it: check(forward, backward, inputs)"
-                )
-            raise UsageError(
-                f"{self.kind.who} gives back {listed(candidates)}: the gradients of which inputs? There are: "
-                f"{', '.join(everything)}. Say so by gradients={{'w': 'dw'}}"
+                made[name] = replaced(found[name], label=self._step_said(name))
+        return made
+
+    def _nothing(self, candidates: list[Leaf], everything: Mapping[str, Any]) -> str:
+        """Why no gradient was found."""
+        whole = [n for n, v in leaves(self.given) if isinstance(v, np.ndarray) and v.dtype.kind in "iu"]
+        if not everything and whole:
+            kind = np.asarray(dict(leaves(self.given))[whole[0]]).dtype
+            return f"{whole[0]} is of type {kind}; expected floating point: give inputs such as np.array(..., float)"
+        if not candidates:
+            return (
+                f"{self.kind.who} gives back no gradient, neither as a value nor in an attribute; "
+                "give also the function that computes it: check(forward, backward, inputs)"
             )
+        return (
+            f"{self.kind.who} gives back {listed(candidates)}: the gradients of which inputs? There are: "
+            f"{', '.join(everything)}. Say so by gradients={{'w': 'dw'}}"
+        )
+
+    def _settle(self, found: dict[str, Leaf], before: Mapping[str, Any]) -> None:
+        """What is judged: each array once, under the first of its names."""
         self.sources = found
         self.upstream = tuple(self.cotangent_of.values())
         self.held = {name: path for name, path in self.held.items() if name in found}
         for name, path in list(self.held.items()):
             if path in list(self.held.values())[: list(self.held).index(name)]:
-                del self.held[name], self.sources[name]  # a second name of the same array
+                del self.held[name], self.sources[name]
             else:
                 self.inputs[name] = before[path]
-        missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
-        missing += [name for name in without if name not in found]
-        if missing:
-            read = [leaf.path for leaf in found.values()]
-            unread = [leaf for leaf in candidates if leaf.path not in read]
-            ignored = f"; what else is given back was not read: {listed(unread)}" if unread else ""
-            self.remarks += (f"not judged, since no gradient of them is given back: {', '.join(missing)}{ignored}",)
-        outputs = list(called.outputs)
-        clash = set(self.inputs)
-        self.cost = next(n for n in (*(outputs if len(outputs) == 1 else ()), "J", "cost") if n not in clash)
-        if not self.kind.cotangents:
-            self.cost = outputs[0] if outputs[0] not in clash else self.cost
 
     def _rate(self, given: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
         return {**after, **self.defaults, **given}[str(self.rate)]
