@@ -18,11 +18,12 @@ import numpy as np
 
 from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
+from handgrad.proof import naming
 from handgrad.proof.checker import check, in_numpy
 from handgrad.proof.custom.kinds import is_rule
-from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, in_order, understand
+from handgrad.proof.forms import BACKWARD, BOTH, FORWARD, GRADIENT, LOSS, Adapted, Pair, in_order, understand
 from handgrad.proof.isolation import attributes, codes
-from handgrad.proof.naming import BACKS, computes_cost, cost_and_slope, returned_names, returns_gradients, words
+from handgrad.proof.problem import Problem
 from handgrad.proof.report import Report
 from handgrad.proof.suggestion import example
 
@@ -125,6 +126,8 @@ def _subject(path: Path, module: ModuleType, name: str | None, seed: int, option
     if not isinstance(stated, Mapping):
         raise UsageError(f"{path}: OPTIONS is {stated!r}; expected keywords for handgrad.check, as a dictionary")
     options = {"shapes": getattr(module, "SHAPES", None), **stated, **options}
+    if isinstance(options.get("methods"), str):
+        options["methods"] = tuple(options["methods"].split(","))
     has_inputs = hasattr(module, "inputs")
     given = _inputs(path, module, seed) if has_inputs else {}
     if name is not None:
@@ -149,7 +152,7 @@ def _computed(module: ModuleType, things: tuple[Any, ...], options: dict[str, An
     """The options, with a function of the file where the cost is named as one, and nothing that is returned is."""
     cost = options.get("cost")
     computes = isinstance(cost, str) and inspect.isfunction(getattr(module, cost, None))
-    returned = [name for thing in things if inspect.isroutine(thing) for name in returned_names(thing)]
+    returned = [name for thing in things if inspect.isroutine(thing) for name in naming.returned_names(thing)]
     return options | {"cost": getattr(module, str(cost))} if computes and cost not in returned else options
 
 
@@ -157,7 +160,7 @@ def _with_cost(
     module: ModuleType, things: tuple[Any, ...], given: Mapping[str, Any], options: dict[str, Any]
 ) -> dict[str, Any]:
     """The options; of an object that does not say what the cost is, with the function of the file that computes it."""
-    costs = [value for name, value in _own(module).items() if _is_function(value) and computes_cost(name)]
+    costs = [value for name, value in _own(module).items() if _is_function(value) and naming.computes_cost(name)]
     if not costs or not given or _fits(things, given, options):
         return options
     return next((with_ for cost in costs if _fits(things, given, with_ := options | {"cost": cost})), options)
@@ -259,24 +262,24 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     functions = {name: value for name, value in own.items() if _is_function(value)}
     paired: set[str] = set()
     for name in functions:
-        mine = words(name)
-        behind = next((o for o in functions if words(o) in [[*mine, back] for back in BACKS]), None)
+        mine = naming.words(name)
+        behind = next((other for other in functions if naming.is_backward(other, name)), None)
         if behind is not None:
             found[f"{name},{behind}"] = (functions[name], functions[behind])
             paired |= {name, behind}
             continue
         for first, second in PAIRS:
-            if first in LOSS and (first not in mine or returns_gradients(functions[name])):
+            if first in LOSS and (first not in mine or naming.returns_gradients(functions[name])):
                 continue  # as sigmoid, whose sigmoid_gradient is a slope and not that of a cost
             wanted = [second if word == first else word for word in mine], [*mine, second]
-            other = next((o for o in functions if o != name and words(o) in wanted), None)
+            other = next((o for o in functions if o != name and naming.words(o) in wanted), None)
             if other is not None:
                 found[f"{name},{other}"] = (functions[name], functions[other])
                 paired |= {name, other}
                 break
     for name, value in own.items():
         if _is_function(value):
-            if name not in paired and returns_gradients(value):
+            if name not in paired and naming.returns_gradients(value):
                 found[name] = (value,)
         elif _is_list(value) or is_rule(value) or (_has_methods(value) and not _is_backend(value)):
             found[name] = (value,)
@@ -290,8 +293,9 @@ def _completed(
     gradient behind it, or behind what it is the cost of.
     """
     functions = {name: value for name, value in own.items() if _is_function(value)}
-    costs = [name for name in functions if computes_cost(name)]
-    if not costs or not given or options.get("cost") is not None:
+    costs = [name for name in functions if naming.computes_cost(name)]
+    costs += [n for n in functions if n not in costs and any(naming.is_derivative(of, n) for of in found)]
+    if not given or options.get("cost") is not None:
         return found
     made: dict[str, tuple[Any, ...]] = {}
     for name, things in found.items():
@@ -300,13 +304,33 @@ def _completed(
         first = [name.split(",")[0]] if len(things) == 2 else [n for n, f in functions.items() if _takes(f, given)]
         gradient = name.split(",")[-1]
         trios = [(forward, cost, gradient) for cost in costs for forward in first]
-        for several in trios if len(things) == 2 else [*((cost, gradient) for cost in costs), *trios]:
+        pairs = [(cost, gradient) for cost in costs]
+        for several in [*trios, *pairs] if len(things) == 2 else [*pairs, *trios]:
             of = tuple(functions[one] for one in several)
             if len(set(several)) == len(several) and _fits(of, given, options):
                 made[",".join(several)] = of
-                if len(things) == 1:
+                if len(things) == 1 or len(several) == 2:
                     break
-    return made or found
+    return made or _beside(found, functions, given, options) or found
+
+
+def _beside(
+    found: Mapping[str, tuple[Any, ...]],
+    functions: Mapping[str, Any],
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> dict[str, tuple[Any, ...]]:
+    """The only gradient, with the only other function of the same inputs that gives a single number."""
+    name, (gradient, *more) = next(iter(found.items()), ("", (None,)))
+    if len(found) != 1 or more or not _is_function(gradient) or _fits((gradient,), given, options):
+        return {}
+    pairs = {other: (function, gradient) for other, function in functions.items() if other != name}
+    costs = [
+        other
+        for other, pair in pairs.items()
+        if _takes(pair[0], given) and naming.words(other)[-1] != "inputs" and _of_one_number(pair, given, options)
+    ]
+    return {f"{costs[0]},{name}": pairs[costs[0]]} if len(costs) == 1 else {}
 
 
 def _is_function(value: Any) -> bool:
@@ -326,11 +350,12 @@ def _has_methods(value: Any) -> bool:
     """Whether a class or an object has methods that give a cost and gradients."""
     if inspect.isroutine(value) or isinstance(value, ModuleType | np.ndarray | list | tuple | Mapping):
         return False
-    has = {name for name in (*FORWARD[:-1], *BACKWARD, *LOSS, *GRADIENT, *BOTH) if callable(getattr(value, name, None))}
+    known = (*FORWARD[:-1], *BACKWARD, *LOSS, *GRADIENT, *BOTH)
+    has = {name for name in known if any(callable(getattr(value, n, None)) for n in (name, f"_{name}"))}
     kind = value if isinstance(value, type) else type(value)
     called = any("__call__" in vars(of) for of in kind.__mro__)  # of a class: what makes an object is no method of it
     pair = (called or has & {*FORWARD, *LOSS}) and has & {*BACKWARD, *GRADIENT}
-    named = cost_and_slope(name for name in dir(value) if not name.startswith("_"))
+    named = naming.cost_and_slope(name for name in dir(value) if not name.startswith("_"))
     return bool(pair or named or has & {*BOTH} - {*LOSS} or ("loss" in has and not isinstance(value, ModuleType)))
 
 
@@ -388,10 +413,19 @@ def _words(thing: Any) -> set[str]:
 
 def _fits(things: tuple[Any, ...], given: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
     """Whether a subject takes these inputs and gives gradients of them."""
+    return _understood(things, given, options) is not None
+
+
+def _of_one_number(pair: tuple[Any, ...], given: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Whether the first of two gives a single number, and the second its gradients."""
+    problem = _understood(pair, given, options)
+    return isinstance(problem, Adapted) and isinstance(problem.kind, Pair) and problem.kind.of_one_number
+
+
+def _understood(things: tuple[Any, ...], given: Mapping[str, Any], options: Mapping[str, Any]) -> Problem | None:
     how: dict[str, Any] = {key: options.get(key) for key in ("cost", "gradients", "wrt", "methods", "make")}
     try:
         things, given, how["cost"], _ = in_numpy(things, given, how["cost"])
-        understand(things, given, **how)
+        return understand(things, given, **how)
     except UsageError:
-        return False
-    return True
+        return None

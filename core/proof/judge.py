@@ -69,6 +69,8 @@ class Judged:
         with np.errstate(all="ignore"):
             gap, size = np.abs(self.hand - self.local), np.fmax(np.abs(self.hand), np.abs(self.local))
             usual = np.max(np.where(np.isfinite(size), size, 0), initial=0)
+            if np.all(size <= self.tolerance):  # rounding leaves nothing of it here: it says neither
+                return False
             seen = (gap > 0.25 * size) & (gap > 1e-3 * usual) & (gap <= self.tolerance) & ~self.kinks
             seen &= gap > 1e-6 * self.sizes
         return bool(np.any(seen))

@@ -244,6 +244,8 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
             score = max(score, 4 - 0.2 * rank)
         elif folded(base) == folded(target) or SYNONYMS.get(folded(base), base) == SYNONYMS.get(target, target):
             score = max(score, 3 - 0.2 * rank)
+    if folded(last) == f"g{folded(target)}":
+        score = max(score, 3)
     if last == target and (inside or (not leaf.held and (leaf.label.endswith("]") or "." in leaf.label))):
         score = max(score, 3.5)
     beside = leaf.held and mine[:-1] == theirs[:-1] != [] and VALUES.match(target)

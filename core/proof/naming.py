@@ -43,6 +43,8 @@ COSTLY = {
     "cost", "costs", "loss", "losses", "objective", "error", "entropy", "crossentropy", "likelihood", "energy",
     "mse", "sse", "nll", "bce", "logloss",
 }  # fmt: skip
+DERIVATIVES = ("der", "grad", "gradient", "prime", "derivative", "deriv", "jac", "jacobian")
+"""What stands behind the name of a function in that of its derivative."""
 BACKS = ("backward", "back", "bwd", "bprop", "backprop", "vjp")
 SLOPES = {"grad", "grads", "gradient", "gradients", "derivative", "deriv", "prime", "backward", "back", "delta"}
 
@@ -55,6 +57,16 @@ def words(name: str) -> list[str]:
 def computes_cost(name: str) -> bool:
     """Whether a function is called as one that computes a cost."""
     return not COSTLY.isdisjoint(words(name)) and SLOPES.isdisjoint(words(name))
+
+
+def is_derivative(name: str, of: str) -> bool:
+    """Whether a function is named as the derivative of another: rosen_der, of rosen."""
+    return any(words(name) == [*words(of), last] for last in DERIVATIVES)
+
+
+def is_backward(name: str, of: str) -> bool:
+    """Whether a function is named as the way back of another: norm_back, of norm."""
+    return any(words(name) == [*words(of), last] for last in BACKS)
 
 
 def cost_and_slope(names: Iterable[str]) -> tuple[str, str] | None:

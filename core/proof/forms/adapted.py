@@ -80,7 +80,8 @@ class Adapted(Problem):
         attributes = [
             Leaf(path.lstrip("<"), path, value, held=True)
             for path, value in probe.after.items()
-            if path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path)))
+            if (path not in before or not np.array_equal(before[path], value) or any(map(is_gradient, parts(path))))
+            and not (path in self.given and np.array_equal(self.given[path], value))  # delta, which is no gradient
         ]
         everything = {**targets, **{name: before[path] for name, path in self.held.items()}}
         if wrt is not None and (unknown := [name for name in wrt if name not in everything]):
@@ -173,6 +174,7 @@ class Adapted(Problem):
         inside = {path: targets[name] for path, name in probe.inside.items() if name in targets and name not in found}
         for path, leaf in matched(attributes, inside, None, [], self.kind.who).items() if inside else ():
             found.setdefault(probe.inside[path], leaf)
+        found = found or _only_one(attributes, probe.before, targets)
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
         where = {name: path for path, name in reversed(probe.inside.items())} | self.held
         several = [(path, first) for path, first in probe.aliases.items() if first in probe.before]
@@ -404,6 +406,15 @@ def _summed(leaf: Leaf, path: str | None, several: list[tuple[str, str]], attrib
     ]
     more = tuple(a.path for a in attributes if parts(a.path) in beside)
     return replaced(leaf, label=" + ".join([leaf.label, *more]), more=more) if more else leaf
+
+
+def _only_one(attributes: list[Leaf], before: Mapping[str, Any], targets: Mapping[str, Any]) -> dict[str, Leaf]:
+    """The only gradient that was left, by the only input that has its shape: dinputs, of y_pred."""
+    fresh = [leaf for leaf in attributes if leaf.path not in before and is_gradient(last_name(leaf.path))]
+    if len(fresh) != 1:
+        return {}
+    fitting = [n for n, v in targets.items() if is_float(v) and np.shape(v) == np.shape(fresh[0].value)]
+    return {fitting[0]: fresh[0]} if len(fitting) == 1 else {}
 
 
 def _counts(leaf: Leaf, told: bool) -> bool:

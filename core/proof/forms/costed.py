@@ -10,12 +10,12 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import Outcome, attributes_of, required, stand_in
+from handgrad.proof.forms.outcome import Outcome, attributes_of, compared_with, required, stand_in
 from handgrad.proof.matching import at, called, flattened, is_float, the_cost
 from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, returned_names, taken_names
 from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
 
-OWN = "self"
+OWN, GIVEN = "self", "given"
 Trio = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 
 
@@ -87,8 +87,9 @@ class Costed:
             cost = (1, *self.path) if self.path is not None else None
             labels = [n for n in parameters_of(function) if n in given and n not in parameters_of(by[0])]
             compared = any(isinstance(given[name], np.ndarray | list) for name in labels)
-            self.filled[role] = _filled(role, function, given, pieces, own, cost, compared=compared)
-        everything: dict[Any, Any] = {OWN: attributes_of(by[0]), **dict(enumerate(returned))}
+            predicted = compared_with(function, by[0], given)
+            self.filled[role] = _filled(role, function, given, pieces, own, cost, predicted, compared=compared)
+        everything: dict[Any, Any] = {OWN: attributes_of(by[0]), GIVEN: given, **dict(enumerate(returned))}
         from_before = {name: at(everything, path) for name, path in self.filled[role].items()}
         args, kwargs = passed(function, role, _taken(function, given, from_before))
         return quietly(function, role, args, kwargs)
@@ -128,6 +129,7 @@ def _filled(
     pieces: list[Piece],
     own: list[Piece],
     cost: tuple[Any, ...] | None,
+    predicted: str | None,
     compared: bool,
 ) -> dict[str, tuple[Any, ...]]:
     """Where what a function takes is, of what was returned before it, or what the object holds under that name.
@@ -153,6 +155,8 @@ def _filled(
             fitting = others[-1:] or wholes[:1]
         elif UPSTREAM.match(name) or is_gradient(name):
             fitting = [p for p in arrays if p.path[0] == 1] or (arrays if compared else [])
+            if not fitting and predicted is not None:
+                fitting = [Piece("", (GIVEN, predicted), given[predicted])]
             if not fitting:
                 raise UsageError(
                     f"{role} takes {name!r}, the gradient of the cost by what forward returns, which nothing here "

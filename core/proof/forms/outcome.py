@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from handgrad.errors import UsageError
 from handgrad.proof.matching import is_float
 from handgrad.proof.naming import TARGETS
@@ -83,3 +85,13 @@ def stand_in(
     left = [n for n in parameters_of(backward) if n in given and n not in taken]
     left = [n for n in left if not TARGETS.match(n) and n not in LABELS] if len(left) > 1 else left
     return dict(zip(missing, left, strict=True)) if len(missing) == len(left) == 1 else {}
+
+
+def compared_with(backward: Callable[..., Any], forward: Callable[..., Any], given: Mapping[str, Any]) -> str | None:
+    """The input that a loss compares with labels, where backward takes the labels too and the other by another name:
+    ``forward(y_pred, y_true)`` and ``backward(dvalues, y_true)``.
+    """
+    taken = [name for name in parameters_of(forward) if name in given]
+    wanted = parameters_of(backward)
+    left = [name for name in taken if name not in wanted and is_float(given[name]) and np.ndim(given[name]) > 0]
+    return left[0] if len(left) == 1 and len(taken) > 1 and any(name in wanted for name in taken) else None

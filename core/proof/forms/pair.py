@@ -13,7 +13,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import OUTPUTS, Outcome, attributes_of, stand_in
+from handgrad.proof.forms.outcome import OUTPUTS, Outcome, attributes_of, compared_with, stand_in
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
 from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, computes_cost, primals, returned_names, taken_names
 from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
@@ -43,7 +43,7 @@ class Pair:
         self.begins: set[Any] = set()
         self.outputs: dict[str, Any] | None = None
         self.filled: dict[str, Any] = {}
-        self.own: dict[str, str] = {}
+        self.own: dict[str, tuple[str | None, Any]] = {}
         self.by_entry = False
         self.names: list[Any] | None = None
         self.outcome = Outcome()
@@ -67,7 +67,7 @@ class Pair:
         try:
             returned = self._back(forward, backward, given, cotangents, result, outputs)
         except UsageError as error:
-            if self.names is not None or not self._fed_by_output(forward, outputs):
+            if self.names is not None or not self._fed_by_output(forward, backward, given, outputs):
                 raise UsageError(f"{error}{self._fed(outputs)}") from error
             returned = self._back(forward, backward, given, cotangents, result, outputs)
         self.begins = {code_of(backward)}
@@ -79,6 +79,11 @@ class Pair:
         if self.by_entry and any(np.shape(leaf.value) not in shapes for leaf in leaves):
             raise UsageError(NO_COST.format(", ".join(f"{label} {shapes.pop()}" for label in outputs)))
         return Called(outputs, leaves, live, defaults_of(backward, given))
+
+    @property
+    def of_one_number(self) -> bool:
+        """Whether forward gives the cost itself."""
+        return not self.cotangents and not self.by_entry
 
     def _back(
         self,
@@ -95,7 +100,9 @@ class Pair:
             if name in self.filled:
                 value = at(result, self.filled[name])
             elif name in self.own:
-                value = attributes_of(forward)[self.own[name]].copy()
+                kept, predicted = self.own[name]
+                value = given[predicted] if kept is None else attributes_of(forward)[kept]
+                value = value.copy()
             elif name in self.cotangents:
                 value = cotangents.get(name)
                 if value is None:
@@ -110,17 +117,25 @@ class Pair:
                 kwargs[name] = value
         return quietly(backward, "backward", args, kwargs)
 
-    def _fed_by_output(self, forward: Callable[..., Any], outputs: Mapping[str, Any]) -> bool:
-        """Whether what was taken for the gradient of a cost may be the output that an object has kept, and now is:
-        ``loss.backward(loss.output, y)``.
+    def _fed_by_output(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        given: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+    ) -> bool:
+        """Whether what was taken for the gradient of a cost may be the output that an object has kept, or what it was
+        given to compare with labels, and now is: ``loss.backward(loss.output, y)``.
         """
-        held = attributes_of(forward)
-        kept = [name for name in OUTPUTS if name in held and is_float(held[name]) and np.ndim(held[name]) > 0]
-        if len(self.cotangents) != 1 or not kept or any(np.size(value) != 1 for value in outputs.values()):
+        if len(self.cotangents) != 1 or any(np.size(value) != 1 for value in outputs.values()):
             return False
-        self.own = dict.fromkeys(self.cotangents, kept[0])
-        self.who += f" of its {kept[0]}"
+        held, predicted = attributes_of(forward), compared_with(backward, forward, given)
+        kept = next((n for n in OUTPUTS if n in held and is_float(held[n]) and np.ndim(held[n]) > 0), None)
+        if kept is None and predicted is None:
+            return False
+        self.own = dict.fromkeys(self.cotangents, (kept, predicted))
         self.cotangents.clear()
+        self.who += f" of its {kept or predicted}"
         return True
 
     def _fed(self, outputs: Mapping[str, Any]) -> str:

@@ -39,7 +39,8 @@ BOTH = (
     "loss_and_grad", "loss_and_grads", "loss_and_gradient", "loss_and_gradients", "value_and_grad", "cost_and_grad",
     "cost_and_gradient", "loss_grad", "propagate", "lossFun", "loss_fun", "loss",
 )  # fmt: skip
-"""What people call their methods, the likeliest first."""
+MEANS = ("calculate", "compute", "mean", "reduce")
+"""What people call their methods, the likeliest first; the last that which takes the mean of what forward returns."""
 
 
 def understand(
@@ -125,7 +126,7 @@ def in_order(functions: Sequence[Any]) -> tuple[Any, Any, Any]:
 
 
 def _method(thing: Any, names: Sequence[str]) -> str | None:
-    return next((name for name in names if callable(getattr(thing, name, None))), None)
+    return next((n for name in names for n in (name, f"_{name}") if callable(getattr(thing, n, None))), None)
 
 
 def _made(
@@ -217,6 +218,9 @@ def _of_instance(
             return adapted(_of_methods(who, build, forward, backward, cost))
         except UsageError:
             loss = loss or next((n for n in dir(instance) if computes_cost(n) and callable(getattr(instance, n))), None)
+            mean = _method(instance, MEANS) if cost is None else None
+            if mean is not None:
+                return adapted(_of_mean(who, build, forward, mean, backward))
             if loss is None or cost is not None or loss in (forward, backward):
                 raise
         return adapted(_of_three(who, build, forward, loss, backward))
@@ -263,6 +267,25 @@ def _of_methods(who: str, build: Any, forward: str, backward: str, cost: Any) ->
         return first, subject[1], last
 
     return Costed(said, three) if callable(cost) else Pair(said, start, cost)
+
+
+def _of_mean(who: str, build: Any, forward: str, mean: str, backward: str) -> Kind:
+    """As for three methods, of which the second takes what forward takes, in the same order."""
+
+    def start(subject: Any, given: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        instance = build(subject, given)
+        first, method = getattr(instance, forward), getattr(instance, mean)
+        names = list(parameters_of(first))
+
+        def cost(**values: Any) -> Any:
+            return method(*(values[name] for name in names))
+
+        cost.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+        )
+        return first, cost, getattr(instance, backward)
+
+    return Costed(f"{who}.{forward}, .{mean} and .{backward}", start)
 
 
 def _of_three(who: str, build: Any, *methods: str) -> Kind:
