@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -219,6 +220,49 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     raise UntapeableError(f"np.linalg.norm with ord={ord}")
 
 
+def _nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, **_: Any) -> Any:
+    a = array_of(a)
+    return _sum(np.where(np.isnan(plain(a)), 0, a), axis, out=out, keepdims=keepdims)
+
+
+def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, **_: Any) -> Any:
+    there = np.sum(~np.isnan(plain(array_of(a))), axis=axis, keepdims=_given(keepdims, False))
+    return np.divide(_nansum(a, axis, keepdims=keepdims), there, **({} if out is None else {"out": out}))
+
+
+def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    return functools.reduce(lambda a, b: _dot(a, b), arrays)
+
+
+def _matrix_power(a: Any, n: int) -> Any:
+    if n < 1:
+        raise UntapeableError(f"np.linalg.matrix_power with n={n}")
+    return functools.reduce(np.matmul, [array_of(a)] * n)
+
+
+def as_strided(x: Any, shape: Any = None, strides: Any = None, subok: bool = False, writeable: bool = True) -> Any:
+    """As `numpy.lib.stride_tricks.as_strided`."""
+    del subok, writeable
+    values, numbers = plain(x), x.numbers
+    size = values.itemsize
+    if numbers.strides != tuple(s // size * numbers.itemsize for s in values.strides) or strides is None:
+        raise UntapeableError("as_strided")
+    view = np.lib.stride_tricks.as_strided
+    apart = [s // size * numbers.itemsize for s in strides]
+    return taped(np.array(view(values, shape, strides)), np.array(view(numbers, shape, apart)), x.tape)
+
+
+def columns(items: Any) -> Any:
+    """As ``np.c_[items]``, of arrays."""
+    arrays = [array_of(item) for item in items]
+    return np.concatenate([np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in arrays], axis=-1)
+
+
+def rows(items: Any) -> Any:
+    """As ``np.r_[items]``, of arrays."""
+    return np.concatenate([np.reshape(a, (1,)) if a.ndim < 1 else a for a in map(array_of, items)])
+
+
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     """As `scipy.special.logsumexp`."""
     if return_sign:
@@ -350,6 +394,7 @@ COMPOSED.update({
     np.nan_to_num: _nan_to_num, np.kron: _kron, np.cross: _cross, np.convolve: _convolve, np.correlate: _correlate,
     np.bincount: _bincount, np.zeros_like: _like("zeros_like"), np.ones_like: _like("ones_like"),
     np.empty_like: _like("empty_like"), np.full_like: _like("full_like"), np.round: _round, np.around: _round,
+    np.nansum: _nansum, np.nanmean: _nanmean, np.linalg.multi_dot: _multi_dot, np.linalg.matrix_power: _matrix_power,
     np.real: _conj, np.linalg.norm: _norm, np.linalg.inv: _linear("inv"), np.linalg.solve: _linear("solve"),
     np.linalg.det: _linear("det"), np.linalg.slogdet: _linear("logdet"), np.linalg.cholesky: _linear("cholesky"),
 })  # fmt: skip

@@ -320,17 +320,19 @@ def _beside(
     given: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, tuple[Any, ...]]:
-    """The only gradient, with the only other function of the same inputs that gives a single number."""
-    name, (gradient, *more) = next(iter(found.items()), ("", (None,)))
-    if len(found) != 1 or more or not _is_function(gradient) or _fits((gradient,), given, options):
+    """A gradient, with another function of the same inputs that gives a single number, where there is one such pair."""
+    if any(len(things) > 1 or not _is_function(things[0]) for things in found.values()):
         return {}
-    pairs = {other: (function, gradient) for other, function in functions.items() if other != name}
-    costs = [
-        other
-        for other, pair in pairs.items()
-        if _takes(pair[0], given) and naming.words(other)[-1] != "inputs" and _of_one_number(pair, given, options)
-    ]
-    return {f"{costs[0]},{name}": pairs[costs[0]]} if len(costs) == 1 else {}
+    if any(_fits(things, given, options) for things in found.values()):
+        return {}
+    taking = {n: f for n, f in functions.items() if _takes(f, given)}
+    pairs = {
+        f"{one},{other}": (function, gradient)
+        for one, function in taking.items()
+        for other, (gradient,) in found.items()
+        if one != other and _of_one_number((function, gradient), given, options)
+    }
+    return pairs if len(pairs) == 1 else {}
 
 
 def _is_function(value: Any) -> bool:

@@ -244,6 +244,8 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
             score = max(score, 4 - 0.2 * rank)
         elif folded(base) == folded(target) or SYNONYMS.get(folded(base), base) == SYNONYMS.get(target, target):
             score = max(score, 3 - 0.2 * rank)
+    if not leaf.held and mine == [*theirs, last] and last in ("grad", "g"):
+        return 4.5  # a.grad of a
     if folded(last) == f"g{folded(target)}":
         score = max(score, 3)
     if last == target and (inside or (not leaf.held and (leaf.label.endswith("]") or "." in leaf.label))):

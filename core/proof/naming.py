@@ -246,6 +246,10 @@ def _name(node: ast.expr) -> Any:
     match node:
         case ast.Name(identifier):
             return identifier
+        case ast.Attribute(inner, "T" | "data" | "value"):
+            return _name(inner)
+        case ast.Attribute(ast.Name(owner), "grad" | "g" as attribute) if owner != "self":
+            return f"{owner}.{attribute}"
         case ast.Attribute(_, attribute):
             return attribute
         case ast.Subscript(ast.Name(), ast.Constant(str(key))):

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.proof.composed import array_of, log_softmax, logsumexp, softmax
-from handgrad.proof.tape import Tape, Taped, plain, tape_of, taped
+from handgrad.proof.composed import array_of, as_strided, columns, log_softmax, logsumexp, rows, softmax
+from handgrad.proof.tape import COMPOSED, Tape, Taped, plain, tape_of, taped
 
 CREATING = (
     "zeros", "ones", "empty", "full", "array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "eye",
@@ -22,6 +22,8 @@ CREATING = (
 )  # fmt: skip
 """What makes an array out of anything: it is not asked for by the arrays that go in, since there may be none."""
 
+OF_LISTS = ("sum", "nansum", "mean", "prod", "max", "min", "amax", "amin", "std", "var", "dot", "inner", "outer")
+"""Functions to which people give lists of numbers, of which NumPy does not ask what is in them."""
 MATH = (
     "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
     "cosh", "tanh", "fabs",
@@ -65,10 +67,15 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
     thread = threading.get_ident()
     ours = {name: _creating(name, tape, thread) for name in CREATING}
     maths = {name: _math(name, thread) for name in MATH}
+    ours |= {name: _of_lists(getattr(np, name), thread) for name in OF_LISTS}
+    ours |= {"c_": _Joined(np.c_, columns), "r_": _Joined(np.r_, rows)}
+    strided = {"as_strided": _taken_by(np.lib.stride_tricks.as_strided, as_strided)}
+    ours["lib"] = _Library(np.lib, {"stride_tricks": _Library(np.lib.stride_tricks, strided)})
     exchanged: dict[int, Any] = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
+    exchanged[id(np.lib.stride_tricks.as_strided)] = strided["as_strided"]
     special = sys.modules.get("scipy.special")
     if special is not None:
-        made_of = {f.__name__: _special(getattr(special, f.__name__), f) for f in (logsumexp, softmax, log_softmax)}
+        made_of = {f.__name__: _taken_by(getattr(special, f.__name__), f) for f in (logsumexp, softmax, log_softmax)}
         exchanged |= {id(getattr(special, name)): made for name, made in made_of.items()}
         exchanged[id(special)] = _Library(special, made_of)
         exchanged[id(sys.modules["scipy"])] = _Library(sys.modules["scipy"], {"special": exchanged[id(special)]})
@@ -121,8 +128,32 @@ def _converted(value: Any, name: str, dtype: Any = None, **keywords: Any) -> Any
     return made if dtype is None or (isinstance(dtype, str) and name == "copy") else made.astype(dtype, copy=False)
 
 
-def _special(original: Callable[..., Any], made_of: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of SciPy's that takes no subclass of an array, as it is or as what it is made of."""
+class _Joined:
+    """``np.c_`` or ``np.r_``, of arrays on a tape too."""
+
+    def __init__(self, original: Any, made_of: Callable[..., Any]) -> None:
+        self.original, self.made_of = original, made_of
+
+    def __getitem__(self, items: Any) -> Any:
+        items = items if isinstance(items, tuple) else (items,)
+        if tape_of(items) is None or any(isinstance(item, slice | str) for item in items):
+            return self.original[items]
+        return self.made_of(items)
+
+
+def _of_lists(original: Any, thread: int) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        listed = any(isinstance(of, list | tuple) and tape_of(of) is not None for of in args)
+        if not listed or threading.get_ident() != thread:
+            return original(*args, **keywords)
+        return COMPOSED[original](*args, **keywords)
+
+    return function
+
+
+def _taken_by(original: Callable[..., Any], made_of: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes no subclass of an array, as it is or as what it is made of."""
 
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:

@@ -8,10 +8,11 @@ import copy
 import gc
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from handgrad.proof.edits import cancels, changes_of, text_of
+from handgrad.proof.isolation import codes
 from handgrad.proof.naming import is_gradient, last_name
 from handgrad.proof.watching import statements, tree_of
 
@@ -27,12 +28,14 @@ class Rewriter:
 
     Args:
         code: of the function.
+        others: the codes of functions that run beside it; of one that is made anew in each of its calls, that in which
+            it is made is changed.
 
     Attributes:
         definition: its syntax tree; None where the source is not to be had.
     """
 
-    def __init__(self, code: types.CodeType) -> None:
+    def __init__(self, code: types.CodeType, others: Iterable[types.CodeType] = ()) -> None:
         self.code = code
         self.functions = [f for f in gc.get_referrers(code) if isinstance(f, types.FunctionType) and f.__code__ is code]
         tree = tree_of(code.co_filename)
@@ -41,6 +44,8 @@ class Rewriter:
             first = min((d.lineno for d in getattr(node, "decorator_list", [])), default=getattr(node, "lineno", 0))
             if isinstance(node, ast.FunctionDef) and node.name == code.co_name and first == code.co_firstlineno:
                 self.definition = node
+        around = next((other for other in others if other is not code and code in codes(other)), None)
+        self.within = Rewriter(around, others) if around is not None else None
 
     def compiled(self) -> types.CodeType | None:
         """The code of the syntax tree as it is now; None if it is no program, or takes other cells."""
@@ -70,20 +75,23 @@ class Rewriter:
             setattr(parent, name, new)
         else:
             setattr(parent, name, [*old[:place], *([] if new is None else [new]), *old[place + 1 :]])
+        owner = self
+        while owner.within is not None:
+            owner = owner.within
         try:
-            code = self.compiled()
+            code = owner.compiled() if owner.definition is not None else None
         finally:
             setattr(parent, name, old)
-        if code is None or not self.functions:
+        if code is None or not owner.functions:
             yield False
             return
         try:
-            for function in self.functions:
+            for function in owner.functions:
                 function.__code__ = code
             yield True
         finally:
-            for function in self.functions:
-                function.__code__ = self.code
+            for function in owner.functions:
+                function.__code__ = owner.code
 
     def edits(self, line: int, names: list[str], seen: set[int] = frozenset()) -> list[tuple[float, Edit]]:  # type: ignore[assignment]
         """The changes of the statement on a line, and how far-fetched each is.

@@ -159,7 +159,8 @@ class Search:
             self.problem.run(self.examples[0].inputs)
         self.reached = list(moments.done)
         spots = []
-        rewriters = {code: Rewriter(code) for code in set(self.codes.values())}
+        every = set(self.codes.values())
+        rewriters = {code: Rewriter(code, every) for code in every}
         for number, (place, _) in enumerate(self.lines):
             code, statement = self.codes.get(place), statements(place[0]).get(place[1])
             if code is None or statement is None or (rewriter := rewriters[code]).definition is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
-from handgrad.proof.forms.steps import left_after_a_step, rate_of, returned
+from handgrad.proof.forms.steps import called_alike, left_after_a_step, rate_of, returned
 from handgrad.proof.isolation import World
 from handgrad.proof.matching import Leaf, is_float, listed, matched
 from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
@@ -189,11 +189,13 @@ class Adapted(Problem):
         self.rate = rate_of([*passed, *(path for path, value in probe.before.items() if np.ndim(value) == 0)])
         self.steps = left_after_a_step(without, probe.before, probe.after)
         made = {n: Leaf(self._step_said(n), path, probe.before[path], held=True) for n, path in self.steps.items()}
-        if self.rate in passed:
-            for name in returned(self.kind.who, probe.called, found, targets, self._at_rate):
-                self.steps[name] = name
-                made[name] = replaced(found[name], label=self._step_said(name))
-        return made
+        given_back = (
+            returned(self.kind.who, probe.called, found, targets, self._at_rate)
+            if self.rate in passed
+            else called_alike(found, targets)
+        )
+        self.steps |= {name: name for name in given_back}
+        return made | {name: replaced(found[name], label=self._step_said(name)) for name in given_back}
 
     def _nothing(self, candidates: list[Leaf], everything: Mapping[str, Any]) -> str:
         """Why no gradient was found."""

@@ -34,6 +34,18 @@ def left_after_a_step(paths: Mapping[str, str], before: Mapping[str, Any], after
     return {n: p for n, p in there.items() if n in moved or (PARAMETER.match(parts(p)[-1]) and parts(p)[:-1] in owners)}
 
 
+def called_alike(found: Mapping[str, Leaf], targets: Mapping[str, Any]) -> list[str]:
+    """The inputs of which another array of the same name is returned: they are given back after a step."""
+    return [
+        name
+        for name, leaf in found.items()
+        if not leaf.held
+        and leaf.label == name
+        and _same_shape(leaf.value, targets[name])
+        and not np.array_equal(leaf.value, targets[name])
+    ]
+
+
 def returned(
     who: str, called: Called, found: Mapping[str, Leaf], targets: Mapping[str, Any], at: Callable[[float], Called]
 ) -> list[str]:
@@ -63,7 +75,7 @@ def returned(
         for old in targets.values()
         if path in there and _equal(there[path], old) and not _equal(value, old)
     }
-    so_called = [name for name, leaf in mine.items() if leaf.label == name and _same_shape(leaf.value, targets[name])]
+    so_called = called_alike(found, targets)
     if not before:
         return so_called
     steps = [name for name, leaf in mine.items() if leaf.path in before or name in so_called]
