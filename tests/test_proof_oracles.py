@@ -7,11 +7,13 @@ from cases import CASES, RIGHT
 from handgrad import backends
 from handgrad.proof import check
 from handgrad.proof.backends import prove_backend
+from handgrad.proof.forms import understand
 from handgrad.proof.instrument import NoSourceError, instrument
 from handgrad.proof.noise import Rounding
 from handgrad.proof.numerical import Numerical
 from handgrad.proof.problem import Problem, cast
 from handgrad.proof.rules import ELEMENTWISE
+from handgrad.proof.tape import plain
 from handgrad.proof.taped import FromTape
 from handgrad.proof.wide import WIDE
 
@@ -27,6 +29,52 @@ def test_the_tape_and_the_numerical_oracle_agree_line_by_line(name):
     for n in wrt:
         scale = np.max(np.abs(taped.values[n]))
         assert np.all(np.abs(taped.values[n] - numerical.values[n]) <= 64 * numerical.errors[n] + 1e-15 * scale), n
+
+
+def changed(x, change):
+    """The sum of squares of a copy, once it was changed in place."""
+    y = 2 * x
+    change(y)
+    return np.sum(y * y)
+
+
+FOLLOWED = {
+    "nansum": lambda x: np.nansum(np.where(x > 0, x, np.nan) ** 2),
+    "nanmean": lambda x: np.nanmean(np.where(np.eye(4) > 0, np.nan, x) ** 2, axis=1).sum(),
+    "multi_dot": lambda x: np.linalg.multi_dot([x, x.T, x[0]]).sum(),
+    "matrix_power": lambda x: np.linalg.matrix_power(x, 3).sum(),
+    "c_": lambda x: np.sum(np.c_[np.ones(4), x, x[0]] ** 3),
+    "r_": lambda x: np.sum(np.r_[x[0], 1.0, x[1]] ** 3),
+    "sum of a list": lambda x: np.sum([row.sum() ** 2 for row in x]),
+    "mean of a list": lambda x: np.mean([row[0] ** 2 for row in x]),
+    "dot of lists": lambda x: np.dot([x[0, 0], x[1, 1]], [x[0, 1], x[1, 0]]),
+    "as_strided": lambda x: np.sum(np.lib.stride_tricks.as_strided(x, (3, 3, 2, 2), x.strides * 2) ** 3),
+    "sliding_window_view": lambda x: np.sum(np.lib.stride_tricks.sliding_window_view(x, (2, 2)) ** 3),
+    "kron": lambda x: np.sum(np.kron(x, x[:2]) ** 2),
+    "convolve": lambda x: np.sum(np.convolve(x[0], x[1]) ** 2),
+    "einsum": lambda x: np.einsum("ij,jk,ik->", x, x, x),
+    "tensordot": lambda x: np.sum(np.tensordot(x, x, axes=([0], [1])) ** 2),
+    "take_along_axis": lambda x: np.sum(np.take_along_axis(x, np.argsort(plain(x), 1), 1) * np.arange(4)),
+    "put_along_axis": lambda x: changed(x, lambda y: np.put_along_axis(y, np.zeros((4, 1), int), x[:, 1:2], 1)),
+    "add.at": lambda x: changed(x, lambda y: np.add.at(y, [0, 1, 1, 0], x)),
+    "fill_diagonal": lambda x: changed(x, lambda y: np.fill_diagonal(y, 0)),
+    "cumprod": lambda x: np.sum(np.cumprod(x, axis=1)),
+    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x, axis=1).sum(),
+    "average": lambda x: np.average(x, axis=0, weights=[1.0, 2, 3, 4]).sum() ** 2,
+    "std": lambda x: np.std(x, axis=0).sum(),
+    "pad": lambda x: np.sum(np.pad(x, 1, mode="edge") ** 2),
+    "select": lambda x: np.select([x > 1, x > 0], [x**2, 3 * x], 0.0).sum(),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_the_tape_and_the_numerical_oracle_agree_on_functions_of_numpy(name, rng):
+    function = FOLLOWED[name]
+    problem = understand((lambda x: (function(x), x),), {"x": rng.standard_normal((4, 4))}, cost=0)
+    run = problem.run(cast(problem.inputs, WIDE, {"x"}))
+    taped, numerical = FromTape(problem, ["x"]).total(run).values["x"], Numerical(problem, ["x"], WIDE).total(run)
+    assert np.any(taped)
+    assert np.all(np.abs(taped - numerical.values["x"]) <= 64 * numerical.errors["x"] + 1e-14 * np.max(np.abs(taped)))
 
 
 def test_noise_shows_cancellation_that_moving_the_arguments_does_not(rng):
