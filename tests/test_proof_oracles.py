@@ -58,6 +58,7 @@ FOLLOWED = {
     "put_along_axis": lambda x: changed(x, lambda y: np.put_along_axis(y, np.zeros((4, 1), int), x[:, 1:2], 1)),
     "add.at": lambda x: changed(x, lambda y: np.add.at(y, [0, 1, 1, 0], x)),
     "fill_diagonal": lambda x: changed(x, lambda y: np.fill_diagonal(y, 0)),
+    "fill_diagonal with an array": lambda x: changed(x, lambda y: np.fill_diagonal(y, x.sum(axis=0))),
     "cumprod": lambda x: np.sum(np.cumprod(x, axis=1)),
     "logaddexp.reduce": lambda x: np.logaddexp.reduce(x, axis=1).sum(),
     "average": lambda x: np.average(x, axis=0, weights=[1.0, 2, 3, 4]).sum() ** 2,

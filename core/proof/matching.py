@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import UsageError
-from handgrad.proof.naming import CONTAINERS, COSTS, TARGETS, UPSTREAM, VALUES, folded, last_name, parts, primals
+from handgrad.proof.naming import (
+    CONTAINERS,
+    COSTS,
+    PARAMETER,
+    TARGETS,
+    UPSTREAM,
+    VALUES,
+    folded,
+    last_name,
+    parts,
+    primals,
+)
 
 SYNONYMS = {"w": "weights", "b": "biases", "weight": "weights", "bias": "biases", "v": "velocities", "params": "params"}
 
@@ -100,6 +111,8 @@ def the_cost(leaves: list[Leaf], wanted: str | int | None, who: str) -> Leaf:
         return named[0]
     alone = [leaf for leaf in single if len(leaf.path) <= 1 and not (leaf.label and primals(parts(leaf.label)[-1]))]
     alone = named or alone or single
+    scalars = [leaf for leaf in alone if np.ndim(leaf.value) == 0]
+    alone = scalars if len(scalars) == 1 and len(alone) > 1 and not named else alone  # beside that of a bias, (1, 1)
     if len(alone) == 1:
         return alone[0]
     whole = [leaf for leaf in leaves if np.size(leaf.value) == 1 and np.asarray(leaf.value).dtype.kind in "iu"]
@@ -246,6 +259,8 @@ def _score(leaf: Leaf, name: str, value: Any) -> float:
             score = max(score, 3 - 0.2 * rank)
     if not leaf.held and mine == [*theirs, last] and last in ("grad", "g"):
         return 4.5  # a.grad of a
+    if leaf.held and same and last == f"{target}_diff" and PARAMETER.match(target):
+        score = max(score, 3)
     if folded(last) == f"g{folded(target)}":
         score = max(score, 3)
     if last == target and (inside or (not leaf.held and (leaf.label.endswith("]") or "." in leaf.label))):

@@ -107,8 +107,9 @@ PLAIN = {
 
 
 def _fill_diagonal(a: Any, value: Any, wrap: bool = False) -> None:
+    flat = np.reshape(value, -1)
     for i in range(min(a.shape)):
-        a[(i,) * a.ndim] = value
+        a[(i,) * a.ndim] = flat[i % flat.size]
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:

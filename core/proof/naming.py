@@ -23,6 +23,8 @@ DELTA = re.compile(r"^(?:delta|error|err)_?(?P<index>\w*)$")
 CONTAINERS = re.compile(
     r"^_?(?:d|all_)?(?:grads?|gradients?|dparams?|d_params|derivs?|derivatives|nabla|deltas?|param_grads)$"
 )
+PARAMETER = re.compile(r"^(?:[wWbBuUvV][a-z]?\d*|(?:weight|bias|biase|kernel|filter|gamma|beta|theta)s?\d*|[Wb]_\w+)$")
+"""What people call what is learned."""
 VALUES = re.compile(r"^_?(?:data|values?|val|array|arr|tensor|param(?:eter)?|weights?|theta|a|v|w|x)$")
 """What an object that holds a parameter, and its gradient beside it, calls the parameter."""
 UPSTREAM = re.compile(

@@ -65,7 +65,7 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
         scopes: the globals of the user's functions. NumPy itself is left alone: its own code makes arrays too.
     """
     thread = threading.get_ident()
-    ours = {name: _creating(name, tape, thread) for name in CREATING}
+    ours: dict[str, Any] = {name: _creating(name, tape, thread) for name in CREATING}
     maths = {name: _math(name, thread) for name in MATH}
     ours |= {name: _of_lists(getattr(np, name), thread) for name in OF_LISTS}
     ours |= {"c_": _Joined(np.c_, columns), "r_": _Joined(np.r_, rows)}

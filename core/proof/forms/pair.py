@@ -188,8 +188,9 @@ class Pair:
             for name in parameters_of(backward)
             if name in given and name not in parameters_of(forward) and isinstance(given[name], np.ndarray | list)
         ]
-        if labels_given and len(open_) == len(arrays) == 1 and not (UPSTREAM.match(open_[0]) or primals(open_[0])):
-            self.filled[open_.pop()] = arrays[0]  # the prediction, beside the labels that a cost compares it with
+        left = [path for path in arrays if path in free]
+        if labels_given and len(open_) == len(left) == 1 and not (UPSTREAM.match(open_[0]) or primals(open_[0])):
+            self.filled[open_.pop()] = left[0]  # the prediction, beside the labels that a cost compares it with
         outputs = [path for path in arrays if path in free]
         if self.cost is not None:
             leaves_ = [Leaf(labels[path], path, pieces[path]) for path in pieces]

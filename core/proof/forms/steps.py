@@ -11,12 +11,10 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
 from handgrad.proof.matching import Leaf, is_float
-from handgrad.proof.naming import last_name, parts
+from handgrad.proof.naming import PARAMETER, last_name, parts
 
 RATE = re.compile(r"^(?:lr|l_?rate|learn(?:ing)?_?rate|eta|alpha|step_?size)$")
 """What the factor of a step is called."""
-PARAMETER = re.compile(r"^(?:[wWbBuUvV]\d*|(?:weight|bias|biase|kernel|filter|gamma|beta|theta)s?\d*|[Wb]_\w+)$")
-"""What people call what a step changes."""
 
 
 def rate_of(names: Iterable[str]) -> str | None:
