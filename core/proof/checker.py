@@ -20,7 +20,7 @@ from handgrad.proof.diagnosis import diagnose, loses_digits
 from handgrad.proof.entries import of_single_entries
 from handgrad.proof.forms import understand
 from handgrad.proof.inputs import LARGE, MANNERS, Manner, others
-from handgrad.proof.judge import Judge, Judged
+from handgrad.proof.judge import Judge, Judged, clipped
 from handgrad.proof.locating import locate
 from handgrad.proof.naming import returns_gradients
 from handgrad.proof.numerical import Numerical
@@ -271,6 +271,10 @@ class Checker:
             if loose and sample is not None and any(line.wrong for line in sample.judged.values()):
                 beyond, sample = sample, draw(loose=False)
             if sample is not None:
+                if (most := clipped(sample.judged)) is not None:  # and whoever clips it there means to
+                    for line in sample.judged.values():
+                        line.off = line.off_total = np.zeros(line.hand.shape, bool)
+                    notes.append(f"clipped to {most:g}: beyond it, at inputs of our own, it is not judged")
                 samples.append(sample)
         if trials and len(samples) == 1:
             notes.append("no other inputs were tried: at none of those that were drawn does the cost have a derivative")

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.proof.naming import is_gradient, last_name
 from handgrad.proof.rewriting import Edit, nodes_of
 from handgrad.proof.wide import Array
 
@@ -29,8 +30,19 @@ MOST_ALIKE = 4
 """So many changes that give the same true adjoint, when the line is first come to, are tried."""
 MOST_PAIRED = 30
 """Pairs of so many variables are tried in a line."""
+NO_GRADIENTS = (
+    "1 - _v",
+    "1 + _v",
+    "1 - _v ** 2",
+    "np.sign(_v)",
+    "np.abs(_v)",
+    "np.sqrt(_v)",
+    "np.log(_v)",
+    "np.exp(_v)",
+)
+"""What is no gradient where the value is one."""
 COUNTED = 1.45
-"""How far-fetched it is that a number that counts something, as m, is a factor."""
+"""How far-fetched it is that a division by a number that counts something, as m, is missing."""
 INPLACE = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.MatMult: operator.matmul, ast.Pow: operator.pow,
@@ -81,6 +93,12 @@ class Hole:
     all: bool
 
     @property
+    def gradient(self) -> bool:
+        """Whether it is named as a gradient, or is what a function of such a name gives."""
+        named = self.node.func if isinstance(self.node, ast.Call) else self.node
+        return isinstance(named, ast.Name | ast.Attribute) and is_gradient(last_name(ast.unparse(named)))
+
+    @property
     def index(self) -> bool:
         """Whether it is an index."""
         parent, name, _ = self.where
@@ -95,6 +113,8 @@ class Hole:
     def others(self, form: Form, variables: list[Variable]) -> Iterable[tuple[Variable, ...]]:
         """The variables of which a form may be made here; nothing where it makes no sense."""
         if isinstance(self.node, ast.Constant) and "_v" in form.text:
+            return ()
+        if form.text in NO_GRADIENTS and self.gradient:
             return ()
         if "_p" in form.text:
             same = np.shape(self.values[0])
@@ -416,7 +436,7 @@ class Spot:
         if judged is None:
             return None
         names = [name for name, _ in others]
-        counted = form.text in ("_v * _o", "_v / _o") and isinstance(others[0][1][0], int | np.integer)
+        counted = form.text == "_v / _o" and isinstance(others[0][1][0], int | np.integer)
         kind, weight = ("factor", COUNTED) if counted else (form.kind, form.weight)
 
         def make() -> Edit:

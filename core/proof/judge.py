@@ -283,3 +283,18 @@ def _differs(hand: Array, expected: Array, tolerance: Array) -> Array:
     with np.errstate(all="ignore"):
         close = np.abs(hand - expected) <= tolerance
     return np.asarray(~(close | (hand == expected)) & np.isfinite(expected))
+
+
+def clipped(judged: Mapping[str, Judged]) -> float | None:
+    """The round number to which all entries that are off are clipped, as those of recurrent networks are; else None."""
+    found: set[float] = set()
+    for line in judged.values():
+        if line.misshapen or not np.any(line.off):
+            continue
+        hand, expected = (np.asarray(v)[line.off.astype(bool)] for v in (line.hand, line.local))
+        most = float(f"{np.max(np.abs(line.hand)):.3g}")
+        there = np.abs(np.abs(hand) - most) <= 1e-12 * most
+        if not np.all(there & (hand * expected > 0) & (np.abs(expected) > most)):
+            return None
+        found.add(most)
+    return found.pop() if len(found) == 1 else None

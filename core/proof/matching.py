@@ -13,6 +13,7 @@ from handgrad.errors import UsageError
 from handgrad.proof.naming import (
     CONTAINERS,
     COSTS,
+    OTHERS,
     PARAMETER,
     TARGETS,
     UPSTREAM,
@@ -167,6 +168,7 @@ def matched(
         _as_told(name, label, targets, leaves, take)
     returned = [leaf for leaf in leaves if not leaf.held and leaf not in found.values()]
     _by_name(returned, targets, found, take)
+    _by_affix(returned, targets, found, take)
     _by_siblings(returned, targets, found, take)
     if not found:  # what has names says the others have none
         _by_order(returned, targets, found, take, order, asked)
@@ -176,6 +178,7 @@ def matched(
     left = {name: value for name, value in targets.items() if id(value) not in known}
     held = [leaf for leaf in leaves if leaf.held and leaf not in found.values()]
     _by_name(held, left, found, take)
+    _by_affix(held, {name: value for name, value in left.items() if name not in found}, found, take)
     _by_keys(held, left, found, take)
     return found
 
@@ -186,6 +189,8 @@ def _as_told(name: str, label: str | int, targets: Mapping[str, Any], free: list
     if not inside:
         raise UsageError(f"gradients={{{name!r}: ...}}: {name} is no input; there are: {', '.join(targets)}")
     named = [leaf for leaf in free if leaf.label and (leaf.label == label or parts(leaf.label)[-1] == label)]
+    if isinstance(label, str) and label.isdigit() and not named:  # as on the command line
+        label = int(label)
     placed = [leaf for leaf in free if leaf.path[:1] == (label,) or leaf.label.startswith(f"{label}[")]
     for target in inside:
         tail = parts(target)[len(parts(name)) :]
@@ -211,6 +216,26 @@ def _by_name(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Le
         if name not in found and id(leaf) not in taken:
             taken.append(id(leaf))
             take(name, leaf)
+
+
+def _by_affix(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:
+    """What is called as inputs are, but for what stands before or behind the names of several of them: gW, gb."""
+    groups: dict[tuple[str, str], dict[str, Leaf]] = {}
+    for leaf in leaves:
+        mine = parts(leaf.label)
+        for name, value in targets.items():
+            theirs = parts(name)
+            if not mine or not theirs or mine[:-1] != theirs[:-1] or np.shape(leaf.value) != np.shape(value):
+                continue
+            before, _, behind = mine[-1].partition(theirs[-1]) if theirs[-1] in mine[-1] else ("", "", "")
+            if bool(before) != bool(behind) and not OTHERS.search(before + behind):
+                groups.setdefault((before, behind), {}).setdefault(name, leaf)
+    for group in sorted(groups.values(), key=len, reverse=True):
+        known = [n for n in group if found.get(n) is group[n]]
+        if len(group) > 1 and all(n not in found or n in known for n in group):
+            for name, leaf in group.items():
+                if name not in found and leaf not in found.values():
+                    take(name, leaf)
 
 
 def _by_keys(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, Leaf], take: Any) -> None:

@@ -25,6 +25,10 @@ CONTAINERS = re.compile(
 )
 PARAMETER = re.compile(r"^(?:[wWbBuUvV][a-z]?\d*|(?:weight|bias|biase|kernel|filter|gamma|beta|theta)s?\d*|[Wb]_\w+)$")
 """What people call what is learned."""
+OTHERS = re.compile(
+    r"new|next|old|prev|hat|init|best|start|end|last|first|mean|shape|step|^[nm]_?$|^_?\d+$", re.IGNORECASE
+)
+"""What stands beside the name of an input in that of another value of it, which is no gradient."""
 VALUES = re.compile(r"^_?(?:data|values?|val|array|arr|tensor|param(?:eter)?|weights?|theta|a|v|w|x)$")
 """What an object that holds a parameter, and its gradient beside it, calls the parameter."""
 UPSTREAM = re.compile(
@@ -244,11 +248,15 @@ def _resolve(function: Callable[..., Any], called: ast.expr) -> Callable[..., An
     return None
 
 
+SAME = {"reshape", "copy", "ravel", "squeeze", "transpose", "asarray", "array", "float64", "float32", "clip"}
+"""Functions of NumPy whose result is called as what they are given."""
+
+
 def _name(node: ast.expr) -> Any:
     match node:
         case ast.Name(identifier):
             return identifier
-        case ast.Attribute(inner, "T" | "data" | "value"):
+        case ast.Attribute(inner, "T" | "data" | "value" | "real"):
             return _name(inner)
         case ast.Attribute(ast.Name(owner), "grad" | "g" as attribute) if owner != "self":
             return f"{owner}.{attribute}"
@@ -260,6 +268,8 @@ def _name(node: ast.expr) -> Any:
             return [_name(item) for item in elements]
         case ast.Call(ast.Name("float"), [inner]) | ast.Call(ast.Attribute(_, "squeeze" | "item"), [inner]):
             return _name(inner)
+        case ast.Call(ast.Attribute(ast.Name("np" | "numpy"), _), [inner, *_]):
+            return _name(inner) if node.func.attr in SAME else None
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
         case ast.BinOp(ast.Name(identifier)) if len(identifier) > 1 and (
