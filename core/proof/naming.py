@@ -45,6 +45,8 @@ COSTS = re.compile(
 
 
 TARGETS = re.compile(r"^(?:target\w*|labels?|y_true|\w+_labels?|\w+_true|true_\w+|ground_truth)$")
+LABELS = ("y", "Y", "t", "T")
+"""What people call what the outputs should be, in a letter."""
 COSTLY = {
     "cost", "costs", "loss", "losses", "objective", "error", "entropy", "crossentropy", "likelihood", "energy",
     "mse", "sse", "nll", "bce", "logloss",
@@ -73,6 +75,11 @@ def is_derivative(name: str, of: str) -> bool:
 def is_backward(name: str, of: str) -> bool:
     """Whether a function is named as the way back of another: norm_back, of norm."""
     return any(words(name) == [*words(of), last] for last in BACKS)
+
+
+def is_label(name: str) -> bool:
+    """Whether an input is called as what the outputs should be."""
+    return name in LABELS or bool(TARGETS.match(name))
 
 
 def cost_and_slope(names: Iterable[str]) -> tuple[str, str] | None:
@@ -268,8 +275,8 @@ def _name(node: ast.expr) -> Any:
             return [_name(item) for item in elements]
         case ast.Call(ast.Name("float"), [inner]) | ast.Call(ast.Attribute(_, "squeeze" | "item"), [inner]):
             return _name(inner)
-        case ast.Call(ast.Attribute(ast.Name("np" | "numpy"), _), [inner, *_]):
-            return _name(inner) if node.func.attr in SAME else None
+        case ast.Call(ast.Attribute(ast.Name("np" | "numpy"), function), [inner, *_]):
+            return _name(inner) if function in SAME else None
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
         case ast.BinOp(ast.Name(identifier)) if len(identifier) > 1 and (

@@ -15,14 +15,17 @@ import numpy as np
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called, Kind
 from handgrad.proof.forms.steps import called_alike, left_after_a_step, rate_of, returned
-from handgrad.proof.isolation import World
+from handgrad.proof.isolation import World, codes
 from handgrad.proof.matching import Leaf, is_float, listed, matched
-from handgrad.proof.naming import CONTAINERS, is_gradient, last_name, parts
+from handgrad.proof.naming import CONTAINERS, is_gradient, is_label, last_name, parts
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, is_real, leaves, put_on, replace
 from handgrad.proof.recording import entered, recording
 from handgrad.proof.tape import Tape, plain
 from handgrad.proof.wide import Array
+
+H = 1e-4
+"""So much of a step, to see how far the cost falls along it."""
 
 
 class Adapted(Problem):
@@ -91,7 +94,7 @@ class Adapted(Problem):
         if gradients is None:
             found = self._in_order(found)
         found = self._where_held(found, probe, targets, attributes)
-        without = self._without(before, found)
+        without = self._without(before, probe.after, found)
         found |= self._steps(found, probe, targets, without)
         if wrt is not None:
             missing = [name for name in wrt if name not in found]
@@ -174,6 +177,8 @@ class Adapted(Problem):
         inside = {path: targets[name] for path, name in probe.inside.items() if name in targets and name not in found}
         for path, leaf in matched(attributes, inside, None, [], self.kind.who).items() if inside else ():
             found.setdefault(probe.inside[path], leaf)
+        if any(not leaf.held for leaf in found.values()):  # what is left beside them of labels is a residual
+            found = {n: leaf for n, leaf in found.items() if not (leaf.held and is_label(last_name(n)))}
         found = found or _only_one(attributes, probe.before, targets)
         found = {n: leaf for n, leaf in found.items() if not (leaf.held and leaf.path == self.held.get(n))}
         where = {name: path for path, name in reversed(probe.inside.items())} | self.held
@@ -195,7 +200,38 @@ class Adapted(Problem):
             else called_alike(found, targets)
         )
         self.steps |= {name: name for name in given_back}
+        if self.steps and self.rate is None:
+            self._find_rate(found, probe)
+            made = {n: replaced(leaf, label=self._step_said(n)) for n, leaf in made.items()}
         return made | {name: replaced(found[name], label=self._step_said(name)) for name in given_back}
+
+    def _find_rate(self, found: Mapping[str, Leaf], probe: _Probe) -> None:
+        """The rate of a step that nobody passes: a global that is called so; or a number in the code, where it is that
+        by which the cost falls along the step.
+        """
+        code = [within for of in self.kind.begins for within in codes(of)]
+        read = {name for of in code for name in of.co_names}
+        named = {n: v for scope in self.scopes for n, v in scope.items() if n in read and isinstance(v, float)}
+        self.rate = rate_of(named)
+        if self.rate is None:
+            numbers = {f"{v:g}": v for of in code for v in of.co_consts if isinstance(v, float)}
+            rate = self._falling(found, probe) if numbers else 0
+            self.rate = next((n for n, value in numbers.items() if abs(rate - value) <= 1e-5 * abs(value)), None)
+            named = numbers
+        if self.rate is not None:
+            self.defaults = {**self.defaults, self.rate: named[self.rate]}
+
+    def _falling(self, found: Mapping[str, Leaf], probe: _Probe) -> float:
+        """The rate of which a step is a step along the gradient, s.s / dJ(s): by differences of the cost."""
+        here = {**self.inputs, **{name: probe.before[path] for name, path in self.held.items()}}
+        after = {
+            name: probe.after[path] if name not in found else found[name].value for name, path in self.steps.items()
+        }
+        by = {name: here[name] - value for name, value in after.items() if name in here}
+        moved = [{**here, **{name: here[name] + h * step for name, step in by.items()}} for h in (H, -H)]
+        ahead, behind = (self._call(inputs, False)[0][self.cost] for inputs in moved)
+        squares = sum(float(np.sum(np.square(step))) for step in by.values())
+        return float(2 * H * squares / (ahead - behind)) if ahead != behind else 0.0
 
     def _nothing(self, candidates: list[Leaf], everything: Mapping[str, Any]) -> str:
         """Why no gradient was found."""
@@ -227,10 +263,18 @@ class Adapted(Problem):
     def _rate(self, given: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
         return {**after, **self.defaults, **given}[str(self.rate)]
 
-    def _without(self, before: Mapping[str, Any], found: Mapping[str, Leaf]) -> dict[str, str]:
-        """The arrays, with their paths, that the cost depends on and of which no gradient is given back."""
+    def _without(
+        self, before: Mapping[str, Any], after: Mapping[str, Any], found: Mapping[str, Leaf]
+    ) -> dict[str, str]:
+        """What the cost depends on and of which no gradient is given back, with its path: arrays, and numbers that
+        change.
+        """
         known = {self.held.get(name) for name in found}
-        left = {n: p for n, p in self.held.items() if p not in known and isinstance(before[p], np.ndarray)}
+        left = {
+            n: p
+            for n, p in self.held.items()
+            if p not in known and (isinstance(before[p], np.ndarray) or after.get(p, before[p]) != before[p])
+        }
         held, self.held = self.held, left
         here = {**self.inputs, **{name: before[path] for name, path in left.items()}}
         rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.matching import is_float
-from handgrad.proof.naming import TARGETS
+from handgrad.proof.naming import is_label
 from handgrad.proof.problem import parameters_of, quietly
 
 OUTPUTS = (
@@ -18,8 +18,6 @@ OUTPUTS = (
     "a", "A", "activation", "y", "Y", "h", "z", "Z", "value", "result",
 )  # fmt: skip
 """What people call the attribute, the likeliest first."""
-LABELS = ("y", "Y", "t", "T")
-"""What people call what the outputs should be, in a letter."""
 
 
 class Outcome:
@@ -83,7 +81,7 @@ def stand_in(
     missing = [n for n, p in parameters_of(forward).items() if n not in given and required(p)]
     taken = set(parameters_of(forward)).union(*map(parameters_of, others))
     left = [n for n in parameters_of(backward) if n in given and n not in taken]
-    left = [n for n in left if not TARGETS.match(n) and n not in LABELS] if len(left) > 1 else left
+    left = [n for n in left if not is_label(n)] if len(left) > 1 else left
     return dict(zip(missing, left, strict=True)) if len(missing) == len(left) == 1 else {}
 
 

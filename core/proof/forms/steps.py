@@ -38,7 +38,7 @@ def called_alike(found: Mapping[str, Leaf], targets: Mapping[str, Any]) -> list[
         name
         for name, leaf in found.items()
         if not leaf.held
-        and leaf.label == name
+        and leaf.label in (name, f"new_{name}", f"{name}_new", f"next_{name}", f"{name}_next", f"updated_{name}")
         and _same_shape(leaf.value, targets[name])
         and not np.array_equal(leaf.value, targets[name])
     ]
