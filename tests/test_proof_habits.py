@@ -199,6 +199,196 @@ def inputs(rng):
     return {"x": rng.normal(size=(3, 1)), "y": rng.normal(size=(2, 1))}
 """
 
+NO_RATE = """
+import numpy as np
+def nonlin(x, deriv=False):
+    if deriv:
+        return x * (1 - x)
+    return 1 / (1 + np.exp(-x))
+def loss(syn0, syn1, X, y):
+    return 0.5 * np.sum((y - nonlin(nonlin(X @ syn0) @ syn1)) ** 2)
+def train_step(syn0, syn1, X, y):
+    l1 = nonlin(X @ syn0)
+    l2 = nonlin(l1 @ syn1)
+    l2_delta = (y - l2) * nonlin(l2, deriv=True)
+    l1_delta = (l2_delta @ syn1.T) * nonlin(l1, deriv=True)
+    syn1 = syn1 + l1.T @ l2_delta
+    syn0 = syn0 + X.T @ l1_delta
+    return syn0, syn1
+def inputs(rng):
+    return {"syn0": rng.normal(size=(3, 4)), "syn1": rng.normal(size=(4, 1)), "X": rng.normal(size=(5, 3)),
+            "y": np.array([[0], [1], [1], [0], [1.0]])}
+"""
+
+RATE_IN_THE_CODE = """
+import numpy as np
+def cost(w, X, y):
+    return np.sum((X @ w - y) ** 2) / 2
+def step(w, X, y):
+    r = X @ w - y
+    slope = X.T @ r
+    new_w = w - 0.05 * slope
+    return new_w
+def inputs(rng):
+    return {"w": rng.normal(size=3), "X": rng.normal(size=(5, 3)), "y": rng.normal(size=5)}
+"""
+
+DERIVATIVE = """
+import numpy as np
+from math import pi
+def rosen(x, a=1.0, b=100.0):
+    return np.sum(b * (x[1:] - x[:-1] ** 2) ** 2 + (a - x[:-1]) ** 2)
+def rosen_der(x, a=1.0, b=100.0):
+    der = np.zeros_like(x)
+    inner = x[1:] - x[:-1] ** 2
+    der[:-1] = -4 * b * x[:-1] * inner - 2 * (a - x[:-1])
+    der[1:] += 2 * b * inner
+    return der
+def inputs():
+    return {"x": np.array([1.3, 0.7, 0.8, 1.9, 1.2])}
+"""
+
+LIBRARY_LOSS = """
+import numpy as np
+class Loss:
+    def calculate(self, output, y):
+        return np.mean(self.forward(output, y))
+class CrossEntropy(Loss):
+    def forward(self, y_pred, y_true):
+        return -np.log(np.sum(y_pred * y_true, axis=1))
+    def backward(self, dvalues, y_true):
+        self.dinputs = -y_true / dvalues
+        self.dinputs = self.dinputs / len(dvalues)
+def inputs(rng):
+    return {"y_pred": rng.uniform(0.1, 0.9, size=(5, 3)), "y_true": np.eye(3)[[0, 2, 1, 1, 0]]}
+"""
+
+AFFIX = """
+import numpy as np
+def loss(P, Q, bu, bi, ratings):
+    total = 0.0
+    for u, i, r in ratings:
+        total += (r - bu[u] - bi[i] - P[u] @ Q[i]) ** 2
+    return total
+def gradients(P, Q, bu, bi, ratings):
+    gP, gQ = np.zeros_like(P), np.zeros_like(Q)
+    gbu, gbi = np.zeros_like(bu), np.zeros_like(bi)
+    for u, i, r in ratings:
+        e = r - bu[u] - bi[i] - P[u] @ Q[i]
+        gP[u] += -2 * e * Q[i]
+        gQ[i] += -2 * e * P[u]
+        gbu[u] += -2 * e
+        gbi[i] -= 2 * e
+    return gP, gQ, gbu, gbi
+def inputs(rng):
+    ratings = [(0, 1, 4.0), (1, 1, 2.0), (2, 3, 5.0), (0, 2, 1.0)]
+    return {"P": rng.normal(size=(3, 2)), "Q": rng.normal(size=(4, 2)), "bu": rng.normal(size=3),
+            "bi": rng.normal(size=4), "ratings": ratings}
+"""
+
+DIFF = """
+import numpy as np
+class Node:
+    def __init__(self, wg, bg):
+        self.wg, self.bg = wg, bg
+        self.wg_diff, self.bg_diff = np.zeros_like(wg), np.zeros_like(bg)
+    def forward(self, x):
+        self.x = x
+        self.g = np.tanh(self.wg @ x + self.bg)
+        return self.g
+    def backward(self, top_diff):
+        dz = (1 - self.g ** 2) * top_diff
+        self.wg_diff += np.outer(dz, self.x)
+        self.bg_diff += dz
+        return self.wg.T @ dz
+def inputs(rng):
+    return {"wg": rng.normal(size=(3, 2)), "bg": rng.normal(size=3), "x": rng.normal(size=2)}
+"""
+
+RESIDUAL = """
+import numpy as np
+class Model:
+    def __init__(self, w):
+        self.w = w
+    def loss(self, X, y):
+        self.X = X
+        self.err = X @ self.w - y
+        return np.mean(self.err ** 2) / 2
+    def backward(self):
+        return {"w": self.X.T @ self.err / len(self.err)}
+OPTIONS = {"methods": "loss,backward"}
+def inputs(rng):
+    return {"w": rng.normal(size=3), "X": rng.normal(size=(5, 3)), "y": rng.normal(size=5)}
+"""
+
+EXPRESSIONS = """
+import numpy as np
+def fwd(x, w, b):
+    return x.reshape(len(x), -1) @ w + b, (x, w)
+def bwd(dout, cache):
+    x, w = cache
+    dxt = w @ dout.T
+    dw = dout.T @ x.reshape(len(x), -1)
+    return dxt.T.reshape(x.shape), np.transpose(dw), dout.sum(0)
+def inputs(rng):
+    return {"x": rng.normal(size=(5, 2, 3)), "w": rng.normal(size=(6, 4)), "b": rng.normal(size=4)}
+"""
+
+MADE_IN_EACH_CALL = """
+import numpy as np
+def calibrate(AB, F, T):
+    def objective(AB):
+        P = 1 / (1 + np.exp(AB[0] * F + AB[1]))
+        return -np.sum(T * np.log(P) + (1 - T) * np.log(1 - P))
+    def grad(AB):
+        P = 1 / (1 + np.exp(AB[0] * F + AB[1]))
+        dA = np.dot(T - P, F)
+        dB = np.sum(T - P)
+        return np.array([dA, dB])
+    return objective(AB), grad(AB)
+def inputs(rng):
+    return {"AB": np.array([-0.8, 0.2]), "F": rng.normal(size=6), "T": np.array([0.8, 0.2, 0.8, 0.8, 0.2, 0.2])}
+"""
+
+SCALARS = """
+import numpy as np
+class Value:
+    def __init__(self, data, children=()):
+        self.data, self.grad, self.children, self._backward = data, 0.0, children, lambda: None
+    def __add__(self, other):
+        out = Value(self.data + other.data, (self, other))
+        def _backward():
+            self.grad += out.grad
+            other.grad += out.grad
+        out._backward = _backward
+        return out
+    def __mul__(self, other):
+        out = Value(self.data * other.data, (self, other))
+        def _backward():
+            self.grad += other.data * out.grad
+            other.grad += self.data * out.grad
+        out._backward = _backward
+        return out
+    def backward(self):
+        order = []
+        def build(v):
+            if v not in order:
+                for child in v.children:
+                    build(child)
+                order.append(v)
+        build(self)
+        self.grad = 1.0
+        for v in reversed(order):
+            v._backward()
+def f(a, b, c):
+    a, b, c = Value(a), Value(b), Value(c)
+    loss = (a * b + c) * a + b * c
+    loss.backward()
+    return loss.data, a.grad, b.grad, c.grad
+def inputs():
+    return {"a": 0.5, "b": -0.7, "c": 0.3}
+"""
+
 PROGRAMS = {
     "a function that takes one step down, beside its cost": (
         DESCENT, "(theta before - after) / alpha the gradient of theta", "(X @ theta - y) / m", "(X @ theta - y)",
@@ -212,6 +402,20 @@ PROGRAMS = {
     "an activation and its slope": (SLOPE, "the sum of out is the cost", "np.exp(-x)", "np.exp(x)"),
     "costFunction and costFunctionPrime": (PRIME, "J is the cost", "(1 - out ** 2)", "(1 - out)"),
     "plain numbers": (PLAIN_NUMBERS, "loss is the cost", "(p - y) * x[j]", "p * x[j]"),
+    "steps without a rate": (
+        NO_RATE, "(syn0 before - after) the gradient of syn0", "(y - l2) * nonlin(l2, deriv=True)", "(y - l2)",
+    ),
+    "a rate that is a number in the code": (RATE_IN_THE_CODE, "/ 0.05 the gradient of w", "r = X @ w - y", "r = X @ w"),
+    "a function and its derivative": (DERIVATIVE, "rosen: out is the cost", "- 2 * (a", "+ 2 * (a"),
+    "losses of a library": (LIBRARY_LOSS, "dinputs the gradient of y_pred", "-y_true / dvalues", "-y_true * dvalues"),
+    "names with one prefix": (AFFIX, "gbu the gradient of bu", "gbi[i] -= 2 * e", "gbi[i] -= e"),
+    "names with _diff": (DIFF, "wg_diff the gradient of wg", "+= np.outer(dz", "+= 2 * np.outer(dz"),
+    "a residual in an attribute": (RESIDUAL, "['w'] the gradient of w", " / len(self.err)", ""),
+    "gradients that are turned in the return": (EXPRESSIONS, "dxt the gradient of x", "w @ dout.T", "-w @ dout.T"),
+    "functions made in each call": (MADE_IN_EACH_CALL, "[1] the gradient of AB", "np.dot(T - P", "-np.dot(T - P"),
+    "numbers that know their gradients": (
+        SCALARS, "a.grad the gradient of a", "self.grad += other.data * out.grad", "self.grad = other.data * out.grad",
+    ),
     "an argument of another name": (OTHER_NAME, "J is the cost", "delta = (out - y)", "delta = (y - out)"),
 }  # fmt: skip
 
@@ -236,6 +440,42 @@ def test_a_slip_in_it_is_found_and_its_line(name, tmp_path):
     assert understood in report.understood
     line = source[: source.index(right)].count("\n") + 1
     assert [place.line for place in report.lines] == [line], f"\n{report}"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gradients_that_are_clipped_beyond_what_anybody_gives_are_right(seed, rng):
+    """As those of a character RNN, whose draws of our own can pass 5."""
+    module = planted.load(
+        "import numpy as np\n"
+        "def lossFun(xs, Wxh, Whh):\n"
+        "    h, hs, loss = np.zeros((4, 1)), [np.zeros((4, 1))], 0\n"
+        "    for x in xs:\n"
+        "        h = np.tanh(Wxh @ x + Whh @ h)\n"
+        "        hs.append(h)\n"
+        "        loss += 2 * np.sum(h ** 2)\n"
+        "    dWxh, dWhh, dhnext = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros((4, 1))\n"
+        "    for t in reversed(range(len(xs))):\n"
+        "        dh = 4 * hs[t + 1] + dhnext\n"
+        "        draw = (1 - hs[t + 1] ** 2) * dh\n"
+        "        dWxh += draw @ xs[t].T\n"
+        "        dWhh += draw @ hs[t].T\n"
+        "        dhnext = Whh.T @ draw\n"
+        "    for dparam in [dWxh, dWhh]:\n"
+        "        np.clip(dparam, -5, 5, out=dparam)\n"
+        "    return loss, dWxh, dWhh\n",
+        "clips",
+    )
+    x = [0.5 * rng.normal(size=(3, 1)) for _ in range(3)]
+    inputs = {"xs": x, "Wxh": 0.3 * rng.normal(size=(4, 3)), "Whh": 0.3 * rng.normal(size=(4, 4))}
+    report = check(module.lossFun, inputs, seed=seed)
+    assert report.ok, f"\n{report}"
+    wrong = check(lambda xs, Wxh, Whh: _scaled(module.lossFun(xs, Wxh, Whh)), inputs, seed=seed, seconds=0)
+    assert not wrong.ok
+
+
+def _scaled(found):
+    loss, dWxh, dWhh = found
+    return loss, 1.01 * dWxh, dWhh
 
 
 def test_what_trains_for_several_steps_is_refused(tmp_path):

@@ -207,7 +207,7 @@ class Adapted(Problem):
 
     def _find_rate(self, found: Mapping[str, Leaf], probe: _Probe) -> None:
         """The rate of a step that nobody passes: a global that is called so; or a number in the code, where it is that
-        by which the cost falls along the step.
+        by which the cost falls along the step, or the only small one.
         """
         code = [within for of in self.kind.begins for within in codes(of)]
         read = {name for of in code for name in of.co_names}
@@ -216,7 +216,9 @@ class Adapted(Problem):
         if self.rate is None:
             numbers = {f"{v:g}": v for of in code for v in of.co_consts if isinstance(v, float)}
             rate = self._falling(found, probe) if numbers else 0
-            self.rate = next((n for n, value in numbers.items() if abs(rate - value) <= 1e-5 * abs(value)), None)
+            small = [n for n, value in numbers.items() if 0 < value < 0.5]
+            explains = [n for n, value in numbers.items() if abs(rate - value) <= 1e-5 * abs(value)]
+            self.rate = next(iter(explains or (small if len(small) == 1 else [])), None)
             named = numbers
         if self.rate is not None:
             self.defaults = {**self.defaults, self.rate: named[self.rate]}
@@ -460,6 +462,7 @@ def _only_one(attributes: list[Leaf], before: Mapping[str, Any], targets: Mappin
     if len(fresh) != 1:
         return {}
     fitting = [n for n, v in targets.items() if is_float(v) and np.shape(v) == np.shape(fresh[0].value)]
+    fitting = [n for n in fitting if not is_label(last_name(n))] or fitting
     return {fitting[0]: fresh[0]} if len(fitting) == 1 else {}
 
 
