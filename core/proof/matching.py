@@ -68,7 +68,7 @@ def flattened(value: Any, names: list[Any], path: tuple[Any, ...] = (), label: s
             whole = not isinstance(item, tuple | list | Mapping)
             yield from flattened(item, inner, (*path, i), own if whole or not inner else "" if inner else own)
     elif (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, types.SimpleNamespace):
-        mine = label or (names[0] if len(names) == 1 and isinstance(names[0], str) else type(value).__name__.lower())
+        mine = label or (names[0] if len(names) == 1 and isinstance(names[0], str) else "its value")
         for key, item in vars(value).items():
             yield from flattened(item, [], (*path, Attribute(key)), f"{mine}.{key}")
     else:

@@ -157,7 +157,7 @@ class Search:
         moments = Moments(set(wanted.values()))
         with moments.watching(), contextlib.suppress(Exception):
             self.problem.run(self.examples[0].inputs)
-        self.reached = list(moments.done)
+        self.reached = list(moments.found)
         spots = []
         every = set(self.codes.values())
         rewriters = {code: Rewriter(code, every) for code in every}
@@ -249,6 +249,9 @@ class Search:
         costs = {place: found.weight + UNCLEAR * found.left for place, found in self.found.items()}
         likely = [place for place, cost in costs.items() if cost < min(costs.values()) + ALIKE]
         best = min(likely, key=lambda place: (order.get(place, len(order)), place))
+        called = re.match(r"[\w.]*?(\w+)\(.*\)$", self.found[best].before)
+        inside = [place for place in likely if called and self.codes[place].co_name == called[1]]
+        best = inside[0] if inside else best  # what a function gives is mended where it is made
         found = self.found[best]
         sentence = said(found.before, found.after)
         kind = undone(found.kind, found.before, found.after)

@@ -247,10 +247,6 @@ class Moments:
 
     Args:
         places: file and line of the statements.
-
-    Attributes:
-        found: by place, the variables, each time.
-        done: the places in the order in which they were first through: one that calls another comes after it.
     """
 
     TIMES = (1, 2, 4)
@@ -259,8 +255,6 @@ class Moments:
     def __init__(self, places: set[tuple[str, int]]) -> None:
         self.places = places
         self.found: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        self.done: dict[tuple[str, int], None] = {}
-        self._at: dict[types.FrameType, tuple[str, int]] = {}
         self._files = {file for file, _ in places}
         self._times: dict[tuple[str, int], int] = {}
         self._left = self.MOST
@@ -278,10 +272,7 @@ class Moments:
     def _line(self, frame: types.FrameType, event: str, argument: Any) -> Callable[..., Any]:
         del argument
         place = (frame.f_code.co_filename, frame.f_lineno)
-        if frame in self._at:
-            self.done.setdefault(self._at.pop(frame))
         if event == "line" and place in self.places:
-            self._at[frame] = place
             times = self._times[place] = self._times.get(place, 0) + 1
             if times in self.TIMES and self._left > 0:
                 memo: dict[int, Any] = {}

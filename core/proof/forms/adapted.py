@@ -194,10 +194,11 @@ class Adapted(Problem):
         self.rate = rate_of([*passed, *(path for path, value in probe.before.items() if np.ndim(value) == 0)])
         self.steps = left_after_a_step(without, probe.before, probe.after)
         made = {n: Leaf(self._step_said(n), path, probe.before[path], held=True) for n, path in self.steps.items()}
+        before = {**targets, **{name: probe.before[path] for name, path in self.held.items()}}
         given_back = (
-            returned(self.kind.who, probe.called, found, targets, self._at_rate)
+            returned(self.kind.who, probe.called, found, before, self._at_rate)
             if self.rate in passed
-            else called_alike(found, targets)
+            else called_alike(found, before)
         )
         self.steps |= {name: name for name in given_back}
         if self.steps and self.rate is None:
