@@ -11,9 +11,9 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.naming import (
+    AFFIX,
     CONTAINERS,
     COSTS,
-    OTHERS,
     PARAMETER,
     TARGETS,
     UPSTREAM,
@@ -228,7 +228,7 @@ def _by_affix(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, L
             if not mine or not theirs or mine[:-1] != theirs[:-1] or np.shape(leaf.value) != np.shape(value):
                 continue
             before, _, behind = mine[-1].partition(theirs[-1]) if theirs[-1] in mine[-1] else ("", "", "")
-            if bool(before) != bool(behind) and not OTHERS.search(before + behind):
+            if bool(before) != bool(behind) and AFFIX.match(before + behind):
                 groups.setdefault((before, behind), {}).setdefault(name, leaf)
     for group in sorted(groups.values(), key=len, reverse=True):
         known = [n for n in group if found.get(n) is group[n]]

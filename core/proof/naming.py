@@ -25,10 +25,10 @@ CONTAINERS = re.compile(
 )
 PARAMETER = re.compile(r"^(?:[wWbBuUvV][a-z]?\d*|(?:weight|bias|biase|kernel|filter|gamma|beta|theta)s?\d*|[Wb]_\w+)$")
 """What people call what is learned."""
-OTHERS = re.compile(
-    r"new|next|old|prev|hat|init|best|start|end|last|first|mean|shape|step|^[nm]_?$|^_?\d+$", re.IGNORECASE
+AFFIX = re.compile(
+    r"^(?:[dg]_?|_?[dgp]|.*(?:grad|diff|der|delta|nabla|adj|bar|prime|slope|del|update|acc|sens).*)$", re.IGNORECASE
 )
-"""What stands beside the name of an input in that of another value of it, which is no gradient."""
+"""What stands before or behind the names of several inputs in those of their gradients."""
 VALUES = re.compile(r"^_?(?:data|values?|val|array|arr|tensor|param(?:eter)?|weights?|theta|a|v|w|x)$")
 """What an object that holds a parameter, and its gradient beside it, calls the parameter."""
 UPSTREAM = re.compile(

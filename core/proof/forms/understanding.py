@@ -126,7 +126,8 @@ def in_order(functions: Sequence[Any]) -> tuple[Any, Any, Any]:
 
 
 def _method(thing: Any, names: Sequence[str]) -> str | None:
-    return next((n for name in names for n in (name, f"_{name}") if callable(getattr(thing, n, None))), None)
+    private = [f"_{name}" for name in names]
+    return next((name for name in [*names, *private] if callable(getattr(thing, name, None))), None)
 
 
 def _made(
