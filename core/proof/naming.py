@@ -279,8 +279,7 @@ def _name(node: ast.expr) -> Any:
             return _name(inner) if function in SAME else None
         case ast.Call(ast.Attribute(inner, "reshape" | "copy" | "ravel" | "astype" | "squeeze" | "item"), _):
             return _name(inner)
-        case ast.BinOp(ast.Name(identifier)) if len(identifier) > 1 and (
-            COSTS.match(identifier) or is_gradient(identifier)
-        ):
-            return identifier  # loss / m, dW + reg * W
+        case ast.BinOp(ast.Name(identifier), ast.Div() | ast.Add()) if len(identifier) > 1:
+            named = COSTS.match(identifier) or (is_gradient(identifier) and not UPSTREAM.match(identifier))
+            return identifier if named else None  # loss / m, dW + reg * W
     return None
