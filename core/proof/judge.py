@@ -293,6 +293,8 @@ def clipped(judged: Mapping[str, Judged]) -> float | None:
             continue
         hand, expected = (np.asarray(v)[line.off.astype(bool)] for v in (line.hand, line.local))
         most = float(f"{np.max(np.abs(line.hand)):.3g}")
+        if not np.isfinite(most) or not np.all(np.isfinite(hand)):
+            return None
         there = np.abs(np.abs(hand) - most) <= 1e-12 * most
         if not np.all(there & (hand * expected > 0) & (np.abs(expected) > most)):
             return None
