@@ -505,9 +505,9 @@ def test_a_million_inputs_take_seconds(slope):
         x, s = ctx.saved_tensors
         return g * slope(x, s)
 
-    start = time.perf_counter()
+    start = time.process_time()
     assert check(torch_rule(swish, back), {"x": x}).ok
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 40  # of all threads, whatever else the machine does
 
 
 def test_pytest_and_the_command_line(tmp_path, two, capsys):
