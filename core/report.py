@@ -187,7 +187,8 @@ def _history(e: Explanation) -> str:
     )
     best = history.best_epoch
     if best is not None:
-        text += f" On the validation set it was lowest, {validation[best]:.4g}, {_after(best)}."
+        when = _after(best) if best < epochs - 1 else "at the end"
+        text += f" On the validation set it was lowest, {validation[best]:.4g}, {when}."
         if settings.patience is not None:
             text += " The weights of that moment were kept."
     if e.model.l2:

@@ -580,3 +580,34 @@ def test_a_line_is_found_where_forward_adds_a_small_number_that_backward_leaves_
     inputs = {"W": rng.normal(size=(3, 3)), "X": rng.normal(size=(5, 3)), "y": np.array([0, 1, 2, 1, 0])}
     report = check(module.loss, inputs)
     assert [place.line for place in report.lines] == [source[: source.index(line)].count("\n") + 1], f"\n{report}"
+
+
+def test_a_parameter_that_is_forgotten_among_others_is_no_proof(rng):
+    """As one that was computed, and left out of the dictionary; an array that the cost does not depend on may be."""
+
+    def loss(P, X, y):
+        r = X @ P["W1"] @ P["W2"] + P["b2"] - y
+        d = 2 * r / r.size
+        return np.mean(r**2), {"W2": (X @ P["W1"]).T @ d, "b2": d.sum(0)}
+
+    P = {"W1": rng.normal(size=(3, 4)), "W2": rng.normal(size=(4, 2)), "b2": rng.normal(size=2)}
+    inputs = {"P": P, "X": rng.normal(size=(5, 3)), "y": rng.normal(size=(5, 2))}
+    report = check(loss, inputs)
+    assert report.problems == ("no gradient of P['W1'] is given back, but of those beside it",)
+    assert not report.ok
+    assert not report
+    assert check(loss, inputs, wrt=["P['W2']", "P['b2']"]).ok
+
+    def whole(P, X, y):
+        cost, found = loss(P, X, y)
+        r = X @ P["W1"] @ P["W2"] + P["b2"] - y
+        return cost, found | {"W1": X.T @ (2 * r / r.size) @ P["W2"].T}
+
+    report = check(whole, inputs | {"P": P | {"W3": rng.normal(size=3)}})
+    assert report.ok, f"\n{report}"
+    assert report
+
+
+def test_inputs_that_are_forgotten_are_said_to_be(rng):
+    with pytest.raises(UsageError, match=r"inputs are missing; expected check\(subject, inputs\)"):
+        check(lambda w: (w.sum(), np.ones_like(w)))

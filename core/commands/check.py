@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from handgrad.commands.options import Names, OfKind, Parsed, as_json, examples
-from handgrad.commands.output import word
+from handgrad.commands.output import word, working
 from handgrad.errors import UsageError
 from handgrad.store import must_be_new, write
 
@@ -130,7 +130,11 @@ def _file(file: str, seed: int, counterexample: str | None, as_json: bool, optio
     if counterexample:
         must_be_new(Path(counterexample))
     options["cost"] = _cost(options["cost"])
-    with redirect_stdout(sys.stderr), opened(path, name, seed=seed, options=options) as subject:
+    with (
+        redirect_stdout(sys.stderr),
+        opened(path, name, seed=seed, options=options) as subject,
+        working("checking", 1),
+    ):
         report = check(*subject.things, inputs=subject.inputs, seed=seed, **subject.options)
     pair = len(subject.things) == 2
     click.echo(report.to_json() if as_json else str(report))

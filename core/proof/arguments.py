@@ -81,6 +81,10 @@ def _subject(_: str, things: tuple[Any, ...]) -> Any:
 
 
 def _inputs(name: str, value: Any) -> Any:
+    if callable(value):
+        raise UsageError(
+            f"{name} are missing; expected check(subject, inputs), with a dictionary of arrays by argument"
+        )
     if not isinstance(value, Mapping | list | tuple) or (not value and not isinstance(value, Mapping)):
         raise UsageError(f"{name} is {shown(value)}; expected a dictionary of arrays by argument")
     return value

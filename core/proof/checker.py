@@ -149,7 +149,7 @@ def check(
             checker.untapeable = f"forward is not NumPy's but {'PyTorch' if whose == 'torch' else 'JAX'}'s"
         whole = problem.completed(inputs)
         alone = of_single_entries(problem, whole, partial(checker.check, seed=seed, trials=trials))
-        return alone or checker.check(whole, seed=seed, trials=trials)
+        return alone if alone is not None else checker.check(whole, seed=seed, trials=trials)
 
 
 def _inputs(inputs: Any) -> bool:
@@ -379,10 +379,12 @@ class Checker:
         return wrt
 
     def _not_supplied(self, run: Run, wrt: list[str]) -> list[str]:
-        """What makes a report say nothing of what people want to know: there is no gradient of any input."""
+        """What makes a report say nothing of what people want to know: there is no gradient of any input, or of one
+        parameter among others.
+        """
         inputs = dict(leaves(run.inputs))
         if any(name in inputs for name in wrt):
-            return []
+            return [f"no gradient of {name} is given back, but of those beside it" for name in self.problem.forgotten]
         floats = [n for n, v in inputs.items() if is_array(v) and np.asarray(v).dtype.kind == "f"]
         return [f"no gradient of an input is given back; there are: {', '.join(floats) or ', '.join(inputs)}"]
 

@@ -146,6 +146,8 @@ class Problem:
     """Adjoints that backward has written to since, as ``dy = dz; dy *= y``, and that are not judged."""
     opaque = False
     """Whether the tape cannot follow the functions, which are PyTorch's or JAX's."""
+    forgotten: tuple[str, ...] = ()
+    """Parameters of which no gradient is given back, though of several beside them in the same dictionary or object."""
     remarks: tuple[str, ...] = ()
     """What a reader should know of how it was understood."""
     said = ""

@@ -120,6 +120,10 @@ class Report:
         """Whether every line is right, and nothing else is the matter."""
         return not self.problems and all(finding.verdict == RIGHT for finding in self.findings)
 
+    def __bool__(self) -> bool:
+        """As `ok`: ``assert check(...)`` fails where a gradient is wrong."""
+        return self.ok
+
     @property
     def detectable(self) -> float:
         """The smallest relative error of a single entry that this run would have found, in any entry of any line."""

@@ -17,7 +17,7 @@ from handgrad.proof.forms.kind import Called, Kind
 from handgrad.proof.forms.steps import called_alike, left_after_a_step, rate_of, returned
 from handgrad.proof.isolation import World, codes
 from handgrad.proof.matching import Leaf, is_float, listed, matched
-from handgrad.proof.naming import CONTAINERS, is_gradient, is_label, last_name, parts
+from handgrad.proof.naming import CONTAINERS, PARAMETER, is_gradient, is_label, last_name, parts
 from handgrad.proof.noise import Rounding
 from handgrad.proof.problem import Problem, Run, differing, is_real, leaves, put_on, replace
 from handgrad.proof.recording import entered, recording
@@ -109,6 +109,8 @@ class Adapted(Problem):
         self._settle(found, before)
         missing = [n for n, v in targets.items() if n not in found and (isinstance(v, np.ndarray) or n.endswith("]"))]
         missing += [name for name in without if name not in found]
+        if wrt is None:
+            self.forgotten = tuple(name for name in missing if _beside(name, found) > 1 and self._matters(name))
         if missing:
             read = [leaf.path for leaf in found.values()]
             unread = [leaf for leaf in candidates if leaf.path not in read]
@@ -232,7 +234,7 @@ class Adapted(Problem):
         }
         by = {name: here[name] - value for name, value in after.items() if name in here}
         moved = [{**here, **{name: here[name] + h * step for name, step in by.items()}} for h in (H, -H)]
-        ahead, behind = (self._call(inputs, False)[0][self.cost] for inputs in moved)
+        ahead, behind = map(self._cost, moved)
         squares = sum(float(np.sum(np.square(step))) for step in by.values())
         return float(2 * H * squares / (ahead - behind)) if ahead != behind else 0.0
 
@@ -289,6 +291,14 @@ class Adapted(Problem):
             }
         finally:
             self.held = held
+
+    def _matters(self, name: str) -> bool:
+        """Whether the cost depends on an input."""
+        moved = replace(self.inputs, lambda of, value: 1.1 * value + 0.1 if of == name else value)
+        return name not in dict(leaves(self.inputs)) or self._cost(self.inputs) != self._cost(moved)
+
+    def _cost(self, inputs: Mapping[str, Any]) -> Any:
+        return next(iter(self._call(inputs, False)[0].values()))
 
     def _at_rate(self, times: float) -> Called:
         rate = str(self.rate)
@@ -455,6 +465,14 @@ def _summed(leaf: Leaf, path: str | None, several: list[tuple[str, str]], attrib
     ]
     more = tuple(a.path for a in attributes if parts(a.path) in beside)
     return replaced(leaf, label=" + ".join([leaf.label, *more]), more=more) if more else leaf
+
+
+def _beside(name: str, found: Mapping[str, Leaf]) -> int:
+    """Of how many arrays beside a parameter, in the same dictionary or object, gradients are given back."""
+    mine = parts(name)
+    if len(mine) < 2 or not PARAMETER.match(mine[-1]):
+        return 0
+    return sum(parts(other)[:-1] == mine[:-1] and bool(PARAMETER.match(parts(other)[-1])) for other in found)
 
 
 def _only_one(attributes: list[Leaf], before: Mapping[str, Any], targets: Mapping[str, Any]) -> dict[str, Leaf]:

@@ -152,7 +152,10 @@ def _object(
         return subject[0]
 
     def made(subject: Any, given: Mapping[str, Any]) -> Any:
-        args, kwargs = passed(subject[0], _name(thing), given)
+        try:
+            args, kwargs = passed(subject[0], _name(thing), given)
+        except UsageError as error:
+            raise UsageError(f"{error}; put it among the inputs, or give an object that is made") from error
         return quietly(subject[0], _name(thing), args, kwargs)
 
     if not isinstance(thing, type) and make is None:
