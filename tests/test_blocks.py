@@ -268,7 +268,7 @@ def test_training_on_a_file_takes_the_memory_of_blocks_and_not_of_the_file(name,
     del file
     found = subprocess.run([sys.executable, "-c", PROGRAM, name, path], capture_output=True, text=True, check=True)
     block = 512 * n * 4 / 2**20  # as float32; the file is 234 MiB, and would be 938 as float32
-    blocks = 8 if name == "jax" else 5  # JAX frees them a little later than it is done with them: 3 to 6 are seen
+    blocks = 8 if name == "jax" else 6  # JAX frees them a little later than it is done with them: 3 to 6 are seen
     assert float(found.stdout) < blocks * block
 
 
