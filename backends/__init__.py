@@ -9,7 +9,6 @@ by a word that an installed package offers in the entry-point group ``handgrad.b
     mine = "my_package.my_module:Neuron"
 """
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -22,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from handgrad.checks import shown
+from handgrad.checks import closest, shown
 from handgrad.errors import HandgradError, UsageError, reason_of
 from handgrad.neuron import Neuron
 
@@ -145,6 +144,5 @@ def _named(backend: str) -> object:
         raise UsageError(
             f"backend {backend}: {type(error).__name__}: {reason_of(error)}; expected a class Neuron"
         ) from error
-    close = difflib.get_close_matches(backend.lower(), names(), 1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
+    meant = closest(backend.lower(), names())
     raise UsageError(f"unknown backend {backend!r}; expected one of {', '.join(names())}, or {FORMS}{meant}")

@@ -1,9 +1,10 @@
 """Arguments that have to be numbers, words, or arrays: each is found good, or an error names it."""
 
+import difflib
 import math
 import operator
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,12 @@ Kind = TypeVar("Kind")
 
 LONG = 80
 """Characters of a value that a message shows."""
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """What may be meant, for the end of a message; nothing where no name is like it."""
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: Any) -> str:

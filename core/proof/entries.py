@@ -36,14 +36,14 @@ def of_single_entries(problem: Problem, inputs: Mapping[str, Any], check: Callab
     units = [{**inputs, name: unit} for unit in np.eye(drawn.size)]
     try:
         whole = problem.run(dict(inputs)).hands
-        parts = [problem.run(unit).hands for unit in units]
         scaled = [problem.run({**inputs, name: unit}).hands for unit in np.diag(drawn)]
-    except UsageError:
+        if _close(whole, {n: sum(of[n] for of in scaled) for n in scaled[0]}):
+            return None
+        parts = [problem.run(unit).hands for unit in units]
+    except (UsageError, ValueError):  # what it gives at one entry may be of another shape
         return None
     by_parts = [{n: g * v for n, v in of.items()} for g, of in zip(drawn, parts, strict=True)]
     if not all(_close(one, other) for one, other in zip(scaled, by_parts, strict=True)):
-        return None
-    if _close(whole, {n: sum(of[n] for of in scaled) for n in scaled[0]}):
         return None
     verdicts = [check(unit, explain=False).ok for unit in units]
     report = check(units[verdicts.index(False) if False in verdicts else 0])

@@ -263,7 +263,7 @@ def _subjects(own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     paired: set[str] = set()
     for name in functions:
         mine = naming.words(name)
-        behind = next((other for other in functions if naming.is_backward(other, name)), None)
+        behind = next((other for other in functions if naming.is_after(other, name, naming.BACKS)), None)
         if behind is not None:
             found[f"{name},{behind}"] = (functions[name], functions[behind])
             paired |= {name, behind}
@@ -294,7 +294,9 @@ def _completed(
     """
     functions = {name: value for name, value in own.items() if _is_function(value)}
     costs = [name for name in functions if naming.computes_cost(name)]
-    costs += [n for n in functions if n not in costs and any(naming.is_derivative(of, n) for of in found)]
+    costs += [
+        n for n in functions if n not in costs and any(naming.is_after(of, n, naming.DERIVATIVES) for of in found)
+    ]
     if not given or options.get("cost") is not None:
         return found
     made: dict[str, tuple[Any, ...]] = {}

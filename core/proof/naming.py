@@ -54,6 +54,7 @@ COSTLY = {
 DERIVATIVES = ("der", "grad", "gradient", "prime", "derivative", "deriv", "jac", "jacobian")
 """What stands behind the name of a function in that of its derivative."""
 BACKS = ("backward", "back", "bwd", "bprop", "backprop", "vjp")
+"""The same, of its way back: norm_back, of norm."""
 SLOPES = {"grad", "grads", "gradient", "gradients", "derivative", "deriv", "prime", "backward", "back", "delta"}
 
 
@@ -67,14 +68,9 @@ def computes_cost(name: str) -> bool:
     return not COSTLY.isdisjoint(words(name)) and SLOPES.isdisjoint(words(name))
 
 
-def is_derivative(name: str, of: str) -> bool:
-    """Whether a function is named as the derivative of another: rosen_der, of rosen."""
-    return any(words(name) == [*words(of), last] for last in DERIVATIVES)
-
-
-def is_backward(name: str, of: str) -> bool:
-    """Whether a function is named as the way back of another: norm_back, of norm."""
-    return any(words(name) == [*words(of), last] for last in BACKS)
+def is_after(name: str, of: str, endings: Iterable[str]) -> bool:
+    """Whether a name is another with one of these behind it: rosen_der, of rosen."""
+    return any(words(name) == [*words(of), ending] for ending in endings)
 
 
 def is_label(name: str) -> bool:
@@ -87,7 +83,7 @@ def cost_and_slope(names: Iterable[str]) -> tuple[str, str] | None:
     names = list(names)
     for cost in filter(computes_cost, names):
         for name in names:
-            if any(words(name) == [*words(cost), slope] for slope in SLOPES):
+            if is_after(name, cost, SLOPES):
                 return cost, name
     return None
 

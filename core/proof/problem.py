@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import inspect
 import traceback
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checks import shown
+from handgrad.checks import closest, shown
 from handgrad.errors import UsageError
 from handgrad.proof.isolation import World
 from handgrad.proof.noise import Rounding
@@ -238,7 +237,7 @@ class Problem:
                 known = [f"d{key}" for key in available]
                 raise UsageError(
                     f"backward returns {name!r}, which is the adjoint of nothing; expected some of: "
-                    f"{', '.join(known)}{_closest(str(name), known)}"
+                    f"{', '.join(known)}{closest(str(name), known)}"
                 )
             if value is None:
                 raise UsageError(f"backward returns None for {name}; leave the name out if there is no adjoint")
@@ -389,7 +388,7 @@ def passed(function: Function, role: str, available: Mapping[str, Any]) -> tuple
         else:
             raise UsageError(
                 f"{role} takes an argument {name!r}, which is not {'an input' if role == 'forward' else 'known'}; "
-                f"there are: {', '.join(available) or 'none'}{_closest(name, available)}"
+                f"there are: {', '.join(available) or 'none'}{closest(name, available)}"
             )
     return args, kwargs
 
@@ -466,11 +465,6 @@ def _remembers(function: Function) -> bool:
         types.ModuleType | types.FunctionType | types.BuiltinFunctionType | type | np.ufunc | np.ndarray | np.generic
     )
     return any(not isinstance(v, fixed | int | float | str | tuple | None) and not callable(v) for v in referred)
-
-
-def _closest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _kind(value: Any) -> str:

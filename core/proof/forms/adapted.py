@@ -285,10 +285,8 @@ class Adapted(Problem):
         rng = np.random.default_rng(0)
         try:
             by = {name: 0.1 * rng.standard_normal(np.shape(here[name])) for name in left}
-            first = self._call(here, False)[0][self.cost] if left else 0
-            return {
-                n: p for n, p in left.items() if self._call({**here, n: here[n] + by[n]}, False)[0][self.cost] != first
-            }
+            first = self._cost(here) if left else 0
+            return {n: p for n, p in left.items() if self._cost({**here, n: here[n] + by[n]}) != first}
         finally:
             self.held = held
 

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import Outcome, attributes_of, compared_with, required, stand_in
+from handgrad.proof.forms.outcome import Outcome, attributes_of, compared_with, labels_of, required, stand_in
 from handgrad.proof.matching import at, called, flattened, is_float, the_cost
 from handgrad.proof.naming import CACHES, UPSTREAM, is_gradient, returned_names, taken_names
 from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
@@ -85,8 +83,7 @@ class Costed:
             pieces = [p for i, (value, of) in enumerate(zip(returned, by, strict=True)) for p in _pieces(value, of, i)]
             own = [Piece(name, (OWN, name), value) for name, value in attributes_of(by[0]).items()]
             cost = (1, *self.path) if self.path is not None else None
-            labels = [n for n in parameters_of(function) if n in given and n not in parameters_of(by[0])]
-            compared = any(isinstance(given[name], np.ndarray | list) for name in labels)
+            compared = bool(labels_of(function, by[0], given))
             predicted = compared_with(function, by[0], given)
             self.filled[role] = _filled(role, function, given, pieces, own, cost, predicted, compared=compared)
         everything: dict[Any, Any] = {OWN: attributes_of(by[0]), GIVEN: given, **dict(enumerate(returned))}

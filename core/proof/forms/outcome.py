@@ -72,6 +72,13 @@ def required(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and parameter.kind not in kinds
 
 
+def labels_of(backward: Callable[..., Any], forward: Callable[..., Any], given: Mapping[str, Any]) -> list[str]:
+    """The arrays that backward is given and forward is not: what a cost compares the output with."""
+    taken = parameters_of(forward)
+    names = [name for name in parameters_of(backward) if name in given and name not in taken]
+    return [name for name in names if isinstance(given[name], np.ndarray | list)]
+
+
 def stand_in(
     given: Mapping[str, Any], forward: Callable[..., Any], backward: Callable[..., Any], *others: Callable[..., Any]
 ) -> dict[str, str]:

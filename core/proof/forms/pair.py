@@ -13,7 +13,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.forms.kind import Called
-from handgrad.proof.forms.outcome import OUTPUTS, Outcome, attributes_of, compared_with, stand_in
+from handgrad.proof.forms.outcome import OUTPUTS, Outcome, attributes_of, compared_with, labels_of, stand_in
 from handgrad.proof.matching import Leaf, at, flattened, is_float, listed, the_cost
 from handgrad.proof.naming import CACHES, COSTS, UPSTREAM, computes_cost, primals, returned_names, taken_names
 from handgrad.proof.problem import code_of, defaults_of, parameters_of, passed, quietly
@@ -183,11 +183,7 @@ class Pair:
             self.filled[name] = chosen[0]
             free.pop(chosen[0], None)
             open_.remove(name)
-        labels_given = [
-            name
-            for name in parameters_of(backward)
-            if name in given and name not in parameters_of(forward) and isinstance(given[name], np.ndarray | list)
-        ]
+        labels_given = labels_of(backward, forward, given)
         left = [path for path in arrays if path in free]
         if labels_given and len(open_) == len(left) == 1 and not (UPSTREAM.match(open_[0]) or primals(open_[0])):
             self.filled[open_.pop()] = left[0]  # the prediction, beside the labels that a cost compares it with

@@ -13,6 +13,7 @@ from handgrad.proof.forms.adapted import Adapted
 from handgrad.proof.forms.chain import Chain
 from handgrad.proof.forms.costed import Costed
 from handgrad.proof.forms.kind import Kind
+from handgrad.proof.forms.outcome import required
 from handgrad.proof.forms.pair import Pair
 from handgrad.proof.forms.single import OneMethod, ValueAndGradients
 from handgrad.proof.isolation import World
@@ -105,10 +106,7 @@ def _functions(functions: list[Any], inputs: Mapping[str, Any], cost: Any, how: 
         kind: Kind = Costed(said, lambda subject, _: (subject[0], subject[2], subject[1]))
         return Adapted(kind, [*roots, ("", cost)], inputs, **how)
     parameters = parameters_of(forward)
-    if cost is None and all(
-        name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        for name, p in parameters.items()
-    ):
+    if cost is None and all(name in inputs or not required(p) for name, p in parameters.items()):
         world = World(roots)
         with world.apart(inputs, lambda _, v: v.copy() if isinstance(v, np.ndarray) else v) as (things, given, _):
             args, kwargs = passed(things[0], "forward", given)
@@ -252,10 +250,7 @@ def _asked(instance: Any) -> set[str]:
 
 
 def _fits(instance: Any, method: str, inputs: Mapping[str, Any]) -> bool:
-    return all(
-        name in inputs or p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        for name, p in parameters_of(getattr(instance, method)).items()
-    )
+    return all(name in inputs or not required(p) for name, p in parameters_of(getattr(instance, method)).items())
 
 
 def _of_methods(who: str, build: Any, forward: str, backward: str, cost: Any) -> Kind:
