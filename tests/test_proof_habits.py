@@ -611,3 +611,30 @@ def test_a_parameter_that_is_forgotten_among_others_is_no_proof(rng):
 def test_inputs_that_are_forgotten_are_said_to_be(rng):
     with pytest.raises(UsageError, match=r"inputs are missing; expected check\(subject, inputs\)"):
         check(lambda w: (w.sum(), np.ones_like(w)))
+
+
+@pytest.mark.parametrize("affix", ["{}_der", "acc_{}", "{}p", "update_{}"])
+def test_gradients_are_read_by_whatever_affix_several_share(affix, rng):
+    """Two of them have one shape, so that nothing but their names tells them apart."""
+    W, b, c = map(affix.format, "Wbc")
+    source = (
+        "import numpy as np\n"
+        "def loss(W, b, c, X):\n"
+        "    r = np.tanh(X @ W + b) * c\n"
+        f"    {c} = (r * np.tanh(X @ W + b)).sum(0)\n"
+        "    dz = r * c * (1 - np.tanh(X @ W + b) ** 2)\n"
+        f"    {W} = X.T @ dz\n"
+        f"    {b} = dz.sum(0)\n"
+        f"    return 0.5 * np.sum(r ** 2), {c}, {W}, {b}\n"
+    )
+    inputs = {
+        "W": rng.normal(size=(3, 2)),
+        "b": rng.normal(size=2),
+        "c": rng.normal(size=2),
+        "X": rng.normal(size=(5, 3)),
+    }
+    report = check(planted.load(source, "affix").loss, inputs)
+    assert report.ok, f"\n{report}"
+    assert {finding.name for finding in report.findings} == {"dW", "db", "dc"}
+    wrong = check(planted.load(source.replace("dz.sum(0)", "dz.mean(0)"), "affixes").loss, inputs, seconds=0)
+    assert [finding.name for finding in wrong.findings if finding.verdict == "wrong"] == ["db"]

@@ -227,7 +227,8 @@ def _by_affix(leaves: list[Leaf], targets: Mapping[str, Any], found: dict[str, L
             theirs = parts(name)
             if not mine or not theirs or mine[:-1] != theirs[:-1] or np.shape(leaf.value) != np.shape(value):
                 continue
-            before, _, behind = mine[-1].partition(theirs[-1]) if theirs[-1] in mine[-1] else ("", "", "")
+            before = mine[-1].removesuffix(theirs[-1]) if mine[-1].endswith(theirs[-1]) else ""
+            behind = mine[-1].removeprefix(theirs[-1]) if mine[-1].startswith(theirs[-1]) else ""
             if bool(before) != bool(behind) and AFFIX.match(before + behind):
                 groups.setdefault((before, behind), {}).setdefault(name, leaf)
     for group in sorted(groups.values(), key=len, reverse=True):
