@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import tempfile
 from pathlib import Path
 
 import filelock
@@ -26,8 +27,29 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("handgrad")
 
 
-def pytest_configure() -> None:
+FASTER = {
+    # what JAX compiled for one test is ready for the next, in the folder that is named first
+    "JAX_COMPILATION_CACHE_DIR": "",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    # memory that was freed is kept: some machines take longer to give a page than to fill it
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
+"""What the environment of all processes of the tests has besides, but where memory is measured."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
     hypothesis.core.global_force_seed = SEED
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="handgrad-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ |= FASTER | {"JAX_COMPILATION_CACHE_DIR": folder.name}
+
+
+def plain_environment() -> dict[str, str]:
+    """As it is where people run a program."""
+    return {name: value for name, value in os.environ.items() if name not in FASTER}
 
 
 def pytest_report_header() -> str:

@@ -132,8 +132,8 @@ def structured_inputs(program, seed, n, m):
 def alarms_of_rules(checks, seed, progress=False, names=None):
     """As `alarms`, of the rules in `rules`: sizes, values, dtypes and layouts drawn anew.
 
-    JAX compiles each program for each set of sizes, so its sizes are the usual ones or small, and of twenty rules 19
-    are PyTorch's.
+    JAX compiles each program for each set of sizes, so its sizes are all the usual ones or all small, and of twenty
+    rules 19 are PyTorch's.
     """
     rng = np.random.default_rng(seed)
     counts, found, start = collections.Counter(), [], time.perf_counter()
@@ -143,7 +143,10 @@ def alarms_of_rules(checks, seed, progress=False, names=None):
         name = str(rng.choice([n for n in modules if n.startswith(framework)] or list(modules)))
         module, compiled = modules[name], name.startswith("jax_")
         usual = {n: p.default for n, p in inspect.signature(module.inputs).parameters.items() if n != "rng"}
-        sizes = {n: int(rng.choice([3, size] if compiled else [1, 2, 3, 7, size])) for n, size in usual.items()}
+        small = rng.random() < 0.5
+        sizes = {n: int(rng.choice([1, 2, 3, 7, size])) for n, size in usual.items()}
+        if compiled:
+            sizes = dict.fromkeys(usual, 3) if small else usual
         drawn_with, trial = int(rng.integers(2**31)), int(rng.integers(2**31))
         dtype = str(rng.choice(["float64", "float32", "bfloat16", "float16"]))
         layout = str(rng.choice(["contiguous", "transposed", "strided"]))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import plain_environment
 from handgrad import Parameters, UsageError, backends, blocks, memory
 from handgrad.blocks import Blocks, Joined, columns, in_files
 from handgrad.curvature import curvature
@@ -266,7 +267,8 @@ def test_training_on_a_file_takes_the_memory_of_blocks_and_not_of_the_file(name,
     file = np.lib.format.open_memmap(path, "w+", np.uint8, (m, n))
     file[:] = np.random.default_rng(0).integers(0, 256, (1, n), np.uint8)
     del file
-    found = subprocess.run([sys.executable, "-c", PROGRAM, name, path], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", PROGRAM, name, path]
+    found = subprocess.run(words, env=plain_environment(), capture_output=True, text=True, check=True)
     block = 512 * n * 4 / 2**20  # as float32; the file is 234 MiB, and would be 938 as float32
     blocks = 8 if name == "jax" else 6  # JAX frees them a little later than it is done with them: 3 to 6 are seen
     assert float(found.stdout) < blocks * block

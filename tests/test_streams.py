@@ -98,8 +98,21 @@ def test_what_libraries_write_to_a_standard_error_that_is_missing_goes_into_no_f
         assert name == "dataset.json" or (tmp_path / "data" / name).read_bytes() == whole
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "utf-8", "utf-16"])
-@pytest.mark.parametrize("names", [("кот", "пёс"), ("猫", "🐕"), ("naïve", "Ÿ")], ids=["cyrillic", "wide", "latin"])
+CYRILLIC, WIDE, LATIN = ("кот", "пёс"), ("猫", "🐕"), ("naïve", "Ÿ")
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (CYRILLIC, "cp1252"),
+        (CYRILLIC, "utf-8"),
+        (WIDE, "ascii"),
+        (WIDE, "utf-16"),
+        (LATIN, "cp1252"),
+        (LATIN, "latin-1:strict"),
+    ],
+    ids=["cyrillic", "cyrillic", "wide", "wide", "latin", "latin"],
+)
 def test_names_that_an_encoding_lacks_are_written_with_backslashes(names, encoding, tmp_path):
     data, pieces = tmp_path / "-".join(names), pictures(tmp_path / "pictures", names)
     environment = os.environ | {"PYTHONIOENCODING": encoding}

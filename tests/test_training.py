@@ -96,7 +96,7 @@ def test_a_run_in_blocks_of_a_file_goes_on_to_the_same_bits(backend, data, tmp_p
 
 
 def test_killed_at_random_moments_it_loses_nothing(data, tmp_path):
-    assert crash.at_random_moments("numpy", data, tmp_path, kills=30, epochs=30_000, seed=0, longest=0.5) >= 15
+    assert crash.at_random_moments("numpy", data, tmp_path, kills=16, epochs=30_000, seed=0, longest=0.5) >= 8
 
 
 def test_killed_at_every_step_of_the_writer_it_loses_nothing(data, tmp_path):
@@ -255,10 +255,11 @@ def test_a_run_that_diverges_right_after_it_was_gone_on_with_is_as_one_that_was_
 
 def test_what_is_not_as_it_was_is_named(data, tmp_path, capsys, monkeypatch):
     stopped(data, tmp_path / "run")
+    was = os.environ.get("OMP_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     assert command(["train", "--resume", str(tmp_path / "run")]) == 0
     err = capsys.readouterr().err
-    assert f"OMP_NUM_THREADS was {os.environ.get('OMP_NUM_THREADS', '')}" in err or "OMP_NUM_THREADS was not set" in err
+    assert f"OMP_NUM_THREADS was {was or 'not set'}" in err
     assert "and is 77; the last bits may differ" in err
 
 

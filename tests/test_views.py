@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretended import together
 
+from conftest import plain_environment
 from handgrad import DataError, HandgradError, Parameters, UsageError, backends
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.processes import ALONE
@@ -301,7 +302,8 @@ for given, labels in (X, Y), (views, np.tile(Y, 2)):
 def test_views_take_no_memory(name, kind):
     pytest.importorskip(name)
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, name, kind]
-    plain, viewed = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    found = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=True)
+    plain, viewed = map(float, found.stdout.split())
     # MiB; a copy would take 29 as bytes, and 117 as float32. JAX frees the bytes that it converts now and then only.
     assert viewed < plain + (40 if name == "jax" else 8)
 

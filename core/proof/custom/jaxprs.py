@@ -50,9 +50,13 @@ TURNS = 64
 LONG, NOISY = 100_000, 1_000
 """Turns after which a loop is ended whose end depends on values: in few bits, or moved by rounding made visible, an
 iteration to convergence may never be there."""
-IN_A_HURRY: Any = {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "fusion"}
+IN_A_HURRY: Any = {
+    "xla_backend_optimization_level": 0,
+    "xla_disable_hlo_passes": "fusion",
+    "xla_cpu_use_fusion_emitters": False,
+}
 """How programs are compiled that run a few times. Fused, a value is computed again wherever it is used: a chain of 20
-steps takes seconds, and one of 25 hours."""
+steps takes seconds, and one of 25 hours. What XLA's emitters make of a loop takes twice as long to compile."""
 WITH_DTYPE = ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
 
 

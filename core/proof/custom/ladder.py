@@ -136,13 +136,14 @@ class Ladder:
         self.failures: dict[str, str] = {}
 
     def precisions(self, inputs: Mapping[str, Any], cotangents: Callable[[Pulled], list[Array]]) -> list[str]:
-        """Those in which the rule runs, and its reference too.
+        """Those in which the rule runs, and its reference too; of large inputs, the finest two and their own.
 
         Raises:
             UsageError: none.
         """
         outputs: Pulled | None = None
-        for precision in PRECISIONS:
+        seen = ("float64", "float32", self.rule.lowest) if self.large else PRECISIONS
+        for precision in (p for p in PRECISIONS if p in seen):
             try:
                 given = self._at(inputs, precision)
                 if outputs is None:  # whose shapes are the same at every precision
