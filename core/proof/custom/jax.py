@@ -17,7 +17,7 @@ import numpy as np
 
 from handgrad.errors import UsageError
 from handgrad.proof.custom.calling import CodeError, directions, named, narrowed, passed, quietly
-from handgrad.proof.custom.jaxprs import IN_A_HURRY, Evaluation, Probe, calls_rule, put
+from handgrad.proof.custom.jaxprs import Evaluation, Probe, calls_rule, in_a_hurry, put
 from handgrad.proof.custom.protocol import PRECISIONS, Edge, Flow, How, InexactError, Pulled
 from handgrad.proof.noise import rounding_of
 from handgrad.proof.problem import leaves, replace
@@ -217,14 +217,16 @@ class Jax:
 
         # one program, compiled in a hurry: operation by operation, each would be compiled by itself
         none = jnp.zeros((2, len(edges)), np.float64)
-        changed = jax.jit(jax.vmap(lambda along: jax.jvp(gradients, (none,), (along,))[1]), compiler_options=IN_A_HURRY)
+        changed = jax.jit(
+            jax.vmap(lambda along: jax.jvp(gradients, (none,), (along,))[1]), compiler_options=in_a_hurry()
+        )
         every = np.eye(2 * len(edges)).reshape(-1, 2, len(edges))
         every = np.concatenate([every, np.zeros((-len(every) % AT_ONCE, *every.shape[1:]))])
         parts = [changed(every[i : i + AT_ONCE]) for i in range(0, len(every), AT_ONCE)]
         moved = [np.concatenate([np.asarray(p[k]) for p in parts]) for k in range(len(arrays))]
         n = len(edges)
         by_edge = {where: ([c[i] for c in moved], [c[n + i] for c in moved]) for i, where in enumerate(edges)}
-        return [_numpy(g) for g in jax.jit(gradients, compiler_options=IN_A_HURRY)(none)], by_edge
+        return [_numpy(g) for g in jax.jit(gradients, compiler_options=in_a_hurry())(none)], by_edge
 
     def flows(self, inputs: Mapping[str, Any], cotangents: Sequence[Array]) -> list[Flow]:
         """The values of the plain program with their adjoints."""

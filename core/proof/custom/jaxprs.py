@@ -8,11 +8,11 @@ compiled as the function itself.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -50,13 +50,6 @@ TURNS = 64
 LONG, NOISY = 100_000, 1_000
 """Turns after which a loop is ended whose end depends on values: in few bits, or moved by rounding made visible, an
 iteration to convergence may never be there."""
-IN_A_HURRY: Any = {
-    "xla_backend_optimization_level": 0,
-    "xla_disable_hlo_passes": "fusion",
-    "xla_cpu_use_fusion_emitters": False,
-}
-"""How programs are compiled that run a few times. Fused, a value is computed again wherever it is used: a chain of 20
-steps takes seconds, and one of 25 hours. What XLA's emitters make of a loop takes twice as long to compile."""
 WITH_DTYPE = ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
 
 
@@ -244,7 +237,7 @@ class Evaluation:
         if kept not in self.kept:  # or it would be compiled anew each time
             inner = Evaluation(self.plain, self.exact)
             self.kept[kept] = jax.jit(
-                lambda key, *args: inner._looped(eqn, key, list(args)), compiler_options=IN_A_HURRY
+                lambda key, *args: inner._looped(eqn, key, list(args)), compiler_options=in_a_hurry()
             )
         return list(self.kept[kept](self._key(), *args))
 
@@ -252,7 +245,7 @@ class Evaluation:
         name, params = eqn.primitive.name, eqn.params
         if name == "cond":
             index, *operands = args
-            branches = [partial(self._again, branch, key) for branch in params["branches"]]
+            branches = [functools.partial(self._again, branch, key) for branch in params["branches"]]
             return list(jax.lax.switch(index, branches, *operands))
         if name == "scan":
             n, c = params["num_consts"], params["num_carry"]
@@ -329,6 +322,22 @@ class Evaluation:
             for a, v in zip(args, eqn.invars, strict=True)
             if hasattr(v.aval, "dtype") and _real(a)
         )
+
+
+@functools.cache
+def in_a_hurry() -> dict[str, Any]:
+    """How programs are compiled that run a few times.
+
+    Fused, a value is computed again wherever it is used: a chain of 20 steps takes seconds, and one of 25 hours. What
+    the emitters make of a loop takes twice as long to compile; not every XLA can do without them.
+    """
+    options = {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "fusion"}
+    without = options | {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda x: x, compiler_options=without)(0.0)
+    except jax.errors.JaxRuntimeError:
+        return options
+    return without
 
 
 def put(value: Any, dtype: Any) -> Any:
