@@ -200,7 +200,7 @@ class Ladder:
         if any(judged.close for judged in first.values()):  # a few draws happen not to move one of many entries
             self._widen(scale, expected, hand, inputs, cotangents, range(seed + 3, seed + 3 + AGAIN))
             first = {name: one(hand, name) for name in self.rule.wrt}
-        others = [] if self.large or not self.exact else self.runs[1:]
+        others = [p for p in self.runs[1:] if self.exact and (not self.large or p == self.rule.lowest)]
         for precision in [self.runs[0], *others]:
             found = hand if precision == self.runs[0] else self.by_hand(inputs, cotangents, precision)
             coarse: dict[str, Array] = {}
