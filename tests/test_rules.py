@@ -126,6 +126,34 @@ def test_a_sum_of_65536_products_in_bfloat16_is_imprecise_and_not_wrong():
     assert report.findings[1].gaps["float64"] < 1e-12 < report.findings[1].gaps["bfloat16"]
 
 
+def test_a_rule_of_two_outputs_is_tried_with_one_of_them(two):
+    pytest.importorskip("torch")
+
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        ctx.set_materialize_grads(False)  # what flows in through an output that nobody uses is None
+        return x * w, x + w
+
+    def careful(ctx, g, h):
+        x, w = ctx.saved_tensors
+        g, h = (x.new_zeros(x.shape) if flows is None else flows for flows in (g, h))
+        return g * w + h, g * x + h
+
+    def careless(ctx, g, h):
+        x, w = ctx.saved_tensors
+        return g * w + h, g * x + h
+
+    def forgetful(ctx, g, h):
+        return (None, None) if h is None else careful(ctx, g, h)
+
+    assert check(torch_rule(forward, careful), two).ok
+    for back, said in (careless, "raised TypeError"), (forgetful, "the gradient is off by 100%"):
+        report = check(torch_rule(forward, back), two)
+        assert verdicts(report) == {"x": "wrong", "w": "wrong"}, f"\n{report}"
+        assert report.findings[0].diagnosis.startswith("where only output 0 is used, ")
+        assert said in report.findings[0].diagnosis
+
+
 @pytest.mark.parametrize("shape", [(6, 4), (600, 600)])
 def test_a_rule_that_is_wrong_in_bfloat16_only_is_wrong(shape):
     """Of many inputs only their own precision and the finest are judged."""

@@ -74,6 +74,7 @@ class Tries:
         yield from self.layouts()
         yield from self.zero()
         yield from self.alone()
+        yield from self.used()
         yield from self.raw()
         yield from self.sizes()
         yield from self.vmapped()
@@ -84,9 +85,10 @@ class Tries:
         cotangent_layout: Layout | None = None,
         cotangents: Sequence[torch.Tensor] | None = None,
         only: str | None = None,
+        used: int | None = None,
         twice: bool = False,
     ) -> Went:
-        """Forward and backward, in a layout."""
+        """Forward and backward, in a layout, with a gradient for `only` one input, from the one output that is used."""
         rule = self.rule
         tensors, asked = rule.tensors(self.inputs, self.how)
         if layout is not None or only is not None:
@@ -108,6 +110,7 @@ class Tries:
         back = [c.clone() for c in (cotangents if cotangents is not None else self.cotangents)]
         back = [cotangent_layout(c) for c in back] if cotangent_layout is not None else back
         along = [(o, c.to(o.dtype)) for o, c in zip(outputs, back, strict=True) if o.requires_grad]
+        along = along if used is None else along[used : used + 1]
         found: Gradients = dict.fromkeys(asked)
         if along:
             for _ in range(2 if twice else 1):
@@ -195,6 +198,16 @@ class Tries:
         for name in self.rule.wrt[:8]:
             if self.base.gradients.get(name) is not None:
                 yield from self.tried(f"where only {name} needs a gradient", "needs", partial(self.run, only=name))
+
+    def used(self) -> Iterator[Trouble]:
+        """Only one of several outputs is used, so that nothing flows in through the others; not even zeros, if asked."""
+        several = [i for i, output in enumerate(self.base.outputs) if output.requires_grad]
+        for place, i in enumerate(several[:4] if len(several) > 1 else []):
+            zeros = [c if i == k else torch.zeros_like(c) for k, c in enumerate(self.cotangents)]
+            with contextlib.suppress(UsageError):
+                base = self.run(cotangents=zeros)
+                said = f"where only output {i} is used"
+                yield from self.tried(said, "unused", partial(self.run, used=place), base)
 
     def again(self) -> Iterator[Trouble]:
         """The same once more."""
