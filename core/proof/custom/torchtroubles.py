@@ -200,7 +200,7 @@ class Tries:
                 yield from self.tried(f"where only {name} needs a gradient", "needs", partial(self.run, only=name))
 
     def used(self) -> Iterator[Trouble]:
-        """Only one of several outputs is used, so that nothing flows in through the others; not even zeros, if asked."""
+        """Only one of several outputs is used: nothing flows in through the others, and not even zeros, if so asked."""
         several = [i for i, output in enumerate(self.base.outputs) if output.requires_grad]
         for place, i in enumerate(several[:4] if len(several) > 1 else []):
             zeros = [c if i == k else torch.zeros_like(c) for k, c in enumerate(self.cotangents)]
