@@ -109,8 +109,8 @@ class Tries:
         outputs = rule.outputs(tensors, plain=False)
         back = [c.clone() for c in (cotangents if cotangents is not None else self.cotangents)]
         back = [cotangent_layout(c) for c in back] if cotangent_layout is not None else back
-        along = [(o, c.to(o.dtype)) for o, c in zip(outputs, back, strict=True) if o.requires_grad]
-        along = along if used is None else along[used : used + 1]
+        pairs = enumerate(zip(outputs, back, strict=True))
+        along = [(o, c.to(o.dtype)) for i, (o, c) in pairs if o.requires_grad and used in (None, i)]
         found: Gradients = dict.fromkeys(asked)
         if along:
             for _ in range(2 if twice else 1):
@@ -202,12 +202,12 @@ class Tries:
     def used(self) -> Iterator[Trouble]:
         """Only one of several outputs is used: nothing flows in through the others, and not even zeros, if so asked."""
         several = [i for i, output in enumerate(self.base.outputs) if output.requires_grad]
-        for place, i in enumerate(several[:4] if len(several) > 1 else []):
+        for i in several[:4] if len(several) > 1 else []:
             zeros = [c if i == k else torch.zeros_like(c) for k, c in enumerate(self.cotangents)]
             with contextlib.suppress(UsageError):
                 base = self.run(cotangents=zeros)
                 said = f"where only output {i} is used"
-                yield from self.tried(said, "unused", partial(self.run, used=place), base)
+                yield from self.tried(said, "unused", partial(self.run, used=i), base)
 
     def again(self) -> Iterator[Trouble]:
         """The same once more."""
