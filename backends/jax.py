@@ -22,6 +22,7 @@ from handgrad.blocks import on_host, portable
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.objective import means
+from handgrad.pieces import many, of_bytes
 from handgrad.processes import ALONE, Processes
 
 try:
@@ -31,7 +32,7 @@ try:
     from jax.experimental import multihost_utils
     from jax.sharding import Mesh
 
-    from handgrad.backends.inputs import AXIS, Inputs, Sharded, own_columns, settled, sharded, spread
+    from handgrad.backends.inputs import AXIS, Bytes, Inputs, Sharded, own_columns, settled, sharded, spread
 except ModuleNotFoundError:
     raise MissingExtraError("JAX", "jax") from None
 
@@ -65,17 +66,22 @@ class Neuron(neuron.Neuron):
             placed: jax.Array = jax.device_put(portable(array, self.dtype), where).astype(self.dtype)
         return placed
 
+    def reads_bytes(self, X: Any) -> bool:
+        return not isinstance(self._device(), Mesh) and of_bytes(X) and (many(X, self.device) or self._fuses(*X.shape))
+
     def put_inputs(self, X: Any) -> Any:
-        """As `put`; or, where the fused step reads X (n, m), as `Inputs`, with bytes as they are; or `Sharded`."""
+        """As `put`; or as `Inputs`, where the fused step reads X (n, m); as `Bytes`, of many; or as `Sharded`."""
         where = self._device()
         if isinstance(where, Mesh):
             return X if isinstance(X, Sharded) and X.mesh == where else self._sharded(X, where)
         if isinstance(X, Inputs):
             return X
-        if not self._fuses(*X.shape):
+        fuses = self._fuses(*X.shape)
+        if not (fuses or self.reads_bytes(X)):
             return self.put(X)
         rows = portable(X, self.dtype).T
-        return Inputs(jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where))
+        held = jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where)
+        return Inputs(held) if fuses else Bytes(held)
 
     def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
         n, m = X.shape
@@ -157,20 +163,18 @@ class Neuron(neuron.Neuron):
 
     @partial(jax.jit, static_argnums=0)
     def _forward(self, parameters: Parameters, X: Any) -> jax.Array:
-        if isinstance(X, Sharded):
+        if isinstance(X, Sharded | Bytes):
             A: jax.Array = X.joined(self._forward, parameters)
             return A
-        if isinstance(X, Inputs):
-            X = X.rows.T.astype(self.dtype)
         return ACTIVATIONS[self.activation](self._logits(parameters, X))
 
     @partial(jax.jit, static_argnums=0)
     def _loss_sum(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
         """L summed over the examples: by the fused step where X is held for it, else as it is written here."""
-        if isinstance(X, Sharded):
+        if isinstance(X, Sharded | Bytes):
             total: jax.Array = X.total(self._loss_sum, parameters, Y)
             return total
-        if isinstance(X, Inputs):
+        if isinstance(X, Inputs) and self._fuses(*X.shape):
             from handgrad.backends.fused.pallas import loss_sum
 
             fused_sum: jax.Array = loss_sum(*parameters, X.rows, Y, self.input_scale, self.activation, self.loss)
@@ -184,7 +188,7 @@ class Neuron(neuron.Neuron):
     def _loss_and_gradients(
         self, parameters: Parameters, X: Any, Y: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        if isinstance(X, Sharded):
+        if isinstance(X, Sharded | Bytes):
             row = X.total(self._row, parameters, Y)
             return row[-1], Parameters(row[None, :-2], row[-2])
         return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
@@ -194,11 +198,15 @@ class Neuron(neuron.Neuron):
         loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
         return jnp.concatenate([dW[0], jnp.stack([db, loss])])
 
-    def _logits(self, parameters: Parameters, X: jax.Array) -> jax.Array:
+    def _logits(self, parameters: Parameters, X: Any) -> jax.Array:
         # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
+        product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
         sW = self.input_scale * parameters.W
-        Z: jax.Array = jnp.matmul(sW, X, precision=jax.lax.Precision.HIGHEST) + parameters.b
-        return Z
+        if isinstance(X, Inputs):  # X^T W^T, since X is there as X^T: in the other form XLA on a CPU takes ten times as long
+            WX: jax.Array = product(X.rows.astype(self.dtype), sW[0])[np.newaxis]
+        else:
+            WX = product(sW, X)
+        return WX + parameters.b
 
     def _fuses(self, n: int, m: int) -> bool:
         """Whether X (n, m) is read by the fused step: on a CUDA device, in float32, whose offsets have 32 bits."""

@@ -29,7 +29,7 @@ except ModuleNotFoundError:
 
 Array = npt.NDArray[Any]
 
-LANES = 4
+LANES = 8
 """Examples that are read together, so that W and dW are read once for all of them."""
 
 BLOCK = 512
@@ -43,11 +43,13 @@ LEAST = 2**17
 class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
-    reads_bytes = True
     reads = 1
 
     def put(self, array: Array) -> Array:
         return np.asarray(array, dtype=self.dtype)
+
+    def reads_bytes(self, X: Array) -> bool:
+        return bool(X.dtype == np.uint8)
 
     def put_inputs(self, X: Array) -> Array:
         """X, or a copy where it holds neither bytes nor the neuron's dtype, or its examples are not contiguous."""
@@ -215,6 +217,7 @@ def _read(
     """Blocks first to last of the rows of X (m, n): fills their A, their rows of parts (dW) and totals (L, db)."""
     m, n = X.shape
     number = sW.dtype.type
+    Z, G = np.empty(LANES, sW.dtype), np.empty(LANES, sW.dtype)
     for block in range(first, last):
         dW = parts[block if backward else 0]
         totals[block] = 0
@@ -222,32 +225,37 @@ def _read(
             dW[:] = 0
         end = min((block + 1) * BLOCK, m)
         for i in range(block * BLOCK, end, LANES):
-            i1, i2, i3 = min(i + 1, end - 1), min(i + 2, end - 1), min(i + 3, end - 1)
-            x0, x1, x2, x3 = X[i], X[i1], X[i2], X[i3]
-            z0 = z1 = z2 = z3 = number(0)
+            final = end - 1  # the last example stands in for those that are not there, and counts nothing for them
+            x0, x1, x2, x3 = X[i], X[min(i + 1, final)], X[min(i + 2, final)], X[min(i + 3, final)]
+            x4, x5, x6, x7 = X[min(i + 4, final)], X[min(i + 5, final)], X[min(i + 6, final)], X[min(i + 7, final)]
+            z0 = z1 = z2 = z3 = z4 = z5 = z6 = z7 = number(0)
             for j in range(n):
                 w = sW[j]
                 z0 += w * number(x0[j])
                 z1 += w * number(x1[j])
                 z2 += w * number(x2[j])
                 z3 += w * number(x3[j])
-            A0, L0, d0 = _loss(z0 + b, Y[i], activation, loss)
-            A1, L1, d1 = _loss(z1 + b, Y[i1], activation, loss)
-            A2, L2, d2 = _loss(z2 + b, Y[i2], activation, loss)
-            A3, L3, d3 = _loss(z3 + b, Y[i3], activation, loss)
-            if i + 3 >= end:  # the last example stood in for those that are not there
-                L3 = d3 = 0.0
-                if i + 2 >= end:
-                    L2 = d2 = 0.0
-                    if i + 1 >= end:
-                        L1 = d1 = 0.0
-            A[i], A[i1], A[i2], A[i3] = A0, A1, A2, A3
-            totals[block, 0] += L0 + L1 + L2 + L3
-            totals[block, 1] += d0 + d1 + d2 + d3
+                z4 += w * number(x4[j])
+                z5 += w * number(x5[j])
+                z6 += w * number(x6[j])
+                z7 += w * number(x7[j])
+            Z[0], Z[1], Z[2], Z[3], Z[4], Z[5], Z[6], Z[7] = z0, z1, z2, z3, z4, z5, z6, z7
+            for k in range(LANES):
+                G[k] = 0
+                if i + k < end:
+                    A[i + k], L, dZ = _loss(Z[k] + b, Y[i + k], activation, loss)
+                    totals[block, 0] += L
+                    totals[block, 1] += dZ
+                    G[k] = s * dZ
             if backward:
-                g0, g1, g2, g3 = number(s * d0), number(s * d1), number(s * d2), number(s * d3)
+                g0, g1, g2, g3, g4, g5, g6, g7 = G[0], G[1], G[2], G[3], G[4], G[5], G[6], G[7]
                 for j in range(n):
-                    dW[j] += g0 * number(x0[j]) + g1 * number(x1[j]) + g2 * number(x2[j]) + g3 * number(x3[j])
+                    dW[j] += (
+                        (g0 * number(x0[j]) + g1 * number(x1[j]))
+                        + (g2 * number(x2[j]) + g3 * number(x3[j]))
+                        + (g4 * number(x4[j]) + g5 * number(x5[j]))
+                        + (g6 * number(x6[j]) + g7 * number(x7[j]))
+                    )
 
 
 @_compiled()

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from handgrad import neuron
 from handgrad.backend import Parameters, Sums
+from handgrad.pieces import added, in_pieces, many
 
 Array = npt.NDArray[Any]
 
@@ -18,18 +19,28 @@ class Neuron(neuron.Neuron):
     def put(self, array: Array) -> Array:
         return np.asarray(array, dtype=self.dtype)
 
+    def reads_bytes(self, X: Array) -> bool:
+        return many(X, self.device)
+
+    def put_inputs(self, X: Array) -> Array:
+        """As `put`; or, where X (n, m) is of many bytes, as it is, with contiguous examples."""
+        return np.ascontiguousarray(X.T).T if self.reads_bytes(X) else self.put(X)
+
     def get(self, array: Array) -> Array:
         return np.asarray(array)
 
     @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
+    @in_pieces(lambda A: np.concatenate(list(A), axis=1))
     def forward(self, parameters: Parameters, X: Array) -> Array:
         return activate(self.activation, self._logits(parameters, self.put(X)))[0]
 
     @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
+    @in_pieces(added)
     def loss_sum(self, parameters: Parameters, X: Array, Y: Array) -> Array:
         return np.asarray(self._losses(self._logits(parameters, self.put(X)), self.put(Y))[0].sum())
 
     @np.errstate(all="ignore")  # what overflows is found in the costs, and underflow is no fault
+    @in_pieces(added)
     def sums(self, parameters: Parameters, X: Array, Y: Array) -> Sums:
         """Loss and gradients, summed over the m examples in the columns of X.
 

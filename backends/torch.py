@@ -16,6 +16,7 @@ from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
 from handgrad.blocks import portable
 from handgrad.errors import MissingExtraError, UsageError
+from handgrad.pieces import added, in_pieces, many, of_bytes
 from handgrad.processes import Processes
 
 try:
@@ -44,9 +45,12 @@ class Neuron(neuron.Neuron):
     def put(self, array: Any) -> torch.Tensor:
         return self._placed_as_is(array).to(getattr(torch, self.dtype))
 
+    def reads_bytes(self, X: Any) -> bool:
+        return many(X, self.device) or (self._fuses(X.shape[0]) and of_bytes(X))
+
     def put_inputs(self, X: Any) -> torch.Tensor:
-        """As `put`; or, where the fused step reads X (n, m), with contiguous examples, and bytes as they are."""
-        if not self._fuses(X.shape[0]):
+        """As `put`; or with contiguous examples, where X (n, m) is read by the fused step, or of many bytes."""
+        if not (self._fuses(X.shape[0]) or self.reads_bytes(X)):
             return self.put(X)
         placed = self._placed_as_is(X)
         if placed.dtype != torch.uint8:
@@ -67,15 +71,18 @@ class Neuron(neuron.Neuron):
     def get(self, array: Any) -> npt.NDArray[Any]:
         return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
 
+    @in_pieces(lambda A: torch.cat(list(A), dim=1), torch.from_numpy)
     @torch.no_grad()
     def forward(self, parameters: Parameters, X: Any) -> torch.Tensor:
         return ACTIVATIONS[self.activation](self._logits(self.put_parameters(parameters), self.put(X)))
 
+    @in_pieces(added, torch.from_numpy)
     @torch.no_grad()
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> torch.Tensor:
         return self._loss(self.put_parameters(parameters), self.put_inputs(X), self.put(Y))
 
     @torch.inference_mode(False)
+    @in_pieces(added, torch.from_numpy)
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X, Y = self.put_inputs(X), self.put(Y)
         leaves = Parameters(*(V.detach().requires_grad_() for V in self.put_parameters(parameters)))

@@ -235,7 +235,7 @@ def _rounds(
                 "compile_seconds": placed.compile if found.cached is None else found.compile,
                 "compile_cached": found.cached,
                 "first_seconds": placed.first,
-                "bytes_per_step": work.X.size * arm.reads * _itemsize(placed),
+                "bytes_per_step": work.X.size * _bytes_a_value(arm, placed),
                 "rounds": [],
                 "peak_bytes": None,
             }
@@ -255,10 +255,11 @@ def steps_in_a_turn(seconds: float) -> int:
     return min(MOST_STEPS, max(1, math.ceil(TURN / seconds)))
 
 
-def _itemsize(placed: Placed) -> int:
-    """Bytes of a value of X as the arm holds it, which is the largest array that it holds."""
+def _bytes_a_value(arm: type[Arm], placed: Placed) -> int:
+    """Bytes that a step reads of a value of X as the arm holds it, which is the largest array that it holds."""
     held, _, _ = max(placed.held.values(), key=lambda array: array[2])
-    return np.dtype(held).itemsize
+    size = np.dtype(held).itemsize
+    return size if size == 1 else arm.reads * size
 
 
 @contextmanager

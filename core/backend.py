@@ -169,14 +169,15 @@ class Backend(Configuration, ABC):
 
     # What a backend may override: where X lies, and what is faster together.
 
-    reads_bytes: ClassVar[bool] = False
-    """Whether `sums` reads X of bytes as it is; else `put_inputs` copies it, in the neuron's dtype."""
-
     reads: ClassVar[int] = 2
-    """How many times `sums` reads X."""
+    """How many times `sums` reads X; of bytes that stay bytes, once."""
 
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     """The kinds of devices that it runs on."""
+
+    def reads_bytes(self, X: Array) -> bool:
+        """Whether X is of bytes that `put_inputs` keeps and `sums` reads; else it is copied, in the neuron's dtype."""
+        return False
 
     def put_inputs(self, X: Array) -> Array:
         """X to the device, as it is read best: as `put`, or as bytes where the backend reads them."""

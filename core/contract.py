@@ -25,6 +25,7 @@ from handgrad.errors import RisingCostWarning, UsageError
 from handgrad.exact import exact
 from handgrad.neuron import Neuron as AnyNeuron
 from handgrad.optimizers import SGD
+from handgrad.pieces import MANY
 from handgrad.rounding import ELEMENTARY, bounds, descent_bounds
 from handgrad.verdicts import (
     L2,
@@ -154,8 +155,9 @@ def check_put_inputs(Neuron: Backend, seed: int = 0) -> None:
             expect(neuron, tuple(once.shape) == V.shape, f"put_inputs: X has shape {once.shape}; expected {V.shape}")
             copied = is_copy(neuron, neuron.put_inputs(once), once)
             expect(neuron, not copied, "put_inputs: a second call with its own X made a copy; expected X as it is")
-        dtype = neuron.get(neuron.put_inputs(X)).dtype if neuron.reads_bytes else np.uint8
-        expect(neuron, dtype == np.uint8, f"put_inputs: reads_bytes is True, and bytes came out as {dtype}")
+        for V in X, np.zeros((4096, MANY // 4096), np.uint8):
+            dtype = neuron.get(neuron.put_inputs(V)).dtype if neuron.reads_bytes(V) else np.uint8
+            expect(neuron, dtype == np.uint8, f"put_inputs: reads_bytes is True, and bytes came out as {dtype}")
 
 
 # The sums.
@@ -234,7 +236,7 @@ def check_bytes(Neuron: Backend, seed: int = 0) -> None:
     of = problem(seed)
     for neuron in every(Neuron):
         P, X, Y = placed(neuron, of)
-        how = "as bytes, which reads_bytes claims to read" if neuron.reads_bytes else "of bytes"
+        how = "as bytes, which reads_bytes claims to read" if neuron.reads_bytes(of.X) else "of bytes"
         A, right = neuron.forward(P, X), exact(neuron, *of)[2]
         judge(neuron, f"forward of X {how}: A", A, right, bounds(neuron, *of).A, places="example")
         judge_sums(neuron, f"sums of X {how}", neuron.sums(P, X, Y), of)

@@ -78,7 +78,7 @@ def _width(backend: Backend, X: Array, block: int | None, processes: Processes) 
 
 
 def _fits(backend: Backend, X: Array) -> bool:
-    if backend.reads_bytes and X.dtype == np.uint8:
+    if backend.reads_bytes(X):
         return X.size <= VALUES or not in_files(X)
     share = 2 * X.size * np.dtype(backend.dtype).itemsize / backend.processes.count / memory.total()
     return backend.processes.largest([share])[0] <= 1

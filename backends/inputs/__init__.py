@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from handgrad.backend import Parameters
 from handgrad.blocks import Joined, on_host, portable
+from handgrad.pieces import width
 
 AXIS = "examples"
 """Of a mesh: over what X is cut."""
@@ -43,12 +44,46 @@ class Inputs:
     def dtype(self) -> Any:
         return self.rows.dtype
 
-    def __getitem__(self, columns: tuple[slice, Any]) -> Inputs:
+    def __getitem__(self, columns: tuple[slice, Any]) -> Self:
         """X[:, which]: some of the examples."""
-        return Inputs(self.rows[columns[1]])
+        return type(self)(self.rows[columns[1]])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.rows.T, dtype)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["rows"], meta_fields=[])
+@dataclass(frozen=True)
+class Bytes(Inputs):
+    """X of many bytes, of which a few examples at a time, as `Inputs`, are made numbers of (`handgrad.pieces`)."""
+
+    def total(self, sums: Callable[..., Any], parameters: Parameters, Y: jax.Array) -> Any:
+        """sums(parameters, X, Y), an array that is a sum over the examples."""
+        k, whole, m = self._cut(parameters)
+
+        def piece(i: Any) -> Any:
+            return sums(parameters, self._some(i * k, k), jax.lax.dynamic_slice_in_dim(Y, i * k, k, axis=1))
+
+        of_one = jax.eval_shape(piece, 0)
+        zero = jnp.zeros(of_one.shape, of_one.dtype)
+        added: Any = jax.lax.fori_loop(0, whole // k, lambda i, so_far: so_far + piece(i), zero)
+        return added if whole == m else added + sums(parameters, Inputs(self.rows[whole:]), Y[:, whole:])
+
+    def joined(self, activations: Callable[..., Any], parameters: Parameters) -> Any:
+        """activations(parameters, X) (1, m)."""
+        k, whole, m = self._cut(parameters)
+        A = jax.lax.map(lambda start: activations(parameters, self._some(start, k))[0], jnp.arange(0, whole, k))
+        rest = [] if whole == m else [activations(parameters, Inputs(self.rows[whole:]))]
+        return jnp.concatenate([A.reshape(1, whole), *rest], axis=1)
+
+    def _cut(self, parameters: Parameters) -> tuple[int, int, int]:
+        """Examples in a piece, in all pieces that are whole, and in all."""
+        m, n = self.rows.shape
+        k = min(m, width(n, parameters.W.dtype))
+        return k, m - m % k, m
+
+    def _some(self, start: Any, k: int) -> Inputs:
+        return Inputs(jax.lax.dynamic_slice_in_dim(self.rows, start, k))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["even", "rest"], meta_fields=["mesh"])

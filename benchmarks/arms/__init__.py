@@ -58,7 +58,7 @@ class Arm(ABC):
     Attributes:
         dtype: in which it computes whatever is asked for; None where it does as asked.
         devices: where it runs.
-        reads: how many times a step reads X.
+        reads: how many times a step reads X; where it holds bytes, once.
         on_host: whether the step brings its result back, as NumPy arrays.
         warms: how many steps `compile` takes besides compiling.
         cached: whether what was compiled came from disk, where it once was kept; None where it is compiled anew.

@@ -1,0 +1,122 @@
+"""X of many bytes stays so on NumPy, PyTorch and JAX, and is summed a few examples at a time, as numbers."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from handgrad import Parameters, backends, contract, pieces
+from handgrad.contract import check_bytes, check_examples, check_fit, check_put_inputs, check_sums, check_unchanged
+
+IN_PIECES = "numpy", "torch", "jax"
+
+
+@pytest.fixture(params=IN_PIECES)
+def backend(request):
+    return pytest.importorskip(f"handgrad.backends.{request.param}", exc_type=ImportError).Neuron
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """All bytes are many, and a piece is 288 bytes: of the contract's 12 features 6 examples, or 3 as float64."""
+    monkeypatch.setattr(pieces, "MANY", 0)
+    monkeypatch.setattr(pieces, "PIECE", 288)
+    monkeypatch.setattr(contract, "MANY", 0)
+
+
+def summed(backend, n, m, dtype):
+    """X (n, m) of bytes is summed as the same numbers are, but for rounding."""
+    rng = np.random.default_rng(m)
+    X, Y = rng.integers(0, 256, (m, n), np.uint8).T, rng.integers(0, 2, (1, m))
+    P = Parameters.random(n)
+    of = backend(input_scale=1 / 255, dtype=dtype)
+    G, numbers = of.gradients(P, X, Y), of.gradients(P, X.astype(dtype), Y)
+    u = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(of.get(G.dW), of.get(numbers.dW), rtol=0, atol=8 * u)
+    assert of.cost(P, X, Y) == pytest.approx(of.cost(P, X.astype(dtype), Y), rel=8 * u)
+    A = of.predict_proba(P, X)
+    assert A.shape == (1, m)
+    np.testing.assert_allclose(A, of.predict_proba(P, X.astype(dtype)), rtol=0, atol=8 * u)
+
+
+@pytest.mark.parametrize(
+    "check", [check_put_inputs, check_unchanged, check_sums, check_bytes, check_examples, check_fit]
+)
+def test_the_laws_hold_in_pieces(check, backend, small):
+    assert backend().reads_bytes(np.zeros((12, 50), np.uint8))
+    check(backend)
+
+
+@pytest.mark.parametrize("m", [1, 5, 6, 7, 12, 13])
+def test_pieces_that_are_whole_cut_short_or_one_alone(backend, dtype, m, small):
+    summed(backend, 12, m, dtype)
+
+
+def test_an_example_that_is_larger_than_a_piece_is_one(backend, dtype, small):
+    summed(backend, 1000, 3, dtype)
+
+
+def test_each_call_sums_a_few_examples_that_are_numbers(small, monkeypatch):
+    from handgrad.backends.numpy import Neuron
+
+    seen, logits = [], Neuron._logits
+    monkeypatch.setattr(Neuron, "_logits", lambda self, P, X: seen.append((X.shape[1], X.dtype)) or logits(self, P, X))
+    Neuron().gradients(Parameters.zeros(12), np.zeros((12, 50), np.uint8), np.zeros((1, 50)))
+    assert seen == [(6, np.float32)] * 8 + [(2, np.float32)]
+
+
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_few_bytes_are_numbers_as_before(name):
+    of = backends.load(name)()
+    few = np.zeros((12, 50), np.uint8)
+    assert not of.reads_bytes(few)
+    assert of.get(of.put_inputs(few)).dtype == np.float32
+
+
+def test_bytes_that_are_many_are_not_copied(backend):
+    rows = np.zeros((4100, 4096), np.uint8)
+    of = backend()
+    assert of.reads_bytes(rows.T)
+    placed = of.put_inputs(rows.T)
+    assert of.get(placed).dtype == np.uint8
+    assert of.get(placed.rows if hasattr(placed, "rows") else placed).nbytes == rows.nbytes
+    if backend.__module__ != "handgrad.backends.jax":  # which copies what does not begin where it would like
+        assert np.shares_memory(of.get(placed), rows)
+
+
+def test_numbers_and_other_kinds_of_bytes_are_as_before(backend, small):
+    for X in np.ones((12, 50), np.float32), np.ones((12, 50), np.int8), np.ones((12, 50), bool):
+        assert not backend().reads_bytes(X)
+        summed_as = backend().get(backend().put_inputs(X))
+        assert summed_as.dtype == np.float32
+
+
+def test_threads_have_room_of_their_own(small):
+    """Each its own numbers: two that sum at once would else write over each other's pieces."""
+    from handgrad.backends.numpy import Neuron
+
+    rng = np.random.default_rng(0)
+    P, of = Parameters.random(12), Neuron(input_scale=1 / 255)
+    problems = [(rng.integers(0, 256, (12, 3000), np.uint8), rng.integers(0, 2, (1, 3000))) for _ in range(4)]
+    expected = [of.cost(P, *problem) for problem in problems]
+    found = [None] * 4
+
+    def many_times(k):
+        found[k] = {of.cost(P, *problems[k]) for _ in range(5)}
+
+    threads = [threading.Thread(target=many_times, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [{cost} for cost in expected]
+
+
+def test_mirrored_examples_are_summed_in_pieces_too(backend, small):
+    from handgrad.views import mirrored
+
+    rng = np.random.default_rng(1)
+    X, Y = rng.integers(0, 256, (50, 12), np.uint8).T, rng.integers(0, 2, (1, 50))
+    of, P = backend(input_scale=1 / 255, dtype="float64"), Parameters.random(12)
+    seen = mirrored(X, (2, 2, 3)), np.concatenate([Y, Y], axis=1)
+    assert of.cost(P, *seen) == pytest.approx(of.cost(P, mirrored(X.astype(float), (2, 2, 3)), seen[1]), rel=1e-14)
