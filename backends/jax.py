@@ -202,7 +202,7 @@ class Neuron(neuron.Neuron):
         # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
         product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
         sW = self.input_scale * parameters.W
-        if isinstance(X, Inputs):  # X^T W^T, since X is there as X^T: in the other form XLA on a CPU takes ten times as long
+        if isinstance(X, Inputs):  # as X^T W^T, since X^T is there: XLA on a CPU takes ten times as long for W X of it
             WX: jax.Array = product(X.rows.astype(self.dtype), sW[0])[np.newaxis]
         else:
             WX = product(sW, X)

@@ -38,7 +38,7 @@ SHARE = Parsed("K/N", _share, "no share; expected K/N, as 2/8")
     type=click.Choice(["pixels", "gray", "hog"]),
     help="pixels; gray, their brightness; or hog, histograms of the directions of edges.  [default: pixels]",
 )
-@click.option("--exact", is_flag=True, help="Decode every JPEG at its whole size, which takes twice as long.")
+@click.option("--exact", is_flag=True, help="Decode JPEGs whole and interpolate all pixels, which takes twice as long.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random order and split.")
 @click.option("--positive", metavar="CLASS", help="The name of class 1.  [default: the second in alphabetical order]")
 @click.option("--limit", type=int, metavar="N", help="Take only N photographs, of both classes alike.")

@@ -28,7 +28,7 @@ class Features(NamedTuple):
             2 x 2 cells that it lies in, times 255, rounded (Dalal and Triggs, "Histograms of Oriented Gradients for
             Human Detection", 2005; by scikit-image).
         photograph: (h, w) to which photographs are resized, in pixels.
-        exact: whether a JPEG is decoded at its whole size for that, as ``read_photograph`` says.
+        exact: whether a JPEG is decoded whole for that, and all pixels are interpolated, as ``read_photograph`` says.
     """
 
     kind: str

@@ -27,7 +27,7 @@ class GrowingNpy:
         self.rows = 0
         self.row_shape = row_shape
         self.sha256 = hashlib.sha256()
-        self._file = path.open("wb")
+        self._file = path.open("wb", BLOCK_BYTES)
         self._write_header()
 
     def append(self, row: NDArray[np.uint8]) -> bytes:

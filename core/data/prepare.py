@@ -29,6 +29,8 @@ from handgrad.version import __version__
 
 DEFAULT_SIZE = 64
 DEFAULT_VALIDATION = 0.2
+TOGETHER = 4
+"""Photographs that a thread decodes before it is asked again."""
 
 
 class _Asked(NamedTuple):
@@ -97,7 +99,7 @@ def prepare(
         validation: share of each class for validation, 0 <= validation < 1; 0.2 by default.
         test: share of each class to be kept apart from all choices, 0 <= test < 1 - validation; none by default.
         features: "pixels", the default, "gray" or "hog" (see ``Features``).
-        exact: decode every JPEG at its whole size, as ``read_photograph`` says: slower, and closer to the last bit.
+        exact: decode JPEGs whole and interpolate all pixels (see ``read_photograph``): closer to the last bit, slower.
         seed: of the random order of photographs.
         positive: the name of class 1; by default the second name in alphabetical order, or the arrays' own class 1.
             Two subfolders that hold the same subfolders or prefixes, or are named as splits, are classes only so.
@@ -226,7 +228,7 @@ def _plan_photographs(found: Found, classes: tuple[str, str], features: Features
     def items() -> Generator[Example | Skipped]:
         if k == 1:
             yield from found.skipped
-        for file, photograph in ordered_map(lambda file: _photograph(file, features), order[first:last]):
+        for file, photograph in ordered_map(lambda file: _photograph(file, features), order[first:last], TOGETHER):
             split = split_of(next(places[file.class_name]), *kept_apart)
             if isinstance(photograph, Unreadable):
                 yield Skipped(file.name, str(photograph), file.class_name)
