@@ -203,10 +203,11 @@ class Neuron(neuron.Neuron):
         product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
         sW = self.input_scale * parameters.W
         if isinstance(X, Inputs):  # as X^T W^T, since X^T is there: XLA on a CPU takes ten times as long for W X of it
-            WX: jax.Array = product(X.rows.astype(self.dtype), sW[0])[np.newaxis]
+            WX = product(X.rows.astype(self.dtype), sW[0])[np.newaxis]
         else:
             WX = product(sW, X)
-        return WX + parameters.b
+        Z: jax.Array = WX + parameters.b
+        return Z
 
     def _fuses(self, n: int, m: int) -> bool:
         """Whether X (n, m) is read by the fused step: on a CUDA device, in float32, whose offsets have 32 bits."""

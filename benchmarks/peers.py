@@ -9,7 +9,11 @@ arm is a process of its own; they take turns, with a pause, for threads that spi
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -36,6 +40,8 @@ Array = npt.NDArray[Any]
 
 NEAR, PAUSE = 1e-4, 1.0
 EPOCHS = 1000
+LIMIT = 10.0
+"""Seconds after which a run that has not arrived is the last one."""
 
 
 class Shape(NamedTuple):
@@ -51,7 +57,6 @@ SHAPES = {
     "200,000 x 64": Shape(200_000, 0, 1e-5),
     "2,000 x 49,923": Shape(2_000, 129, 0.01),
 }
-SKLEARN = ("lbfgs", "newton-cholesky")
 
 
 def of_numbers(m: int) -> tuple[Array, Array]:
@@ -103,23 +108,87 @@ def ours(backend: str, shape: Shape, X: Array, Y: Array, target: float) -> tuple
     return placed + float(history.seconds[taken].sum()), float(history.evaluations[taken].sum())
 
 
-def sklearns(solver: str, shape: Shape, X: Array, Y: Array, target: float) -> tuple[float, float]:
-    """Seconds and iterations of `LogisticRegression` to the target, of one run that is looked at after each."""
-    from scipy import optimize
-    from sklearn.linear_model import LogisticRegression
+class Peer(NamedTuple):
+    """A solver of another library.
 
-    start = time.perf_counter()
-    rows = np.ascontiguousarray(X.T.astype(np.float32) * np.float32(_scale(X)))
-    converted = time.perf_counter() - start
+    Attributes:
+        package: that has it, as it is imported.
+        made: an estimator, of l2, m and how many iterations it may take.
+        dtype: of X, in which it arrives.
+        narrow: whether it is for few features only.
+        steps: whether it calls `scipy.optimize.minimize`, so that one run is looked at after each iteration.
+    """
+
+    package: str
+    made: Callable[[float, int, int], Any]
+    dtype: str = "float32"
+    narrow: bool = False
+    steps: bool = False
+
+
+def _logistic(package: str, **options: Any) -> Callable[[float, int, int], Any]:
+    """Of a package that has scikit-learn's `LogisticRegression`."""
+
+    def made(l2: float, m: int, iterations: int) -> Any:
+        linear = importlib.import_module(f"{package}.linear_model")
+        return linear.LogisticRegression(C=1 / (m * l2), max_iter=iterations, tol=1e-12, **options)
+
+    return made
+
+
+def _snapml(l2: float, m: int, iterations: int) -> Any:
+    snapml, cores = importlib.import_module("snapml"), os.cpu_count()
+    return snapml.LogisticRegression(
+        regularizer=m * l2, max_iter=iterations, tol=1e-12, fit_intercept=True, n_jobs=cores
+    )
+
+
+def _skglm(l2: float, _: int, iterations: int) -> Any:
+    skglm = importlib.import_module("skglm")
+    solver = skglm.solvers.ProxNewton(max_iter=iterations, tol=1e-12)
+    return skglm.GeneralizedLinearEstimator(skglm.datafits.Logistic(), skglm.penalties.L1_plus_L2(l2, 0.0), solver)
+
+
+PEERS = {
+    "scikit-learn, lbfgs": Peer("sklearn", _logistic("sklearn"), steps=True),
+    # in float32 it does not arrive; and it makes an n x n matrix
+    "scikit-learn, newton-cholesky": Peer("sklearn", _logistic("sklearn", solver="newton-cholesky"), "float64", True),
+    "scikit-learn, saga": Peer("sklearn", _logistic("sklearn", solver="saga")),
+    # which penalises b, the less the larger the constant feature is that b belongs to
+    "scikit-learn, liblinear": Peer(
+        "sklearn", _logistic("sklearn", solver="liblinear", intercept_scaling=100.0), "float64"
+    ),
+    "scikit-learn-intelex, lbfgs": Peer("sklearnex", _logistic("sklearnex"), steps=True),
+    "snapml": Peer("snapml", _snapml),
+    "skglm, prox-newton": Peer("skglm", _skglm),
+}
+"""By what a person would pick instead; those that are installed take part."""
+
+
+def theirs(peer: Peer, shape: Shape, X: Array, Y: Array, target: float) -> tuple[float, float]:
+    """Seconds and iterations of a peer to the target, with converting X; infinite where that takes over `LIMIT`.
+
+    Of one that cannot be looked at, they are those of the first of runs of 1, 2, 3, 5, 8 ... iterations that is there.
+    """
+    from scipy import optimize
+
     neuron = backends.load("numba")(l2=shape.l2, input_scale=_scale(X))
     examples = neuron.place(X, Y)
 
-    def there(w: Array) -> bool:
-        P = Parameters(w[np.newaxis, :-1].astype(np.float32), np.asarray(w[-1], np.float32))
+    def there(W: Array, b: Any) -> bool:
+        P = Parameters(np.reshape(W, (1, -1)).astype(np.float32), np.asarray(b, np.float32).reshape(()))
         return neuron.cost(P, examples) <= target
 
-    C = 1 / (Y.size * shape.l2)
-    if solver == "lbfgs":
+    labels = np.where(Y[0], 1, -1)
+    few = np.random.default_rng(0).choice(Y.size, 400)
+    peer.made(shape.l2, 400, 2).fit(
+        X.T[few, :64].astype(peer.dtype) * _scale(X), labels[few]
+    )  # compiles, where it does
+    start = time.perf_counter()
+    rows = np.ascontiguousarray(X.T.astype(peer.dtype))
+    rows *= rows.dtype.type(_scale(X))
+    converted = time.perf_counter() - start
+    if peer.steps:
         seen: list[tuple[float, Array]] = []
         real = optimize.minimize
 
@@ -128,19 +197,21 @@ def sklearns(solver: str, shape: Shape, X: Array, Y: Array, target: float) -> tu
 
         with mock.patch.object(optimize, "minimize", looked_at):
             start = time.perf_counter()
-            LogisticRegression(solver=solver, C=C, max_iter=EPOCHS, tol=1e-6).fit(rows, Y[0])
+            peer.made(shape.l2, Y.size, EPOCHS).fit(rows, labels)
         for k, (at, w) in enumerate(seen):
-            if there(w):
+            if there(w[:-1], w[-1]) or there(w[1:], w[0]):  # scikit-learn-intelex has b first
                 return converted + at - start, k + 1
         return np.inf, np.inf
-    rows = rows.astype(np.float64)  # in float32 it does not arrive
-    for k in range(1, 50):
+    k, later = 1, 2
+    while True:
         start = time.perf_counter()
-        found = LogisticRegression(solver=solver, C=C, max_iter=k, tol=1e-12).fit(rows, Y[0])
+        found = peer.made(shape.l2, Y.size, k).fit(rows, labels)
         seconds = time.perf_counter() - start
-        if there(np.append(found.coef_[0], found.intercept_)):
+        if there(found.coef_, found.intercept_):
             return converted + seconds, k
-    return np.inf, np.inf
+        if seconds > LIMIT or k > EPOCHS:
+            return np.inf, np.inf
+        k, later = later, k + later
 
 
 def _scale(X: Array) -> float:
@@ -157,9 +228,11 @@ def arms(shape: Shape) -> dict[str, Callable[..., tuple[float, float]]]:
             click.echo(f"left out: {error}", err=True)
             continue
         found[f"handgrad, {name}"] = lambda *given, name=name: ours(name, *given)
-    for solver in SKLEARN:
-        if solver == "lbfgs" or not shape.side:  # newton-cholesky makes an n x n matrix
-            found[f"scikit-learn, {solver}"] = lambda *given, solver=solver: sklearns(solver, *given)
+    for name, peer in PEERS.items():
+        if importlib.util.find_spec(peer.package) is None:
+            click.echo(f"left out: {name}, which is not installed", err=True)
+        elif not (peer.narrow and shape.side):
+            found[name] = functools.partial(theirs, peer)
     return found
 
 
