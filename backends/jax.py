@@ -52,6 +52,7 @@ class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
     devices = ("cpu", "cuda")
+    own_threads = True
 
     def put(self, array: Any) -> jax.Array:
         if isinstance(array, Inputs):
@@ -201,12 +202,11 @@ class Neuron(neuron.Neuron):
     def _logits(self, parameters: Parameters, X: Any) -> jax.Array:
         # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
         product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-        sW = self.input_scale * parameters.W
+        sW, b = self.input_scale * parameters.W, parameters.b
         if isinstance(X, Inputs):  # as X^T W^T, since X^T is there: XLA on a CPU takes ten times as long for W X of it
-            WX = product(X.rows.astype(self.dtype), sW[0])[np.newaxis]
-        else:
-            WX = product(sW, X)
-        Z: jax.Array = WX + parameters.b
+            of_rows: jax.Array = product(X.rows.astype(self.dtype), sW[0])[np.newaxis] + b
+            return of_rows
+        Z: jax.Array = product(sW, X) + b
         return Z
 
     def _fuses(self, n: int, m: int) -> bool:

@@ -44,6 +44,7 @@ class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
     reads = 1
+    own_threads = True
 
     def put(self, array: Array) -> Array:
         return np.asarray(array, dtype=self.dtype)

@@ -41,6 +41,7 @@ class Neuron(neuron.Neuron):
     __doc__ = neuron.Neuron.__doc__
 
     devices = ("cpu", "cuda")
+    own_threads = True
 
     def put(self, array: Any) -> torch.Tensor:
         return self._placed_as_is(array).to(getattr(torch, self.dtype))

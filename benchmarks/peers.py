@@ -4,7 +4,8 @@ Logistic regression with an L2 penalty, on three shapes: 20,000 x 12,288 and 2,0
 used several times with noise of deviation 8, and 200,000 x 64 correlated numbers of other scales and means. An arm has
 arrived where J is within 1e-4 of the optimum (of log 2, the cost at zero weights, minus it). Its time begins with the
 arrays in memory, as they are stored, and includes placing or converting them, and compiling from a warm cache. Each
-arm is a process of its own; they take turns, with a pause, for threads that spin disturb the next.
+arm is a process of its own; they take turns, with a pause, for threads that spin disturb the next. A dash: not
+there after a run of 10 seconds or of 1,000 iterations, or after two minutes in all.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ NEAR, PAUSE = 1e-4, 1.0
 EPOCHS = 1000
 LIMIT = 10.0
 """Seconds after which a run that has not arrived is the last one."""
+PATIENCE = 120.0
+"""Seconds after which an arm is ended."""
+NOT_THERE = ("-", "-", "-")
+"""What is shown of an arm that did not arrive."""
 
 
 class Shape(NamedTuple):
@@ -247,6 +252,15 @@ def run_arm(name: str, of: str, folder: Path, target: float) -> None:
     click.echo(json.dumps({"seconds": seconds, "evaluations": evaluations, "memory": most}))
 
 
+def _run(command: list[str]) -> dict[str, float]:
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return dict.fromkeys(("seconds", "evaluations", "memory"), np.inf)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 @click.command()
 @click.argument("photographs", type=click.Path(path_type=Path, exists=True))
 @click.option("--shape", "shapes", multiple=True, type=click.Choice(list(SHAPES)), help="Which.  [default: all]")
@@ -277,8 +291,7 @@ def main(
                     time.sleep(PAUSE)
                     command = [sys.executable, "-m", "handgrad.benchmarks.peers", str(folder)]
                     asked = ["--shape", of, "--arm", name, "--target", repr(float(there))]
-                    done = subprocess.run([*command, *asked], stdout=subprocess.PIPE, check=True)
-                    results.append(json.loads(done.stdout))
+                    results.append(_run([*command, *asked]))
         middle = {
             name: {key: float(np.median([one[key] for one in results])) for key in results[0]}
             for name, results in found.items()
@@ -288,7 +301,11 @@ def main(
             fastest = min(arm["seconds"] for arm in middle.values())
             click.echo(f"{of} (m x n), l2 = {shape.l2:g}: J within 1e-4 of {best:.6f}\n")
             rows = [
-                (name, f"{s:.2f}", f"{s / fastest:.1f} x", f"{k:g}", f"{most:.0f}")
+                (
+                    name,
+                    *((f"{s:.2f}", f"{s / fastest:.1f} x", f"{k:g}") if s < np.inf else NOT_THERE),
+                    f"{most:.0f}" if most < np.inf else "-",
+                )
                 for s, name, k, most in sorted(
                     (a["seconds"], name, a["evaluations"], a["memory"]) for name, a in middle.items()
                 )

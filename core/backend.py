@@ -172,6 +172,9 @@ class Backend(Configuration, ABC):
     reads: ClassVar[int] = 2
     """How many times `sums` reads X; of bytes that stay bytes, once."""
 
+    own_threads: ClassVar[bool] = False
+    """Whether it computes in threads of its own, and not in those of NumPy's BLAS."""
+
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     """The kinds of devices that it runs on."""
 

@@ -4,10 +4,12 @@
 All are driven by the one loop of `handgrad.descent`, which fetches costs, keeps the state, and stops in time.
 """
 
+import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -210,6 +212,10 @@ class LBFGS(Optimizer):
         _scipy()
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
+        with _one_thread_beside(task.backend):
+            return self._take(task, place, epochs)
+
+    def _take(self, task: Task, place: Place, epochs: range) -> Taken:
         objective = _OfVectors(task.objective)
         x = objective.vector(place.parameters)
         kept = dict(place.memory) or dict(zip(("J", "gradient"), objective(x), strict=True))
@@ -313,6 +319,24 @@ def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector], sketch: 
     for (step, turn, bend), alpha in zip(pairs, reversed(alphas), strict=True):
         turned += (alpha - turn @ turned / bend) * step
     return turned
+
+
+def _one_thread_beside(backend: Backend) -> AbstractContextManager[Any]:
+    """One thread for NumPy's products of vectors, beside a backend that has threads of its own.
+
+    Both kinds wait for work by spinning, on the same cores: what the vectors gain, each step would lose tenfold.
+    """
+    pools = _pools() if backend.own_threads else None
+    return nullcontext() if pools is None else pools.limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _pools() -> Any:
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ModuleNotFoundError:
+        return None
+    return ThreadpoolController()
 
 
 def _scipy() -> Any:

@@ -71,7 +71,21 @@ def test_a_size_is_height_then_width():
 def test_resizing_is_bicubic_and_of_the_whole_photograph():
     image = noise()
     expected = np.asarray(image.resize((8, 6), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(read_photograph(encoded(image), (6, 8)), expected)
+    np.testing.assert_array_equal(read_photograph(encoded(image), (6, 8), exact=True), expected)
+    of_averages = np.asarray(image.reduce(3).resize((8, 6), Image.Resampling.BICUBIC, (0, 0, 40 / 3, 10)))
+    np.testing.assert_array_equal(read_photograph(encoded(image), (6, 8)), of_averages)
+
+
+def test_a_photograph_that_has_not_many_more_pixels_is_interpolated_as_it_is():
+    content = encoded(noise(23, 17))  # of 8 x 6 less than three times as many along each side
+    np.testing.assert_array_equal(read_photograph(content, (6, 8)), read_photograph(content, (6, 8), exact=True))
+
+
+@pytest.mark.parametrize("side", [255, 256, 257, 4100])
+def test_one_colour_stays_that_colour_however_many_pixels_are_averaged(side):
+    for colour in (255, 254, 61, 1) if side < 4100 else (255,):
+        content = encoded(Image.new("RGB", (side, side), (colour, 0, 255 - colour)))
+        assert read_photograph(content, 1).tolist() == [[[colour, 0, 255 - colour]]]
 
 
 def of_low_frequencies(width, height):

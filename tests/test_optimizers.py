@@ -176,6 +176,32 @@ def test_lbfgs_counts_every_gradient(examples):
     assert len(counted) == history.evaluations.sum() > 12
 
 
+def test_numpys_products_have_one_thread_beside_a_backend_that_has_its_own(backend, examples):
+    """Else both kinds spin on the same cores, and PyTorch's step takes twice as long."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    optimizers._scipy()
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    seen, real, before = [], backend.sums, threads()
+    assert before
+    with mock.patch.object(backend, "sums", lambda *given: seen.append(threads()) or real(*given)):
+        backend(input_scale=1 / 255, l2=0.01).fit(*examples, epochs=3, optimizer=LBFGS())
+    assert all(during == ({1} if backend.own_threads else before) for during in seen)
+    assert threads() == before
+
+
+def test_without_threadpoolctl_lbfgs_ends_at_the_same_place(examples, without, request):
+    numba = pytest.importorskip("handgrad.backends.numba", exc_type=ImportError).Neuron(input_scale=1 / 255, l2=0.01)
+    expected, _ = numba.fit(*examples, epochs=50, optimizer=LBFGS())
+    request.addfinalizer(optimizers._pools.cache_clear)
+    optimizers._pools.cache_clear()
+    without("threadpoolctl")
+    found, _ = numba.fit(*examples, epochs=50, optimizer=LBFGS())
+    np.testing.assert_allclose(found.W, expected.W, rtol=1e-3, atol=1e-6)
+
+
 def test_lbfgs_where_there_is_nothing_to_learn():
     X, Y = np.zeros((3, 4)), np.array([[0, 1, 0, 1]])
     P, history = ByHand(dtype="float64").fit(X, Y, epochs=9, optimizer=LBFGS())

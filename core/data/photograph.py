@@ -27,6 +27,9 @@ MAX_PIXELS = 100_000_000
 SPARE = 1.5
 """How many times the pixels that are asked for a photograph has, along each side, before it is resized to these."""
 
+MOST_AVERAGED = 2**16
+"""Pixels for one above which they are interpolated: of 16 million and more, Pillow's sums of bytes leave 32 bits."""
+
 _UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -175,7 +178,8 @@ def _decoded(file: BinaryIO, size: tuple[int, int], exact: bool) -> Photograph:
         image.load()
         turn = _turn(image)
         upright = _rgb(image if turn is None else image.transpose(turn))
-        pixels = upright.resize((width, height), RESAMPLING, reducing_gap=None if exact else SPARE)
+        whole_way = exact or upright.width * upright.height > MOST_AVERAGED * width * height
+        pixels = upright.resize((width, height), RESAMPLING, reducing_gap=None if whole_way else SPARE)
         return Photograph(np.asarray(pixels), *(whole[::-1] if turn in _SIDEWAYS else whole))
 
 
