@@ -39,7 +39,6 @@ def test_a_cost_that_cannot_be_reached_is_said(data):
         optimizers._needed(backends.load("numpy")(l2=1.0), train.X, train.Y, -1.0)
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_the_command_prints_both_tables(data, monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.setattr(optimizers.against_descent, "__defaults__", (50,))
