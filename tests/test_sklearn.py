@@ -172,7 +172,7 @@ def test_bytes_are_as_good_as_floats_and_stay_bytes(classifier, pixels):
         model = classifier(input_scale=1 / 255).fit(X, y)
     assert (seen[0].dtype, np.shares_memory(seen[0], X)) == (np.uint8, True)
     assert all(isinstance(again, Examples) for again in seen[1:])
-    if neuron.reads_bytes(X.T):
+    if neuron().reads_bytes(X.T):
         assert np.shares_memory(seen[1].whole[0], X)
     other = classifier(input_scale=1 / 255).fit(X.astype(float), y)
     assert close(model.coef_, other.coef_, 1e-9)
