@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from handgrad import memory
 from handgrad.backend import Array, Backend
-from handgrad.blocks import VALUES, in_files, on_host
+from handgrad.blocks import VALUES, Joined, in_files, on_host
 from handgrad.checks import check_values, checked_labels
 from handgrad.errors import DataError, UsageError
 from handgrad.examples import Examples, Part
@@ -69,7 +69,7 @@ def _alike(
 
 
 def _width(backend: Backend, X: Array, block: int | None, processes: Processes) -> int:
-    """Examples in a block, as asked for; 0 for all, where X lies on the device or a copy takes at most half of memory.
+    """Examples in a block, as asked for; 0 for all, where X lies on the device or takes at most half of memory there.
 
     Shares may differ by one example, and memories by more: so in blocks, where they are too large for one process.
     """
@@ -78,9 +78,14 @@ def _width(backend: Backend, X: Array, block: int | None, processes: Processes) 
 
 
 def _fits(backend: Backend, X: Array) -> bool:
+    itemsize = np.dtype(backend.dtype).itemsize
     if backend.reads_bytes(X):
-        return X.size <= VALUES or not in_files(X)
-    share = 2 * X.size * np.dtype(backend.dtype).itemsize / backend.processes.count / memory.total()
+        if not in_files(X):
+            return True  # as it is
+        if isinstance(X, Joined):
+            return X.size <= VALUES  # copied into one
+        itemsize = 1  # as it is, and kept in memory once it is read
+    share = 2 * X.size * itemsize / backend.processes.count / memory.total()
     return backend.processes.largest([share])[0] <= 1
 
 

@@ -238,6 +238,18 @@ def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file,
     np.testing.assert_allclose(neuron.gradients(P, joined, Y).dW, copied.dW, rtol=1e-4)
 
 
+def test_bytes_in_a_file_are_whole_where_they_fit_in_memory_and_so_may_be_seen_in_their_span(
+    backend, file, monkeypatch
+):
+    monkeypatch.setattr("handgrad.placing.VALUES", 5000)
+    monkeypatch.setattr("handgrad.pieces.MANY", 0)
+    X, Y = np.load(file[0], mmap_mode="r").T, file[1]
+    assert backend().reads_bytes(X)
+    for room, whole in (2 * X.size, True), (2 * X.size - 1, False):
+        monkeypatch.setattr(memory, "total", lambda room=room: float(room))
+        assert (backend().place(X, Y).whole is not None) == whole
+
+
 def test_a_block_of_fewer_than_no_examples_is_refused(file):
     with pytest.raises(UsageError, match="block is -1; expected a whole number from 0"):
         backends.load("numpy")().place(np.load(file[0]).T, block=-1)
