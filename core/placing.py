@@ -83,7 +83,7 @@ def _fits(backend: Backend, X: Array) -> bool:
         if not in_files(X):
             return True  # as it is
         if isinstance(X, Joined):
-            return X.size <= VALUES  # copied into one
+            return bool(X.size <= VALUES)  # copied into one
         itemsize = 1  # as it is, and kept in memory once it is read
     share = 2 * X.size * itemsize / backend.processes.count / memory.total()
     return backend.processes.largest([share])[0] <= 1
