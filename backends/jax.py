@@ -68,7 +68,8 @@ class Neuron(neuron.Neuron):
         return placed
 
     def reads_bytes(self, X: Any) -> bool:
-        return not isinstance(self._device(), Mesh) and of_bytes(X) and (many(X, self.device) or self._fuses(*X.shape))
+        kept = many(X, self.device) or (self._fuses(*X.shape) and of_bytes(X))
+        return kept and not isinstance(self._device(), Mesh)
 
     def put_inputs(self, X: Any) -> Any:
         """As `put`; or as `Inputs`, where the fused step reads X (n, m); as `Bytes`, of many; or as `Sharded`."""
@@ -78,7 +79,7 @@ class Neuron(neuron.Neuron):
         if isinstance(X, Inputs):
             return X
         fuses = self._fuses(*X.shape)
-        if not (fuses or self.reads_bytes(X)):
+        if not (fuses or many(X, self.device)):
             return self.put(X)
         rows = portable(X, self.dtype).T
         held = jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where)

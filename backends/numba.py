@@ -20,6 +20,7 @@ from handgrad import neuron
 from handgrad.backend import ACTIVATIONS, LOSSES, Parameters, Sums
 from handgrad.bars import tell
 from handgrad.errors import MissingExtraError
+from handgrad.pieces import of_bytes
 
 try:
     import numba
@@ -50,7 +51,7 @@ class Neuron(neuron.Neuron):
         return np.asarray(array, dtype=self.dtype)
 
     def reads_bytes(self, X: Array) -> bool:
-        return bool(X.dtype == np.uint8)
+        return of_bytes(X)
 
     def put_inputs(self, X: Array) -> Array:
         """X, or a copy where it holds neither bytes nor the neuron's dtype, or its examples are not contiguous."""

@@ -51,7 +51,7 @@ class Neuron(neuron.Neuron):
 
     def put_inputs(self, X: Any) -> torch.Tensor:
         """As `put`; or with contiguous examples, where X (n, m) is read by the fused step, or of many bytes."""
-        if not (self._fuses(X.shape[0]) or self.reads_bytes(X)):
+        if not (self._fuses(X.shape[0]) or many(X, self.device)):
             return self.put(X)
         placed = self._placed_as_is(X)
         if placed.dtype != torch.uint8:

@@ -167,7 +167,7 @@ PEERS = {
     "snapml": Peer("snapml", _snapml),
     "skglm, prox-newton": Peer("skglm", _skglm),
 }
-"""By what a person would pick instead; those that are installed take part."""
+"""What a person would pick instead; those that are installed take part."""
 
 
 def theirs(peer: Peer, shape: Shape, X: Array, Y: Array, target: float) -> tuple[float, float]:
