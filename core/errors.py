@@ -3,6 +3,9 @@
 import inspect
 import warnings
 
+MOST_REASON = 400
+"""Characters of another library's message that are told."""
+
 
 class HandgradError(Exception):
     """Any error that handgrad raises on purpose.
@@ -54,6 +57,6 @@ def printable(name: str) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception of another library says, in one line."""
-    message = getattr(error, "strerror", None) or str(error)
-    return " ".join(message.split()) or type(error).__name__
+    """What an exception of another library says, in one line, which a file's own content cannot make endless."""
+    message = " ".join((getattr(error, "strerror", None) or str(error)).split()) or type(error).__name__
+    return message if len(message) <= MOST_REASON else f"{message[:MOST_REASON]}..."

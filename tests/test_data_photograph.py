@@ -316,9 +316,9 @@ def test_texts_that_swell_are_not_inflated_and_a_damaged_png_that_has_them_is_st
     bomb = (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 26)))
     tracemalloc.start()
     try:
-        start = time.process_time()
+        start = time.thread_time()
         assert read_photograph(png(1, 1, 8, 0, b"\0\7", *[bomb] * 200), 1).tolist() == [[[7] * 3]]
-        assert time.process_time() - start < 1
+        assert time.thread_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()

@@ -175,7 +175,9 @@ ARRAYS = {
     "an .npz with a shape of text": lambda folder: npz(folder, declared("('2', 1, 1, 3)", content=bytes(6))),
     "an .npz with a header that is code": lambda folder: npz(folder, npy("__import__('os').system('true')")),
     "an .npz with a header nested deep": lambda folder: npz(folder, npy("(" * 4000 + ")" * 4000)),
-    "an .npz with a header of megabytes": lambda folder: npz(folder, npy(" " * 2**22, version=(2, 0))),
+    "an .npz whose header swells": lambda folder: npz(
+        folder, npy(" " * 2**27, version=(2, 0)), method=zipfile.ZIP_DEFLATED
+    ),
     "an .npz with a structured dtype": lambda folder: npz(
         folder, npy("{'descr': [('a', 'u1'), ('b', 'O')], 'fortran_order': False, 'shape': (2, 1, 1, 3), }", bytes(54))
     ),
@@ -243,15 +245,16 @@ MODELS = {
 def at_once(function, aside=0):
     """The error, which has to come within a second of the processor and, the file itself aside, 64 MiB."""
     tracemalloc.start()
-    start = time.process_time()
+    start = time.thread_time()  # not of the process: JAX's and PyTorch's threads may still be spinning
     try:
         with pytest.raises(DataError) as caught:
             function()
-        assert time.process_time() - start < 1
+        assert time.thread_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20 + aside
     finally:
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
     return str(caught.value)
 
 

@@ -3,6 +3,7 @@
 Nothing is unpickled, no size in a header is believed before the bytes are there, and pixels are read in blocks.
 """
 
+import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,9 @@ from handgrad.data.photograph import MAX_BYTES
 from handgrad.errors import DataError, MissingExtraError, printable, reason_of
 
 BLOCK_BYTES = 1 << 20
+
+HEADER_BYTES = 1 << 10
+"""Bytes that an .npy file may take to say its shape and dtype: an array of numbers takes 128."""
 
 MOST_SWELLING = 1032
 """Bytes that one compressed byte can stand for: deflate's limit, 1032 to 1 ("zlib Technical Details")."""
@@ -156,11 +160,12 @@ def _npz_array(path: Path, archive: zipfile.ZipFile, name: str) -> _Array:
     with _naming(where):
         member = archive.getinfo(f"{name}.npy")
         with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            if version not in _HEADERS:
-                raise DataError(f"{where} has .npy version {version}; expected numbers, saved by numpy.savez")
-            shape, fortran_order, dtype = _HEADERS[version](file)
-            start = file.tell()
+            header = io.BytesIO(file.read(HEADER_BYTES))
+        version = np.lib.format.read_magic(header)
+        if version not in _HEADERS:
+            raise DataError(f"{where} has .npy version {version}; expected numbers, saved by numpy.savez")
+        shape, fortran_order, dtype = _HEADERS[version](header)
+        start = header.tell()
     if member.file_size > MOST_SWELLING * member.compress_size + BLOCK_BYTES:
         raise DataError(
             f"{where} says that {member.compress_size:,} bytes swell to {member.file_size:,}; no honest file does so"
