@@ -32,7 +32,7 @@ try:
     from jax.experimental import multihost_utils
     from jax.sharding import Mesh
 
-    from handgrad.backends.inputs import AXIS, Bytes, Inputs, Sharded, own_columns, settled, sharded, spread
+    from handgrad.backends.inputs import AXIS, Bytes, Columns, Inputs, Rows, own_columns, sharded, spread
 except ModuleNotFoundError:
     raise MissingExtraError("JAX", "jax") from None
 
@@ -55,15 +55,12 @@ class Neuron(neuron.Neuron):
     own_threads = True
 
     def put(self, array: Any) -> jax.Array:
-        if isinstance(array, Inputs):
-            array = array.rows.T
         where = self._device()
         with self.arithmetic():
             if isinstance(where, Mesh):
                 return spread(array, where, self.dtype)
-            if isinstance(array, Sharded) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
-                array = self.get(array)
-            array = array if isinstance(array, jax.Array) else np.asarray(array)  # PyTorch's too
+            if not (isinstance(array, jax.Array) and array.is_fully_addressable):
+                array = np.asarray(array)  # PyTorch's too
             placed: jax.Array = jax.device_put(portable(array, self.dtype), where).astype(self.dtype)
         return placed
 
@@ -71,25 +68,25 @@ class Neuron(neuron.Neuron):
         kept = many(X, self.device) or (self._fuses(*X.shape) and of_bytes(X))
         return kept and not isinstance(self._device(), Mesh)
 
-    def put_inputs(self, X: Any) -> Any:
-        """As `put`; or as `Inputs`, where the fused step reads X (n, m); as `Bytes`, of many; or as `Sharded`."""
+    def put_inputs(self, X: Any) -> Inputs:
+        """X (n, m) as `handgrad.backends.inputs` has it: `Rows` for the fused step, `Bytes` of many, or over a mesh."""
         where = self._device()
-        if isinstance(where, Mesh):
-            return X if isinstance(X, Sharded) and X.mesh == where else self._sharded(X, where)
         if isinstance(X, Inputs):
-            return X
-        fuses = self._fuses(*X.shape)
-        if not (fuses or many(X, self.device)):
-            return self.put(X)
-        rows = portable(X, self.dtype).T
-        held = jax.device_put(rows if rows.dtype == np.uint8 else rows.astype(self.dtype), where)
-        return Inputs(held) if fuses else Bytes(held)
-
-    def _sharded(self, X: Any, mesh: Mesh) -> Sharded:
+            if X.where == where and X.dtype in (self.dtype, "uint8"):
+                return X
+            X = self.get(X)
         n, m = X.shape
-        with self.arithmetic():
-            X = X if on_host(X) else self.get(X)
-            return sharded(X, mesh, self.dtype, rows=self._fuses(n, m // mesh.size + 1))
+        if isinstance(where, Mesh):
+            with self.arithmetic():
+                X = X if on_host(X) else self.get(X)
+                return sharded(X, where, self.dtype, rows=self._fuses(n, m // where.size + 1))
+        fuses = self._fuses(n, m)
+        if not (fuses or many(X, self.device)):
+            return Columns(self.put(X))
+        X = X if isinstance(X, jax.Array) else np.asarray(X)
+        rows = portable(X, self.dtype).T
+        held = jax.device_put(rows if of_bytes(rows) else rows.astype(self.dtype), where)
+        return Rows(held) if fuses else Bytes(held)
 
     def get(self, array: Any) -> npt.NDArray[Any]:
         return np.asarray(array)
@@ -97,19 +94,19 @@ class Neuron(neuron.Neuron):
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
         X = self.put_inputs(X)
         with self.arithmetic():
-            A: jax.Array = settled(self._forward(self.put_parameters(parameters), X), X)
+            A: jax.Array = X.settled(self._forward(self.put_parameters(parameters), X))
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         X = self.put_inputs(X)
         with self.arithmetic():
-            loss: jax.Array = settled(self._loss_sum(self.put_parameters(parameters), X, self.put(Y)), X)
+            loss: jax.Array = X.settled(self._loss_sum(self.put_parameters(parameters), X, self.put(Y)))
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
         with self.arithmetic():
-            loss, (dW, db) = settled(self._loss_and_gradients(self.put_parameters(parameters), X, self.put(Y)), X)
+            loss, (dW, db) = X.settled(self._loss_and_gradients(self.put_parameters(parameters), X, self.put(Y)))
         return Sums(loss, dW, db, X.shape[1])
 
     def descend(
@@ -164,50 +161,38 @@ class Neuron(neuron.Neuron):
         return state
 
     @partial(jax.jit, static_argnums=0)
-    def _forward(self, parameters: Parameters, X: Any) -> jax.Array:
-        if isinstance(X, Sharded | Bytes):
-            A: jax.Array = X.joined(self._forward, parameters)
-            return A
-        return ACTIVATIONS[self.activation](self._logits(parameters, X))
+    def _forward(self, parameters: Parameters, X: Inputs) -> jax.Array:
+        A: jax.Array = X.joined(self._activations, parameters)
+        return A
 
     @partial(jax.jit, static_argnums=0)
-    def _loss_sum(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
-        """L summed over the examples: by the fused step where X is held for it, else as it is written here."""
-        if isinstance(X, Sharded | Bytes):
-            total: jax.Array = X.total(self._loss_sum, parameters, Y)
-            return total
-        if isinstance(X, Inputs) and self._fuses(*X.shape):
+    def _loss_sum(self, parameters: Parameters, X: Inputs, Y: jax.Array) -> jax.Array:
+        """L summed over the examples."""
+        loss: jax.Array = X.total(self._loss, parameters, Y)
+        return loss
+
+    @partial(jax.jit, static_argnums=0)
+    def _loss_and_gradients(self, parameters: Parameters, X: Inputs, Y: jax.Array) -> tuple[jax.Array, Parameters]:
+        found: tuple[jax.Array, Parameters] = X.total(jax.value_and_grad(self._loss), parameters, Y)
+        return found
+
+    def _activations(self, parameters: Parameters, X: Columns | Rows) -> jax.Array:
+        return ACTIVATIONS[self.activation](self._logits(parameters, X))
+
+    def _loss(self, parameters: Parameters, X: Columns | Rows, Y: jax.Array) -> jax.Array:
+        """L summed over the examples of one array: by the fused step where it is held for that, else as it stands."""
+        if isinstance(X, Rows) and self._fuses(*X.shape):
             from handgrad.backends.fused.pallas import loss_sum
 
-            fused_sum: jax.Array = loss_sum(*parameters, X.rows, Y, self.input_scale, self.activation, self.loss)
+            fused_sum: jax.Array = loss_sum(*parameters, X.array, Y, self.input_scale, self.activation, self.loss)
             return fused_sum
         Z = self._logits(parameters, X)
         if self.loss == "cross_entropy":
             return pairwise_sum(jax.nn.softplus((1 - 2 * Y) * Z))  # -log(A) for class 1 and -log(1 - A) for class 0
         return pairwise_sum((ACTIVATIONS[self.activation](Z) - Y) ** 2 / 2)
 
-    @partial(jax.jit, static_argnums=0)
-    def _loss_and_gradients(
-        self, parameters: Parameters, X: Any, Y: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        if isinstance(X, Sharded | Bytes):
-            row = X.total(self._row, parameters, Y)
-            return row[-1], Parameters(row[None, :-2], row[-2])
-        return jax.value_and_grad(self._loss_sum)(parameters, X, Y)
-
-    def _row(self, parameters: Parameters, X: Any, Y: jax.Array) -> jax.Array:
-        """dW, db and the loss in one array (n + 2,), which takes one reduction to add."""
-        loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
-        return jnp.concatenate([dW[0], jnp.stack([db, loss])])
-
-    def _logits(self, parameters: Parameters, X: Any) -> jax.Array:
-        # The highest precision is the full float32, also where the device has a shorter, faster product (TF32).
-        product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-        sW, b = self.input_scale * parameters.W, parameters.b
-        if isinstance(X, Inputs):  # as X^T W^T, since X^T is there: XLA on a CPU takes ten times as long for W X of it
-            of_rows: jax.Array = product(X.rows.astype(self.dtype), sW[0])[np.newaxis] + b
-            return of_rows
-        Z: jax.Array = product(sW, X) + b
+    def _logits(self, parameters: Parameters, X: Columns | Rows) -> jax.Array:
+        Z: jax.Array = X.product(self.input_scale * parameters.W) + parameters.b
         return Z
 
     def _fuses(self, n: int, m: int) -> bool:

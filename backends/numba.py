@@ -56,7 +56,7 @@ class Neuron(neuron.Neuron):
     def put_inputs(self, X: Array) -> Array:
         """X, or a copy where it holds neither bytes nor the neuron's dtype, or its examples are not contiguous."""
         X = np.asarray(X)
-        rows = np.ascontiguousarray(X.T, X.dtype if X.dtype == np.uint8 else self.dtype)
+        rows = np.ascontiguousarray(X.T, X.dtype if of_bytes(X) else self.dtype)
         return rows.T
 
     def get(self, array: Array) -> Array:

@@ -18,6 +18,7 @@ from handgrad.blocks import portable
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.pieces import added, in_pieces, many, of_bytes
 from handgrad.processes import Processes
+from handgrad.threads import Held
 
 try:
     import torch
@@ -54,7 +55,7 @@ class Neuron(neuron.Neuron):
         if not (self._fuses(X.shape[0]) or many(X, self.device)):
             return self.put(X)
         placed = self._placed_as_is(X)
-        if placed.dtype != torch.uint8:
+        if not of_bytes(placed):
             placed = placed.to(torch.float32)
         return placed.T.contiguous().T
 
@@ -159,10 +160,14 @@ def compiles(device: str) -> bool:
 @contextmanager
 def full_precision(device: str) -> Iterator[None]:
     """Products in the neuron's dtype, whatever the caller allows (TF32, bfloat16, autocast), which is then restored."""
+    with _highest(), torch.autocast(device, enabled=False):
+        yield
+
+
+def _to_highest() -> Callable[[], object]:
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(allowed)
+    return functools.partial(torch.set_float32_matmul_precision, allowed)
+
+
+_highest = Held(_to_highest)

@@ -203,7 +203,7 @@ class Backend(Configuration, ABC):
 
         Args:
             parameters: W and b before the first of the epochs; on the device, as are all arrays here.
-            train: X and Y to descend on.
+            train: X and Y to descend on, X as `put_inputs` gives it.
             validation: X and Y to watch, or None.
             learning_rate: alpha.
             epochs: which ones, `handgrad.descent.BLOCK_EPOCHS` at the most; they count from 0 over the whole training.

@@ -67,8 +67,8 @@ class Neuron(Backend):
                 Examples that a neuron of this backend, dtype and device has placed are returned as they are.
             Y: (1, m), 0 or 1; None for examples that are only to be predicted.
             block: leave X, NumPy's or `Joined`, where it is, in memory or in memory-mapped files, and put so many
-                examples at a time on the device; 0: never; by default, where a copy of all would not fit in half of
-                the memory.
+                examples at a time on the device; 0: never; by default, where a copy of all, of bytes where the backend
+                reads them, would not fit in half of the memory.
 
         Raises:
             DataError: a shape does not fit, a label is not 0 or 1, or a value is not finite.

@@ -4,12 +4,11 @@
 All are driven by the one loop of `handgrad.descent`, which fetches costs, keeps the state, and stops in time.
 """
 
-import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from handgrad.checks import count, number, one_of
 from handgrad.errors import MissingExtraError, UsageError
 from handgrad.objective import Objective
 from handgrad.sketch import Sketch
+from handgrad.threads import one_blas_thread
 
 Vector = npt.NDArray[np.float64]
 
@@ -212,7 +212,9 @@ class LBFGS(Optimizer):
         _scipy()
 
     def take(self, task: Task, place: Place, epochs: range) -> Taken:
-        with _one_thread_beside(task.backend):
+        # Beside a backend with threads of its own, both kinds would wait for work by spinning, on the same cores: what
+        # the vectors gain, each step would lose tenfold.
+        with one_blas_thread() if task.backend.own_threads else nullcontext():
             return self._take(task, place, epochs)
 
     def _take(self, task: Task, place: Place, epochs: range) -> Taken:
@@ -319,24 +321,6 @@ def _turned(gradient: Vector, steps: list[Vector], turns: list[Vector], sketch: 
     for (step, turn, bend), alpha in zip(pairs, reversed(alphas), strict=True):
         turned += (alpha - turn @ turned / bend) * step
     return turned
-
-
-def _one_thread_beside(backend: Backend) -> AbstractContextManager[Any]:
-    """One thread for NumPy's products of vectors, beside a backend that has threads of its own.
-
-    Both kinds wait for work by spinning, on the same cores: what the vectors gain, each step would lose tenfold.
-    """
-    pools = _pools() if backend.own_threads else None
-    return nullcontext() if pools is None else pools.limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _pools() -> Any:
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ModuleNotFoundError:
-        return None
-    return ThreadpoolController()
 
 
 def _scipy() -> Any:

@@ -5,13 +5,14 @@ the numbers stay in a cache, where they are made anew in each step: memory is re
 """
 
 import functools
-import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from handgrad.threads import shares
 
 MANY = 2**24
 """Bytes of X from which on they are taken in pieces; fewer, as numbers, are little memory and soon read."""
@@ -21,9 +22,6 @@ PIECE = 2**23
 
 Method: TypeAlias = Callable[..., Any]
 
-added = functools.partial(functools.reduce, operator.add)
-"""The sum of what is given of each piece."""
-
 
 def of_bytes(X: Any) -> bool:
     """Whether X, any framework's array, is of bytes."""
@@ -31,7 +29,7 @@ def of_bytes(X: Any) -> bool:
 
 
 def many(X: Any, device: str) -> bool:
-    """Whether X (n, m) is of bytes, and taken in pieces on such a device: on one CPU, where they are many."""
+    """Whether X (n, m) is of bytes, and taken in pieces on such a device: on CPUs, where they are many."""
     return device.partition(":")[0] == "cpu" and X.shape[0] * X.shape[1] >= MANY and of_bytes(X)
 
 
@@ -40,13 +38,28 @@ def width(n: int, dtype: Any) -> int:
     return int(max(1, PIECE // (n * np.dtype(dtype).itemsize)))
 
 
+def added(sums: Iterable[Any]) -> Any:
+    """The sum of what is given of each piece, by halves: its error grows with the logarithm of how many there are.
+
+    Higham, "The Accuracy of Floating Point Summation", 1993, section 4.
+    """
+    halves: list[Any] = []  # each of twice as many pieces as the next one, or more
+    for i, some in enumerate(sums, 1):
+        while i % 2 == 0:
+            some, i = halves.pop() + some, i // 2
+        halves.append(some)
+    return functools.reduce(lambda so_far, half: half + so_far, reversed(halves))
+
+
 def in_pieces(
     join: Callable[[Iterable[Any]], Any], array: Callable[[npt.NDArray[Any]], Any] = np.asarray
 ) -> Callable[[Method], Method]:
     """A decorator of ``forward``, ``loss_sum`` or ``sums``: of X of `many` bytes, join(what it gives of each piece).
 
+    A backend without threads of its own works on several pieces at the same time (`handgrad.threads`).
+
     Args:
-        join: makes one result of those of the pieces, in their order.
+        join: makes one result of those of consecutive pieces.
         array: a framework's array, in the memory of a NumPy array.
     """
 
@@ -55,27 +68,29 @@ def in_pieces(
         def over_pieces(neuron: Any, parameters: Any, X: Any, *Y: Any) -> Any:
             if not many(X, neuron.device):
                 return method(neuron, parameters, X, *Y)
-            labels = [neuron.put(y) for y in Y]
-            pieces = _pieces(X, neuron.dtype, array)
-            return join(method(neuron, parameters, x, *(y[:, which] for y in labels)) for x, which in pieces)
+            X, labels = neuron.put_inputs(X), [neuron.put(y) for y in Y]
+            n, m = X.shape
+            k = width(n, neuron.dtype)
+
+            def of(starts: Sequence[int]) -> Any:
+                workspace = array(_workspace.of(n * k, neuron.dtype).reshape(k, n))
+                return join(piece(i, workspace) for i in starts)
+
+            def piece(i: int, workspace: Any) -> Any:
+                """Of X as numbers (n, k), where those of the piece before have been."""
+                x = workspace[: min(k, m - i)]
+                x[:] = X.T[i : i + k]
+                return method(neuron, parameters, x.T, *(y[:, i : i + k] for y in labels))
+
+            starts = range(0, m, k)
+            return of(starts) if neuron.own_threads else join(shares(of, starts))
 
         return over_pieces
 
     return decorator
 
 
-def _pieces(X: Any, dtype: str, array: Callable[[npt.NDArray[Any]], Any]) -> Iterator[tuple[Any, slice]]:
-    """Each piece of X (n, m) as numbers (n, k), where the one before has been; and which examples it holds."""
-    n, m = X.shape
-    k = width(n, dtype)
-    room = array(_room.of(n * k, dtype).reshape(k, n))
-    for i in range(0, m, k):
-        x = room[: min(k, m - i)]
-        x[:] = X.T[i : i + k]
-        yield x.T, slice(i, i + k)
-
-
-class _Room(threading.local):
+class _Workspace(threading.local):
     """Memory of a thread, kept: new memory costs more than the numbers that are written to it."""
 
     memory: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
@@ -87,4 +102,4 @@ class _Room(threading.local):
         return self.memory[:size].view(dtype)
 
 
-_room = _Room()
+_workspace = _Workspace()

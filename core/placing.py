@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from handgrad import memory
 from handgrad.backend import Array, Backend
-from handgrad.blocks import VALUES, Joined, in_files, on_host
+from handgrad.blocks import VALUES, Joined, on_host
 from handgrad.checks import check_values, checked_labels
 from handgrad.errors import DataError, UsageError
 from handgrad.examples import Examples, Part
@@ -80,11 +80,9 @@ def _width(backend: Backend, X: Array, block: int | None, processes: Processes) 
 def _fits(backend: Backend, X: Array) -> bool:
     itemsize = np.dtype(backend.dtype).itemsize
     if backend.reads_bytes(X):
-        if not in_files(X):
-            return True  # as it is
         if isinstance(X, Joined):
             return bool(X.size <= VALUES)  # copied into one
-        itemsize = 1  # as it is, and kept in memory once it is read
+        itemsize = 1  # as it is, or copied where the backend reads it otherwise
     share = 2 * X.size * itemsize / backend.processes.count / memory.total()
     return backend.processes.largest([share])[0] <= 1
 

@@ -88,7 +88,7 @@ def _inputs(objective: Objective) -> Array:
 
 def _on(objective: Objective, X: Array) -> Objective:
     """The same on examples that are X."""
-    part = objective.examples.parts[0]._replace(x=objective.backend.put(X))
+    part = objective.examples.parts[0]._replace(x=objective.backend.put_inputs(X))
     return replace(objective, examples=replace(objective.examples, parts=(part,), shape=X.shape))
 
 

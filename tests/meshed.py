@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from handgrad import DataError, Parameters
-from handgrad.backends.inputs import Inputs, Sharded, own_columns
+from handgrad.backends.inputs import Rows, Sharded, own_columns
 from handgrad.backends.jax import Neuron
 from handgrad.exact import CONFIGURATIONS
 from handgrad.optimizers import LBFGS, SGD
@@ -54,7 +54,7 @@ def apart(P, Q, allowed):
 def path(neuron, X, Y):
     """The parameters before and after every epoch on one device."""
     P = neuron.put_parameters(Parameters.random(N, 1))
-    X, Y = neuron.put(X), neuron.put(Y)
+    X, Y = neuron.put_inputs(X), neuron.put(Y)
     found = [neuron.get_parameters(P)]
     for epoch in range(EPOCHS):
         P = neuron.descend(P, (X, Y), None, RATE, range(epoch, epoch + 1), 1)[0]
@@ -84,7 +84,8 @@ def faults():
 
         def wrong(X, sums, parameters, Y, sign=sign):
             rest = dataclasses.replace(X, even=None)
-            return right(X, sums, parameters, Y) + sign * right(rest, sums, parameters, Y[:, -rest.shape[1] :])
+            besides = right(rest, sums, parameters, Y[:, -rest.shape[1] :])
+            return jax.tree.map(lambda V, U: V + sign * U, right(X, sums, parameters, Y), besides)
 
         Sharded.total = wrong
         jax.clear_caches()
@@ -191,7 +192,7 @@ def fused():
         X, Y, scale = problem(m, kind)
         one, mesh = pair(activation, loss, 0.1, scale)
         held = mesh.put_inputs(X)
-        assert {type(part) for part in held._parts()} == {Inputs}
+        assert {type(part) for part in held._parts()} == {Rows}
         assert held.dtype == (np.uint8 if kind == "bytes" else np.float32)
         alone = path(one, X, Y)
         P, _ = mesh.fit(held, Y, epochs=EPOCHS, learning_rate=RATE, initial=alone[0])

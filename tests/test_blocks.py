@@ -238,12 +238,11 @@ def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file,
     np.testing.assert_allclose(neuron.gradients(P, joined, Y).dW, copied.dW, rtol=1e-4)
 
 
-def test_bytes_in_a_file_are_whole_where_they_fit_in_memory_and_so_may_be_seen_in_their_span(
-    backend, file, monkeypatch
-):
+@pytest.mark.parametrize("mode", ["r", None], ids=["in a file", "in memory"])
+def test_bytes_are_whole_where_they_fit_in_memory_and_so_may_be_seen_in_their_span(mode, backend, file, monkeypatch):
     monkeypatch.setattr("handgrad.placing.VALUES", 5000)
     monkeypatch.setattr("handgrad.pieces.MANY", 0)
-    X, Y = np.load(file[0], mmap_mode="r").T, file[1]
+    X, Y = np.load(file[0], mmap_mode=mode).T, file[1]
     assert backend().reads_bytes(X)
     for room, whole in (2 * X.size, True), (2 * X.size - 1, False):
         monkeypatch.setattr(memory, "total", lambda room=room: float(room))

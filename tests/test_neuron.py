@@ -97,7 +97,8 @@ def test_jax_asks_for_full_precision_in_both_passes(pixels):
 
     neuron = Jax()
     P = Parameters(neuron.put(np.zeros((1, 12))), neuron.put(0.0))
-    program = jax.make_jaxpr(lambda P, X, Y: neuron._loss_and_gradients(P, X, Y))(P, *map(neuron.put, pixels))
+    placed = neuron.put_inputs(pixels[0]), neuron.put(pixels[1])
+    program = jax.make_jaxpr(lambda P, X, Y: neuron._loss_and_gradients(P, X, Y))(P, *placed)
     products = [line for line in str(program).splitlines() if "precision" in line]
     assert len(products) >= 2
     assert all("HIGHEST" in line and "DEFAULT" not in line for line in products)

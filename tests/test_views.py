@@ -341,7 +341,7 @@ def test_a_batch_of_what_the_fused_step_holds():
     """On a GPU, JAX holds X as rows."""
     jax = pytest.importorskip("handgrad.backends.jax", exc_type=ImportError)
     rows, weights = np.arange(24).reshape(6, 4), np.array([1, 2, 1, 0, 2, 1])
-    for X, expected in (jax.Inputs(rows), [[5, 1, 4]]), (weighted(jax.Inputs(rows), weights), [[5], [1, 4]]):
+    for X, expected in (jax.Rows(rows), [[5, 1, 4]]), (weighted(jax.Rows(rows), weights), [[5], [1, 4]]):
         examples = jax.Neuron().place(X, np.zeros((1, 6)))
         numbers = [5, 1, 4] if len(expected) == 1 else [4, 1, 3]  # of the examples that count
         parts = examples.batch(np.array(numbers)).parts

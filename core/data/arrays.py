@@ -21,7 +21,7 @@ from handgrad.errors import DataError, MissingExtraError, printable, reason_of
 
 BLOCK_BYTES = 1 << 20
 
-HEADER_BYTES = 1 << 10
+HEADER_BYTES = 1 << 12
 """Bytes that an .npy file may take to say its shape and dtype: an array of numbers takes 128."""
 
 MOST_SWELLING = 1032

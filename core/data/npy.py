@@ -1,4 +1,4 @@
-"""An .npy file of bytes that grows row by row, so that no more than one row is in memory; and what its rows are."""
+"""An .npy file of bytes that grows row by row, so that no more than a megabyte is in memory; and what its rows are."""
 
 import hashlib
 from collections.abc import Generator

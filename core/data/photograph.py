@@ -28,7 +28,7 @@ SPARE = 1.5
 """How many times the pixels that are asked for a photograph has, along each side, before it is resized to these."""
 
 MOST_AVERAGED = 2**16
-"""Pixels for one above which they are interpolated: of 16 million and more, Pillow's sums of bytes leave 32 bits."""
+"""Pixels for one above which they are interpolated: Pillow averages by a reciprocal of 24 bits, and 32 in all."""
 
 _UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
