@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,7 @@ class Edit:
         line: where, in the file.
         before: the source that is exchanged.
         after: for this.
-        of: the whole function before the change.
-        index: the place in it, in the order of `ast.walk`.
+        path: the syntax tree of the whole function, of a part of it, and so on down to what is exchanged.
         new: what stands there after the change; None where nothing does.
     """
 
@@ -34,8 +33,7 @@ class Edit:
     line: int
     before: str
     after: str
-    of: ast.FunctionDef
-    index: int
+    path: tuple[ast.AST, ...]
     new: ast.AST | None
 
     def function(self, like: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +42,7 @@ class Edit:
         Raises:
             NoSourceError: the change leaves no program.
         """
-        tree = _exchanged(self.of, self.index, self.new)
+        tree = _exchanged(self.path, self.new)
         if tree is None:
             raise NoSourceError("the change leaves no program")
         made: Callable[..., Any] = build(tree, like)
@@ -69,7 +67,7 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
     variables = _variables(definition)
     wanted = None if of is None else {id(n) for s in slice_of(definition, of) for n in ast.walk(s)}
     parents = {id(child): node for node in ast.walk(definition) for child in ast.iter_child_nodes(node)}
-    for index, node in enumerate(ast.walk(definition)):
+    for node in ast.walk(definition):
         if wanted is not None and id(node) not in wanted:
             continue
         above = parents.get(id(node))
@@ -82,7 +80,7 @@ def edits(function: Callable[..., Any], *, of: str | None = None, thorough: bool
             after = "" if new is None else text_of(new)
             if after != before and after not in seen and not cancels(new):
                 seen.add(after)
-                yield Edit(kind, getattr(node, "lineno", 0), before, after, definition, index, new)
+                yield Edit(kind, getattr(node, "lineno", 0), before, after, _path(node, parents), new)
 
 
 def text_of(new: ast.AST) -> str:
@@ -110,21 +108,33 @@ def _variables(definition: ast.FunctionDef) -> dict[str, int]:
     return first
 
 
-def _exchanged(definition: ast.FunctionDef, index: int, new: ast.AST | None) -> ast.FunctionDef | None:
-    tree = copy.deepcopy(definition)
-    target = next(node for i, node in enumerate(ast.walk(tree)) if i == index)
-    for parent in ast.walk(tree):
+def _path(node: ast.AST, parents: Mapping[int, ast.AST]) -> tuple[ast.AST, ...]:
+    path = [node]
+    while id(path[-1]) in parents:
+        path.append(parents[id(path[-1])])
+    return tuple(reversed(path))
+
+
+def _exchanged(path: Sequence[ast.AST], new: ast.AST | None) -> Any:
+    """The tree after the change, of which all that is not on the path is that of the one before; None: no program."""
+    *above, old = path
+    if new is not None:
+        ast.fix_missing_locations(new if hasattr(new, "lineno") else ast.copy_location(new, old))
+    for parent in reversed(above):
+        changed = copy.copy(parent)
         for name, value in ast.iter_fields(parent):
-            if value is target:
+            if value is old:
                 if new is None:
                     return None
-                setattr(parent, name, copy.deepcopy(new))
-                return ast.fix_missing_locations(tree)
-            if isinstance(value, list) and any(item is target for item in value):
-                at = next(i for i, item in enumerate(value) if item is target)
-                value[at : at + 1] = [] if new is None else [copy.deepcopy(new)]
-                return ast.fix_missing_locations(tree) if value else None
-    return None
+                setattr(changed, name, new)
+            elif isinstance(value, list) and any(item is old for item in value):
+                at = next(i for i, item in enumerate(value) if item is old)
+                rest = [*value[:at], *([] if new is None else [new]), *value[at + 1 :]]
+                if not rest:
+                    return None
+                setattr(changed, name, rest)
+        old, new = parent, changed
+    return new
 
 
 def _name(name: str) -> ast.expr:

@@ -504,7 +504,7 @@ def _same(a: Array, b: Array) -> bool:
     first = abs(a.flat[-1] - b.flat[-1])
     if first > 1e-12 * abs(b.flat[-1]):
         return False
-    return bool(np.all(np.abs(a - b) <= 1e-12 * np.abs(b)))
+    return bool((np.abs(a - b) <= 1e-12 * np.abs(b)).all())
 
 
 class Known:
@@ -531,8 +531,8 @@ class Known:
         return bool(self._among(flat, np.max(np.abs(flat))))
 
     def _among(self, flat: Array, size: Any) -> bool:
-        if not np.all(np.isfinite(flat)):
+        if not np.isfinite(flat).all():
             return False
-        at = np.clip(np.searchsorted(self.known, flat), 1, len(self.known) - 1)
+        at = self.known.searchsorted(flat).clip(1, len(self.known) - 1)
         near = np.minimum(np.abs(self.known[at] - flat), np.abs(self.known[at - 1] - flat))
-        return bool(np.all(near <= 1e-9 * np.abs(flat) + 1e-13 * size))
+        return bool((near <= 1e-9 * np.abs(flat) + 1e-13 * size).all())

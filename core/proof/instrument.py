@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import textwrap
 import types
@@ -43,11 +44,14 @@ def build(definition: ast.FunctionDef, like: Callable[..., Any], scope: dict[str
 
 def _compiled(definition: ast.FunctionDef, like: types.FunctionType) -> types.CodeType:
     free = like.__code__.co_freevars
-    definition.args.defaults = [ast.Constant(None) for _ in definition.args.defaults]
-    definition.args.kw_defaults = [None if d is None else ast.Constant(None) for d in definition.args.kw_defaults]
+    definition = copy.copy(definition)
+    definition.args = copy.copy(definition.args)
+    definition.args.defaults = [_nothing(default) for default in definition.args.defaults]
+    definition.args.kw_defaults = [d if d is None else _nothing(d) for d in definition.args.kw_defaults]
     arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
-    outer = ast.FunctionDef("closure", arguments, [definition, ast.Return(ast.Name(definition.name, ast.Load()))], [])
+    outer = ast.FunctionDef("closure", arguments, [ast.Return(ast.Name(definition.name, ast.Load()))], [])
     module = ast.fix_missing_locations(ast.Module([outer], []))
+    outer.body.insert(0, definition)  # which has its locations: to look for missing ones took longer than to compile
     code = compile(module, like.__code__.co_filename, "exec", dont_inherit=True)
     made: dict[str, Any] = {}
     exec(code, made)
@@ -56,6 +60,11 @@ def _compiled(definition: ast.FunctionDef, like: types.FunctionType) -> types.Co
         for constant in made["closure"].__code__.co_consts
         if isinstance(constant, types.CodeType) and constant.co_name == definition.name
     )
+
+
+def _nothing(default: ast.expr) -> ast.expr:
+    """None in the place of a default, which is that of the function as it was."""
+    return ast.copy_location(ast.Constant(None), default)
 
 
 def _made(code: types.CodeType, like: types.FunctionType, scope: dict[str, Any] | None) -> types.FunctionType:
@@ -108,6 +117,7 @@ def _hooked(definition: ast.FunctionDef) -> ast.FunctionDef:
     for position, statement in enumerate(definition.body):
         body += [statement, *places.get(position, [])]
     definition.body = body
+    ast.fix_missing_locations(definition)
     return definition
 
 

@@ -135,12 +135,12 @@ def _renames_result(edit: Edit) -> bool:
     """Whether a change only puts another variable under a name of what is returned: no slip of a formula."""
     if edit.kind != "wrong_variable" or not isinstance(edit.new, ast.Name):
         return False
-    node = next(node for i, node in enumerate(ast.walk(edit.of)) if i == edit.index)
-    returned = [n.value for n in ast.walk(edit.of) if isinstance(n, ast.Return) and n.value is not None]
+    function, node = edit.path[0], edit.path[-1]
+    returned = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None]
     names = {value.id for value in returned if isinstance(value, ast.Name)}
     returned += [
         n.value
-        for n in ast.walk(edit.of)
+        for n in ast.walk(function)
         if isinstance(n, ast.Assign) and any(isinstance(t, ast.Name) and t.id in names for t in n.targets)
     ]
     return any(node is item for value in returned for item in _items(value))

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -358,10 +359,19 @@ def parameters_of(function: Function) -> dict[str, inspect.Parameter]:
     Raises:
         UsageError: it is not written in Python.
     """
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{error}; expected functions written in Python") from error
+    known = _PARAMETERS.get(function) if isinstance(function, types.FunctionType) else None
+    if known is None:
+        try:
+            known = dict(inspect.signature(function).parameters)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{error}; expected functions written in Python") from error
+        if isinstance(function, types.FunctionType):
+            _PARAMETERS[function] = known
+    return dict(known)
+
+
+_PARAMETERS: WeakKeyDictionary[types.FunctionType, dict[str, inspect.Parameter]] = WeakKeyDictionary()
+"""Of functions that were asked for: a check asks for the same one thousands of times."""
 
 
 def passed(function: Function, role: str, available: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
