@@ -18,11 +18,11 @@ def test_150_right_programs_in_all_shapes_raise_no_alarm():
     assert counts["right"] > 50 * counts["unresolved"]
 
 
-def test_300_right_rules_raise_no_alarm():
+def test_100_right_rules_raise_no_alarm():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
     pytest.importorskip("jax")
-    counts, found = alarms_of_rules(300, SEED)
+    counts, found = alarms_of_rules(100, SEED)
     assert found == []
     assert counts["right"] > 50 * counts["unresolved"]
 

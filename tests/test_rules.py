@@ -79,7 +79,7 @@ def two(rng):
     return {"x": rng.normal(size=(6, 4)), "w": rng.normal(size=(6, 4))}
 
 
-def test_one_zeroed_entry_of_16_million_is_found_and_called_that():
+def test_one_zeroed_entry_of_2_million_is_found_and_called_that():
     torch = pytest.importorskip("torch")
 
     def back(ctx, g):
@@ -88,7 +88,7 @@ def test_one_zeroed_entry_of_16_million_is_found_and_called_that():
         dx[1234, 321] = 0
         return dx, g * x
 
-    x, w = (torch.randn(4096, 4096, generator=torch.Generator().manual_seed(i)).bfloat16() for i in (0, 1))
+    x, w = (torch.randn(2048, 1024, generator=torch.Generator().manual_seed(i)).bfloat16() for i in (0, 1))
     report = check(torch_rule(product, back), {"x": x, "w": w}, trials=0)
     assert verdicts(report) == {"x": "wrong"}
     assert kinds(report) == {"x": "single_entry"}
