@@ -85,7 +85,7 @@ def curvature(neuron: Backend, X: Array | Seen | Examples, iterations: int = ITE
         UsageError: the moments of X overflow the neuron's dtype.
     """
     linear = replace(neuron, activation="identity", loss="squared_error", l2=0.0)
-    examples = (X if isinstance(X, Examples) else place(linear, X, None, None)).unlabelled()
+    examples = place(linear, X, None, None).unlabelled()
     rng = np.random.default_rng(0)
     start = Parameters(rng.standard_normal((1, examples.shape[0])), np.asarray(rng.standard_normal()))
     J = Objective(linear, examples)

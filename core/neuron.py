@@ -74,21 +74,7 @@ class Neuron(Backend):
             DataError: a shape does not fit, a label is not 0 or 1, or a value is not finite.
             UsageError: examples were placed for another backend, or there is a Y or a block beside them.
         """
-        if not isinstance(X, Examples):
-            return placing.place(self, X, Y, None if block is None else count("block", block, 0, MOST))
-        if Y is not None:
-            raise UsageError(
-                "Y: found it beside examples, which have their labels; leave it out, and name what follows"
-            )
-        if block is not None and count("block", block, 0, MOST) != X.block:
-            raise UsageError(f"block is {block}, and X was placed with block {X.block}; place it with the other one")
-        mine, theirs = ((type(of), of.dtype, of.device) for of in (self, X.backend))
-        if mine != theirs:
-            found, expected = (
-                f"{of.__module__}.{of.__qualname__}, {dtype} on {device}" for of, dtype, device in (theirs, mine)
-            )
-            raise UsageError(f"X was placed by {found}; expected {expected}: place it with this neuron")
-        return X
+        return placing.place(self, X, Y, None if block is None else count("block", block, 0, MOST))
 
     def cost(self, parameters: Parameters, X: Array | Examples, Y: Array | None = None) -> float:
         """J = (1 / m) sum_i L(A_i, Y_i) + (l2 / 2) W W^T.

@@ -15,8 +15,10 @@ from handgrad.processes import ALONE, Processes
 from handgrad.views import Seen, seen
 
 
-def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None) -> Examples:
+def place(backend: Backend, X: Array | Seen | Examples, Y: Array | None, block: int | None) -> Examples:
     """Examples of X and Y; arguments and errors as for `handgrad.neuron.Neuron.place`."""
+    if isinstance(X, Examples):
+        return _placed(backend, X, Y, block)
     X = seen(X)
     if X.processes.apart and backend.processes.count > 1:
         raise UsageError(f"X is a share, and device {backend.device!r} is that of all processes; give X whole")
@@ -37,6 +39,21 @@ def place(backend: Backend, X: Array | Seen, Y: Array | None, block: int | None)
     placed = tuple(_put(backend, part, width) for part in parts)
     views, counts = tuple(view.placed(backend) for view in X.views), tuple(processes.everyones(m))
     return Examples(backend, placed, (n, m), views, processes, counts, sum(counts), mean, where, width)
+
+
+def _placed(backend: Backend, X: Examples, Y: Array | None, block: int | None) -> Examples:
+    """Examples as they are, if all is as it was when they were placed."""
+    if Y is not None:
+        raise UsageError("Y: found it beside examples, which have their labels; leave it out, and name what follows")
+    if block is not None and block != X.block:
+        raise UsageError(f"block is {block}, and X was placed with block {X.block}; place it with the other one")
+    mine, theirs = ((type(of), of.dtype, of.device) for of in (backend, X.backend))
+    if mine != theirs:
+        found, expected = (
+            f"{of.__module__}.{of.__qualname__}, {dtype} on {device}" for of, dtype, device in (theirs, mine)
+        )
+        raise UsageError(f"X was placed by {found}; expected {expected}: place it with this neuron")
+    return X
 
 
 def _put(backend: Backend, part: Part, block: int) -> Part:
