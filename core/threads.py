@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+MOST = 16
+"""Threads of ours: each has memory of its own, and so many read as fast as memory delivers."""
+
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -72,10 +75,10 @@ one_blas_thread = Held(_to_one_thread)
 def shares(function: Callable[[Sequence[_S]], _T], work: Sequence[_S]) -> list[_T]:
     """function(some) of consecutive shares of the work, at the same time, in as many threads as OpenBLAS may use.
 
-    Each thread has an OpenBLAS of one thread. Where that cannot be set, one share is all of the work.
+    At most `MOST`. Each thread has an OpenBLAS of one thread. Where that cannot be set, one share is all of the work.
     """
     blas = _openblas()
-    threads = 1 if blas is None else max(pool["num_threads"] for pool in blas.info())
+    threads = 1 if blas is None else min(MOST, max(pool["num_threads"] for pool in blas.info()))
     share = -(-len(work) // threads)
     if share == len(work):
         return [function(work)]
