@@ -45,11 +45,12 @@ def blas():
 
 def test_openblas_has_its_threads_back_after_trainings_in_several_threads():
     numba = pytest.importorskip("handgrad.backends.numba", exc_type=ImportError)
+    optimizer = LBFGS()  # which brings SciPy's OpenBLAS
     before, rng = blas(), np.random.default_rng(0)
     X, Y = rng.integers(0, 256, (20, 300), np.uint8), rng.integers(0, 2, (1, 300))
     several = [
         threading.Thread(
-            target=numba.Neuron(input_scale=1 / 255).fit, args=(X, Y), kwargs=dict(epochs=e, optimizer=LBFGS())
+            target=numba.Neuron(input_scale=1 / 255).fit, args=(X, Y), kwargs=dict(epochs=e, optimizer=optimizer)
         )
         for e in (3, 40, 9, 25)
     ]
