@@ -4,13 +4,15 @@ On ``device="cuda:all"`` (or "cpu:all") X lies over all devices, of all processe
 initialised: each device adds over its own examples, and one reduction a step adds over the devices.
 """
 
+import functools
 import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -94,20 +96,29 @@ class Neuron(neuron.Neuron):
     def forward(self, parameters: Parameters, X: Any) -> jax.Array:
         X = self.put_inputs(X)
         with self.arithmetic():
-            A: jax.Array = X.settled(self._forward(self.put_parameters(parameters), X))
+            A: jax.Array = X.settled(Neuron._forward(self._summing, self.put_parameters(parameters), X))
         return A
 
     def loss_sum(self, parameters: Parameters, X: Any, Y: Any) -> jax.Array:
         X = self.put_inputs(X)
         with self.arithmetic():
-            loss: jax.Array = X.settled(self._loss_sum(self.put_parameters(parameters), X, self.put(Y)))
+            loss: jax.Array = X.settled(
+                Neuron._loss_sum(self._summing, self.put_parameters(parameters), X, self.put(Y))
+            )
         return loss
 
     def sums(self, parameters: Parameters, X: Any, Y: Any) -> Sums:
         X = self.put_inputs(X)
         with self.arithmetic():
-            loss, (dW, db) = X.settled(self._loss_and_gradients(self.put_parameters(parameters), X, self.put(Y)))
+            loss, (dW, db) = X.settled(
+                Neuron._loss_and_gradients(self._summing, self.put_parameters(parameters), X, self.put(Y))
+            )
         return Sums(loss, dW, db, X.shape[1])
+
+    @functools.cached_property
+    def _summing(self) -> Self:
+        """The same without a penalty, which is no part of a sum: what was compiled is there for all of them."""
+        return replace(self, l2=0.0)
 
     def descend(
         self,
