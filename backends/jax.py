@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -115,10 +115,10 @@ class Neuron(neuron.Neuron):
             )
         return Sums(loss, dW, db, X.shape[1])
 
-    @functools.cached_property
-    def _summing(self) -> Self:
+    @property
+    def _summing(self) -> "Neuron":
         """The same without a penalty, which is no part of a sum: what was compiled is there for all of them."""
-        return replace(self, l2=0.0)
+        return _without_penalty(self)
 
     def descend(
         self,
@@ -278,6 +278,11 @@ class Neuron(neuron.Neuron):
             asked = os.environ.get("JAX_PLATFORMS", "")
             reason = str(error).splitlines()[0] if str(error) else f"of JAX_PLATFORMS={asked} this machine has none"
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
+
+
+@functools.lru_cache
+def _without_penalty(of: Neuron) -> Neuron:
+    return replace(of, l2=0.0)
 
 
 _forked = False
