@@ -4,14 +4,13 @@ On ``device="cuda:all"`` (or "cpu:all") X lies over all devices, of all processe
 initialised: each device adds over its own examples, and one reduction a step adds over the devices.
 """
 
-import functools
 import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, final
 
 import numpy as np
@@ -280,7 +279,7 @@ class Neuron(neuron.Neuron):
             raise UsageError(f"device is {self.device!r}, which JAX cannot use: {reason}") from None
 
 
-@functools.lru_cache
+@lru_cache
 def _without_penalty(of: Neuron) -> Neuron:
     return replace(of, l2=0.0)
 

@@ -98,11 +98,6 @@ class Blocks:
         mapping.file.madvise(mmap.MADV_WILLNEED, start, high - mapping.address - start)
 
 
-def in_files(X: npt.NDArray[Any] | Joined) -> bool:
-    """Whether X lies in several arrays, or is a view of a memory-mapped file."""
-    return hasattr(X, "arrays") or _mapping(X) is not None
-
-
 def on_host(X: Any) -> bool:
     """Whether X lies in memory or in files here, so that parts of it can be taken without a copy."""
     return isinstance(X, np.ndarray | Joined)

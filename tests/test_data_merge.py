@@ -184,7 +184,7 @@ def test_no_pixel_is_copied_and_the_parts_are_left_and_may_be_deleted(prepared, 
 def test_pixels_stay_in_their_files(prepared):
     X = Dataset.open(prepared[2]).train.X
     assert isinstance(X, Joined)
-    assert all(blocks.in_files(array) and not array.flags.writeable for array in X.arrays)
+    assert all(blocks._mapping(array) is not None and not array.flags.writeable for array in X.arrays)
 
 
 @pytest.fixture
