@@ -19,9 +19,10 @@ import numpy.typing as npt
 from handgrad import neuron
 from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
-from handgrad.blocks import on_host, portable
 from handgrad.descent import BLOCK_EPOCHS
 from handgrad.errors import MissingExtraError, UsageError
+from handgrad.examples import on_host
+from handgrad.host import portable
 from handgrad.objective import means
 from handgrad.pieces import many, of_bytes
 from handgrad.processes import ALONE, Processes
@@ -191,7 +192,7 @@ class Neuron(neuron.Neuron):
 
     def _loss(self, parameters: Parameters, X: Columns | Rows, Y: jax.Array) -> jax.Array:
         """L summed over the examples of one array: by the fused step where it is held for that, else as it stands."""
-        if isinstance(X, Rows) and self._fuses(*X.shape):
+        if X.by_rows and self._fuses(*X.shape):
             from handgrad.backends.fused.pallas import loss_sum
 
             fused_sum: jax.Array = loss_sum(*parameters, X.array, Y, self.input_scale, self.activation, self.loss)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from handgrad import neuron
 from handgrad.backend import Parameters, Sums
 from handgrad.backends import fused
-from handgrad.blocks import portable
 from handgrad.errors import MissingExtraError, UsageError
+from handgrad.host import portable
 from handgrad.pieces import added, in_pieces, many, of_bytes
 from handgrad.processes import Processes
 from handgrad.threads import Held

@@ -26,9 +26,9 @@ from handgrad.benchmarks import arms, machine, paired
 from handgrad.benchmarks.arms import Arm, Work
 from handgrad.benchmarks.settings import Settings
 from handgrad.benchmarks.worker import ArmError, Placed, Worker
-from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import DataError, MissingExtraError, UsageError, reason_of
+from handgrad.examples import columns
 from handgrad.jsonable import jsonable
 from handgrad.rounding import bounds
 from handgrad.table import table

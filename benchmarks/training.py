@@ -24,9 +24,9 @@ import numpy.typing as npt
 from handgrad import backends
 from handgrad.backend import Parameters
 from handgrad.benchmarks.machine import held
-from handgrad.blocks import columns
 from handgrad.data import Dataset
 from handgrad.errors import MissingExtraError
+from handgrad.examples import columns
 from handgrad.table import table
 
 Array = npt.NDArray[Any]

@@ -175,8 +175,11 @@ def examples(X: Any) -> Any:
     return X
 
 
-def check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError]) -> None:
-    """One read of V and no copy, unless something is wrong; none at all for integers, which are always finite."""
+def check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[HandgradError], first: int = 0) -> None:
+    """One read of V and no copy, unless something is wrong; none at all for integers, which are always finite.
+
+    Its columns are told by their numbers, counted from the `first`.
+    """
     if V.dtype.kind != "f":
         return
     with np.errstate(over="ignore", invalid="ignore"):
@@ -186,10 +189,11 @@ def check_values(name: str, V: npt.NDArray[Any], dtype: str, error: type[Handgra
         return
     if -largest <= V.min() and V.max() <= largest:
         return
-    at = tuple(int(i) for i in np.argwhere(~(abs(V) <= largest))[0])
+    found = tuple(int(i) for i in np.argwhere(~(abs(V) <= largest))[0])
+    at = (*found[:-1], found[-1] + first) if found else found
     where = f"{name}[{', '.join(map(str, at))}]" if at else name
     example = f" (example {at[1]})" if name == "X" else ""
-    raise error(f"{where} is {V[at]}{example}; expected finite numbers within {dtype}")
+    raise error(f"{where} is {V[found]}{example}; expected finite numbers within {dtype}")
 
 
 def checked_labels(Y: Any, shape: tuple[int, int], get: Callable[[Any], npt.NDArray[Any]]) -> Any:

@@ -1,19 +1,15 @@
-"""Examples where a neuron sums over them, and the one formula that adds; `handgrad.placing` puts them there.
+"""What is summed over: X as it is stored, of any kind, and examples where a neuron sums over them.
 
-A full-batch gradient is a sum over examples, and sums over parts of them add. So whatever the examples are, whole or in
-blocks of a file, with weights, seen in several views, shared among processes, the sums are one formula::
-
-    sums(P) = sum over processes, views v and parts (x, y_v, w_v) of  w_v unfold_v(sums(fold_v(P), x, y_v))
-
-with fold and unfold of `handgrad.affine`. A part is what one call of the backend sums: an array on the device, a block,
-or the examples that count alike.
+A kind of stored X is a class of its own, here or in anybody's program: a `Stored` that says what it has, and gives some
+of it. `handgrad.views` sees stored examples otherwise than they are, `handgrad.placing` checks them and puts them where
+they are summed, as `Examples`, and `handgrad.objective` adds.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable, Iterable, Iterator
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,10 +17,144 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.affine import View
-from handgrad.backend import Array, Backend, Parameters, Sums
-from handgrad.blocks import Blocks, columns
-from handgrad.errors import UsageError
+from handgrad.backend import Array, Backend
+from handgrad.errors import DataError
+from handgrad.host import read_ahead
 from handgrad.processes import Processes
+
+VALUES = 2**26
+"""Of X in a block, unless its width is given: 64 MB of bytes, 256 MB as float32."""
+
+
+class Stored(ABC):
+    """X (n, m) on the host that is more than one array: examples are taken of it, in blocks or all, as they are needed.
+
+    A kind of its own sets `shape` and `dtype`, and writes `take`; every method of a neuron takes it for X, and so does
+    every function of `handgrad.views`. ``X[:, which]`` and ``np.asarray(X)`` are made of that.
+
+    Attributes:
+        shape: (n, m).
+        dtype: NumPy's, of its values: uint8, or floats.
+        in_one: whether it is one array after all, which need not be copied into one.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    in_one = False
+    ndim = 2
+
+    @abstractmethod
+    def take(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """The examples of these numbers, each from 0 to m - 1, in this order: (n, k), the transpose of a C array."""
+
+    def taken(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """As `take`; a DataError where that gives something else than it should."""
+        found, expected = self.take(numbers), (self.shape[0], len(numbers))
+        if (found.shape, found.dtype) != (expected, self.dtype):
+            given = f"{type(self).__name__}.take gave shape {found.shape}, {found.dtype}"
+            raise DataError(f"{given}, of {len(numbers)} examples; expected {expected}, {self.dtype}")
+        return found
+
+    def cut(self, first: int, last: int) -> npt.NDArray[Any] | Stored:
+        """The examples from one number up to another, without a copy where there is a way."""
+        return self.taken(np.arange(first, last))
+
+    def blocks(self, width: int) -> Iterator[npt.NDArray[Any]]:
+        """All examples in their order, in arrays (n, k) of up to so many."""
+        m = self.shape[1]
+        return (np.asarray(self.cut(i, min(i + width, m))) for i in range(0, m, width))
+
+    @property
+    def size(self) -> int:
+        """How many values: n m."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: tuple[slice, Any]) -> Any:
+        """Some of the examples, ``X[:, which]``: of a slice by `cut`; else by `take`.
+
+        Raises:
+            IndexError: there is no colon; or which is no slice, number from 0 to m - 1, or array of such numbers.
+        """
+        (every, which), (n, m) = key, self.shape
+        if every != slice(None):
+            raise IndexError(f"X[{every}, ...]: found no colon; expected X[:, which]")
+        if isinstance(which, slice) and which.step in (None, 1):
+            first, last, _ = which.indices(m)
+            return self.cut(first, max(first, last))
+        numbers = np.arange(m)[which] if isinstance(which, slice) else np.asarray(which)
+        if numbers.size and not (numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < m):
+            raise IndexError(f"X[:, {which}]: expected numbers of examples, from 0 to {m - 1}")
+        return self.taken(numbers.ravel()).T.reshape(*numbers.shape, n).T
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("X lies in several arrays; expected leave to copy them into one")
+        return np.asarray(self.taken(np.arange(self.shape[1])), dtype)
+
+
+class Joined(Stored):
+    """X (n, m) in several NumPy arrays, as they lie in several files; ``np.asarray`` copies them into one.
+
+    Args:
+        arrays: (n, m_p) of one dtype, one or more; their examples follow each other.
+    """
+
+    def __init__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        self.arrays = tuple(arrays)
+        widths = [array.shape[1] for array in self.arrays]
+        self.starts = np.cumsum([0, *widths[:-1]])
+        self.shape, self.dtype = (self.arrays[0].shape[0], sum(widths)), self.arrays[0].dtype
+        self.in_one = len(self.arrays) == 1
+
+    def take(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        if self.in_one:
+            return self.arrays[0].T[numbers].T
+        of = np.searchsorted(self.starts, numbers, side="right") - 1
+        rows = np.empty((len(numbers), self.shape[0]), self.dtype)
+        for p in np.unique(of):
+            rows[of == p] = self.arrays[p].T[numbers[of == p] - self.starts[p]]
+        return rows.T
+
+    def cut(self, first: int, last: int) -> npt.NDArray[Any] | Joined:
+        """Views; `Joined` where they are of several arrays."""
+        cut = [
+            array[:, max(first - start, 0) : max(last - start, 0)]
+            for start, array in zip(self.starts, self.arrays, strict=True)
+        ]
+        some = [array for array in cut if array.shape[1]] or cut[:1]
+        return some[0] if len(some) == 1 else Joined(some)
+
+    def blocks(self, width: int) -> Iterator[npt.NDArray[Any]]:
+        """Views, of which each lies in one array; of files, read ahead."""
+        return read_ahead([of[:, i : i + width] for of in self.arrays for i in range(0, of.shape[1], width)])
+
+
+def stored(X: npt.NDArray[Any] | Stored) -> Stored:
+    """X on the host, also of one array, as what examples are taken of."""
+    return X if isinstance(X, Stored) else Joined([X])
+
+
+def on_host(X: Any) -> bool:
+    """Whether X lies in memory or in files here, so that parts of it can be taken."""
+    return isinstance(X, np.ndarray | Stored)
+
+
+def in_blocks(X: npt.NDArray[Any] | Stored, width: int = 0) -> Iterator[tuple[npt.NDArray[Any], slice]]:
+    """X (n, m) on the host in blocks (n, k) of consecutive examples, and which these are.
+
+    The sums over all examples are those over the blocks, added.
+
+    Args:
+        width: examples in a block, some perhaps fewer; 0 for as many as have `VALUES` values.
+    """
+    first = 0
+    for block in stored(X).blocks(width or max(1, VALUES // X.shape[0])):
+        yield block, slice(first, first := first + block.shape[1])
+
+
+def columns(X: Any, which: npt.NDArray[np.intp]) -> Any:
+    """X[:, which], some examples of any array (n, m); of those on the host, each stays contiguous."""
+    return stored(X).taken(which) if on_host(X) else X[:, which]
 
 
 class Part(NamedTuple):
@@ -96,29 +226,8 @@ class Examples:
         ((x, (y,), _),) = self.parts
         return x, y
 
-    def sums(self, backend: Backend, parameters: Parameters) -> Sums:
-        """Loss, dL/dW and dL/db, summed, on the device; m is `total`."""
-        here: tuple[Array, ...] = 0, np.zeros((1, self.shape[0])), 0  # of a batch that has no example here
-        if self.parts:
-            of_views = zip(self.views, self._over_parts(backend, backend.sums, parameters), strict=True)
-            unfolded = (view.unfold(sums, backend.input_scale) for view, sums in of_views)
-            here = functools.reduce(operator.add, unfolded)[:3]
-        loss, dW, db = self._over_processes(backend, *here)
-        return Sums(loss, dW, db, self.total)
-
-    def loss_sum(self, backend: Backend, parameters: Parameters) -> Array:
-        """The loss alone, summed, on the device."""
-        return self._over_processes(backend, sum(self._over_parts(backend, backend.loss_sum, parameters)))[0]
-
-    def activations(self, backend: Backend, parameters: Parameters) -> npt.NDArray[Any]:
-        """A (1, k m) of the examples here, view after view, on the host."""
-        if self.where is not None:
-            raise UsageError("X is weighted; expected an array: weights belong to costs and gradients")
-        A = self._on_parts(backend, lambda P, x, _: backend.get(backend.forward(P, x)), parameters)
-        return np.concatenate([a for of_view in zip(*A, strict=True) for a in of_view], axis=1)
-
     def labels(self) -> npt.NDArray[Any]:
-        """Y (1, k m) of `activations`, on the host."""
+        """Y (1, k m), view after view, on the host."""
         return np.concatenate([self.backend.get(y) for y in self.parts[0].labels], axis=1)
 
     def unlabelled(self) -> Examples:
@@ -157,31 +266,9 @@ class Examples:
             (rows,) = self.processes.add(rows)
         return rows.reshape(-1, n + 1)
 
-    def _blocks(self) -> Iterable[Part]:
+    def put_parts(self) -> Iterable[Part]:
         """The parts as they are put on the device, one at a time."""
         if not self.block:
             return self.parts
         (part,) = self.parts
-        return (part.some(which, self.backend.put_inputs(x)) for x, which in Blocks(part.x, self.block))
-
-    def _on_parts(self, backend: Backend, call: Callable[..., Any], parameters: Parameters) -> Iterator[list[Any]]:
-        """Of each part, put on the device once for all views, w call(P, x, y) in each view."""
-        folded = [view.fold(parameters, backend.input_scale) for view in self.views]
-        for x, labels, weights in self._blocks():
-            found = [call(P, x, y) for P, y in zip(folded, labels, strict=True)]
-            yield [of if w == 1 else w * of for of, w in zip(found, weights, strict=True)]  # 1 costs nothing
-
-    def _over_parts(self, backend: Backend, sums: Callable[..., Any], parameters: Parameters) -> list[Any]:
-        """Of each view, sums(P, x, y) added over the parts."""
-        total: list[Any] = []
-        for found in self._on_parts(backend, sums, parameters):
-            total = list(map(operator.add, total, found)) if total else found
-            if self.block:
-                backend.get(getattr(total[0], "loss", total[0]))  # waits: blocks in a queue would fill the memory
-        return total
-
-    def _over_processes(self, backend: Backend, *sums: Array) -> tuple[Array, ...]:
-        """Added over the processes, all on one kind of device in each, also where a process has none of a batch."""
-        if not self.processes.apart:
-            return sums
-        return tuple(map(backend.put, self.processes.add(*map(backend.put, sums))))
+        return (part.some(which, self.backend.put_inputs(x)) for x, which in in_blocks(part.x, self.block))

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.backends.numpy import Neuron, activate
-from handgrad.blocks import columns
 from handgrad.checks import check_values, examples, instance
 from handgrad.data import Dataset, Examples, read_photograph
 from handgrad.data.example import Split
 from handgrad.data.source import open_source
 from handgrad.descent import History
 from handgrad.errors import DataError
+from handgrad.examples import columns
 from handgrad.measure import scored, sets
 from handgrad.run import Model, Outcome, finished, load_history, load_model
 from handgrad.scores import Score

@@ -63,10 +63,10 @@ class Neuron(Backend):
 
         Args:
             X: (n, m), of bytes, integers or floats, which is put where it is read best: bytes stay bytes where the
-                backend reads them; or `handgrad.blocks.Joined` arrays of bytes; or what `handgrad.views` makes of such.
-                Examples that a neuron of this backend, dtype and device has placed are returned as they are.
+                backend reads them; or what is `handgrad.examples.Stored` otherwise; or what `handgrad.views` makes of
+                such. Examples that a neuron of this backend, dtype and device has placed are returned as they are.
             Y: (1, m), 0 or 1; None for examples that are only to be predicted.
-            block: leave X, NumPy's or `Joined`, where it is, in memory or in memory-mapped files, and put so many
+            block: leave X, NumPy's or `Stored`, where it is, in memory or in memory-mapped files, and put so many
                 examples at a time on the device; 0: never; by default, where a copy of all, of bytes where the backend
                 reads them, would not fit in half of the memory.
 
@@ -192,9 +192,9 @@ class Neuron(Backend):
         watched, block = None, J.examples.block
         if validation is not None:
             try:
-                if not isinstance(validation, Examples):
-                    if not (isinstance(validation, tuple | list) and len(validation) == 2):
-                        raise UsageError(f"found {type(validation).__name__}; expected a pair X, Y, or examples")
+                if isinstance(validation, tuple | list):
+                    if len(validation) != 2:
+                        raise UsageError(f"found {len(validation)} values; expected a pair X, Y, or examples")
                     validation = self.place(*validation, block)
                 watched, _ = self._objective(parameters, validation)
             except HandgradError as error:
@@ -228,7 +228,7 @@ class Neuron(Backend):
         """A = f(W (s X) + b), (1, m), a NumPy array; of the sigmoid, how probable class 1 is. Errors as for `cost`."""
         J, parameters = self._objective(parameters, X, labelled=False)
         with self.arithmetic():
-            return J.examples.activations(self, parameters)
+            return J.activations(parameters)
 
     def predict(self, parameters: Parameters, X: Array | Examples, threshold: float = 0.5) -> npt.NDArray[np.uint8]:
         """(1, m) of 0 and 1, uint8: class 1 where A > threshold. Errors as for `cost`."""
@@ -242,7 +242,7 @@ class Neuron(Backend):
         threshold = finite("threshold", threshold)
         J, parameters = self._objective(parameters, X, Y)
         with self.arithmetic():
-            right = (J.examples.activations(self, parameters) > threshold) == J.examples.labels()
+            right = (J.activations(parameters) > threshold) == J.examples.labels()
         counted, m = J.examples.processes.add(float(right.sum()), right.size)
         return float(counted / m)
 

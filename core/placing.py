@@ -7,10 +7,9 @@ import numpy.typing as npt
 
 from handgrad import memory
 from handgrad.backend import Array, Backend
-from handgrad.blocks import VALUES, Joined, on_host
 from handgrad.checks import check_values, checked_labels
 from handgrad.errors import DataError, UsageError
-from handgrad.examples import Examples, Part
+from handgrad.examples import VALUES, Examples, Part, in_blocks, on_host, stored
 from handgrad.processes import ALONE, Processes
 from handgrad.views import Seen, seen
 
@@ -97,7 +96,7 @@ def _width(backend: Backend, X: Array, block: int | None, processes: Processes) 
 def _fits(backend: Backend, X: Array) -> bool:
     itemsize = np.dtype(backend.dtype).itemsize
     if backend.reads_bytes(X):
-        if isinstance(X, Joined):
+        if not stored(X).in_one:
             return bool(X.size <= VALUES)  # copied into one
         itemsize = 1  # as it is, or copied where the backend reads it otherwise
     share = 2 * X.size * itemsize / backend.processes.count / memory.total()
@@ -118,8 +117,13 @@ def _check_inputs(backend: Backend, X: Array) -> None:
     wrong = 0.0
     try:
         for piece in backend.held(values):
-            check_values("X", piece, backend.dtype, DataError)
+            _check_blocks(backend, piece)
     except DataError:
         wrong = 1.0
     if backend.processes.largest([wrong])[0]:
-        check_values("X", values, backend.dtype, DataError)
+        _check_blocks(backend, values)
+
+
+def _check_blocks(backend: Backend, X: Array) -> None:
+    for block, which in in_blocks(X):
+        check_values("X", block, backend.dtype, DataError, which.start)

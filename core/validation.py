@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from handgrad.backend import Array, Parameters
 from handgrad.bars import hidden
-from handgrad.blocks import columns, on_host
 from handgrad.checks import array, count, examples
 from handgrad.descent import DivergedError
 from handgrad.errors import DataError, UsageError
+from handgrad.examples import columns, on_host
 from handgrad.neuron import Neuron
 from handgrad.optimizers import LBFGS, Optimizer
 from handgrad.scores import wilson

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from handgrad.affine import View
 from handgrad.backend import Array, Parameters
-from handgrad.blocks import VALUES, Blocks, on_host
 from handgrad.checks import array, checked_parameters, count, examples, instance, number, shaped, shown
 from handgrad.errors import DataError, UsageError
+from handgrad.examples import VALUES, in_blocks, on_host
 from handgrad.processes import ALONE, Processes
 
 CONSTANT = 1e-12
@@ -123,8 +123,8 @@ def standardised(X: Array | Seen) -> Seen:
     """The examples of X with mean 0 and deviation 1 in every feature; a feature that never changes becomes 0.
 
     Args:
-        X: (n, m), a NumPy array or `Joined` ones, read in blocks, or what `mirrored` or `shared` made of such; mirror
-            images are counted, and so are the examples of the other processes.
+        X: (n, m), a NumPy array or another `Stored` one, read in blocks, or what `mirrored` or `shared` made of such;
+            mirror images are counted, and so are the examples of the other processes.
 
     Raises:
         DataError: X is empty, or not (n, m).
@@ -148,11 +148,11 @@ def standardised(X: Array | Seen) -> Seen:
 def _moments(X: Any, processes: Processes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mean and the variance of each feature, (n,), by two reads."""
     n, m = X.shape
-    blocks = Blocks(X, max(1, VALUES // (16 * n)))
-    total, m = processes.add(sum(block.sum(axis=1, dtype=np.float64) for block, _ in blocks), m)
+    width = max(1, VALUES // (16 * n))
+    total, m = processes.add(sum(block.sum(axis=1, dtype=np.float64) for block, _ in in_blocks(X, width)), m)
     mean = total / m
     variance = np.zeros(n)
-    for block, _ in blocks:
+    for block, _ in in_blocks(X, width):
         off = block - mean[:, np.newaxis]
         variance += np.einsum("ij,ij->i", off, off)
     return mean, processes.add(variance)[0] / m

@@ -36,7 +36,7 @@ HEART = [
 ]
 TESTS = {
     **{f"core/{name}.py": HEART for name in ("neuron", "examples", "placing", "objective", "views", "affine")},
-    "core/blocks.py": [["test_blocks.py", "-k", "not torch and not jax"]],
+    "core/host.py": [["test_blocks.py", "-k", "not torch and not jax"]],
     "core/data/merge.py": [["test_data_merge.py", "-k", "not torch and not jax and not numba and not any_number"]],
     "backends/numpy.py": [["test_contract.py", *NUMPY], ["test_gradients.py"]],
     "core/store.py": [

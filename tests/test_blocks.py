@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import plain_environment
-from handgrad import Parameters, UsageError, backends, blocks, memory
-from handgrad.blocks import Blocks, Joined, columns
+from handgrad import DataError, Parameters, UsageError, backends, host, memory
 from handgrad.curvature import curvature
+from handgrad.examples import VALUES, Joined, Stored, columns, in_blocks
 from handgrad.optimizers import SGD
 from handgrad.views import mirrored, standardised, weighted
 
@@ -27,7 +27,7 @@ def file(tmp_path, rng):
 
 def test_blocks_are_all_of_the_examples_in_order_and_views_of_them(file):
     X = np.load(file[0]).T
-    found = list(Blocks(X, 10))
+    found = list(in_blocks(X, 10))
     assert [(x.shape, which.start, which.stop) for x, which in found] == [
         ((500, 10), 0, 10),
         ((500, 10), 10, 20),
@@ -36,8 +36,8 @@ def test_blocks_are_all_of_the_examples_in_order_and_views_of_them(file):
     ]
     assert all(np.shares_memory(x, X) for x, _ in found)
     np.testing.assert_array_equal(np.concatenate([x for x, _ in found], axis=1), X)
-    assert Blocks(X).width == blocks.VALUES // 500
-    assert Blocks(np.broadcast_to(np.uint8(0), (2 * blocks.VALUES, 3))).width == 1
+    assert [x.shape[1] for x, _ in in_blocks(np.broadcast_to(np.uint8(0), (VALUES // 20, 47)))] == [20, 20, 7]
+    assert [x.shape[1] for x, _ in in_blocks(np.broadcast_to(np.uint8(0), (2 * VALUES, 3)))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("width", [1, 10, 36, 37, 100])
@@ -70,11 +70,9 @@ def test_what_does_not_fit_in_memory_is_read_in_blocks_by_every_method(backend, 
     neuron, P = backend(input_scale=1 / 255), Parameters.random(500, 3)
     with_room = [neuron.cost(P, X, Y), neuron.accuracy(P, X, Y), neuron.predict_proba(P, X), neuron.gradients(P, X, Y)]
     monkeypatch.setattr(memory, "total", lambda: 1000.0)
-    monkeypatch.setattr(blocks, "VALUES", 5000)  # ten examples
-    monkeypatch.setattr("handgrad.placing.VALUES", 5000)
+    monkeypatch.setattr("handgrad.placing.VALUES", 5000)  # ten examples
     taken = []
-    iterate = Blocks.__iter__
-    monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))
+    monkeypatch.setattr("handgrad.examples.in_blocks", lambda X, width: taken.append(width) or in_blocks(X, width))
     without = [neuron.cost(P, X, Y), neuron.accuracy(P, X, Y), neuron.predict_proba(P, X), neuron.gradients(P, X, Y)]
     assert taken == [10] * 4
     np.testing.assert_allclose(without[0], with_room[0], rtol=1e-6)
@@ -85,23 +83,23 @@ def test_what_does_not_fit_in_memory_is_read_in_blocks_by_every_method(backend, 
 
 def test_the_next_block_of_a_file_is_asked_for_before_this_one_is_given(file, monkeypatch):
     X = np.load(file[0], mmap_mode="r").T
-    assert blocks._mapping(X) is not None
-    assert blocks._mapping(X[:, 3:9]) is not None
-    assert blocks._mapping(np.array(X)) is None
+    assert host._mapping(X) is not None
+    assert host._mapping(X[:, 3:9]) is not None
+    assert host._mapping(np.array(X)) is None
     asked = []
-    monkeypatch.setattr(Blocks, "_ask_for", lambda _, *asks: asked.append(asks[0].shape[1]))
-    seen = [(which.start, list(asked)) for _, which in Blocks(X, 15)]
+    monkeypatch.setattr(host, "_ask_for", lambda block, _: asked.append(block.shape[1]))
+    seen = [(which.start, list(asked)) for _, which in in_blocks(X, 15)]
     assert seen == [(0, [15]), (15, [15, 7]), (30, [15, 7])]
-    list(Blocks(np.array(X), 15))
+    list(in_blocks(np.array(X), 15))
     assert asked == [15, 7]
-    seen = [(which.start, list(asked[2:])) for _, which in Blocks(Joined([X[:, :20], np.array(X), X[:, 20:]]), 15)]
+    seen = [(which.start, list(asked[2:])) for _, which in in_blocks(Joined([X[:, :20], np.array(X), X[:, 20:]]), 15)]
     assert seen == [(0, [5]), (15, [5]), (20, [5]), (35, [5]), (50, [5, 15]), (57, [5, 15, 2]), (72, [5, 15, 2])]
 
 
 def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
     np.save(tmp_path / "big.npy", np.zeros((40, 5000), np.uint8))
     X = np.load(tmp_path / "big.npy", mmap_mode="r").T
-    found = Blocks(X[:, 2:], 7)
+    found = in_blocks(X[:, 2:], 7)
     asked = []
 
     class File:
@@ -109,9 +107,9 @@ def test_what_is_asked_for_lies_within_the_file(tmp_path, monkeypatch):
             asked.append((advice, start, length))
             found_file.madvise(advice, start, length)
 
-    mapping = blocks._mapping(X)
+    mapping = host._mapping(X)
     found_file = mapping.file
-    monkeypatch.setattr(blocks, "_mapping", lambda block: None if block is None else mapping._replace(file=File()))
+    monkeypatch.setattr(host, "_mapping", lambda block: None if block is None else mapping._replace(file=File()))
     for _, which in found:
         if which.stop < 38:
             advice, start, length = asked[-1]
@@ -171,7 +169,7 @@ def test_of_joined_arrays_only_whole_examples_that_are_there_are_given(which):
 
 def test_no_block_lies_in_two_arrays(rng):
     parts = [rng.integers(0, 256, (m, 6), np.uint8).T for m in (5, 0, 1, 4)]
-    found = list(Blocks(Joined(parts), 2))
+    found = list(in_blocks(Joined(parts), 2))
     assert [(which.start, which.stop) for _, which in found] == [(0, 2), (2, 4), (4, 5), (5, 6), (6, 8), (8, 10)]
     assert all(any(np.shares_memory(x, part) for part in parts) for x, _ in found)
     np.testing.assert_array_equal(np.concatenate([x for x, _ in found], axis=1), np.concatenate(parts, axis=1))
@@ -232,7 +230,6 @@ def test_many_bytes_in_several_files_are_never_copied_where_bytes_are_read(file,
     neuron = pytest.importorskip("handgrad.backends.numba").Neuron(input_scale=1 / 255)
     Y, P = file[1], Parameters.random(500, 3)
     copied = neuron.gradients(P, joined, Y)
-    monkeypatch.setattr(blocks, "VALUES", 5000)
     monkeypatch.setattr("handgrad.placing.VALUES", 5000)
     monkeypatch.setattr(Joined, "__array__", never_copied)
     np.testing.assert_allclose(neuron.gradients(P, joined, Y).dW, copied.dW, rtol=1e-4)
@@ -295,3 +292,62 @@ def test_the_memory_that_there_is(monkeypatch):
     assert memory.total() == 100 * 1024
     monkeypatch.delattr("os.sysconf")
     assert memory.total() == float("inf")
+
+
+class Pairs(Stored):
+    """Two images beside each other, of some that are stored once: a kind of examples of this test's own."""
+
+    def __init__(self, images, left, right):
+        self.images, self.left, self.right = images, left, right
+        self.shape, self.dtype = (2 * len(images), len(left)), images.dtype
+
+    def take(self, numbers):
+        return np.concatenate([self.images.T[of[numbers]] for of in (self.left, self.right)], axis=1).T
+
+
+@pytest.fixture(params=[np.uint8, np.float64], ids=["bytes", "floats"])
+def pairs(request, rng):
+    images = rng.integers(0, 256, (9, 60), np.uint8).T.astype(request.param)
+    return Pairs(images, rng.integers(0, 9, 37), rng.integers(0, 9, 37))
+
+
+def test_another_kind_of_examples_is_one_class(backend, dtype, pairs, file, monkeypatch):
+    """By every method and view, whole and in blocks, to the bits of the same examples as an array."""
+    X, Y, P = np.asarray(pairs), file[1], Parameters.random(120, 2)
+    np.testing.assert_array_equal(X[:, 3], np.r_[pairs.images[:, pairs.left[3]], pairs.images[:, pairs.right[3]]])
+    neuron = backend(input_scale=1 / 255, dtype=dtype, l2=0.01)
+    for method in neuron.cost, neuron.accuracy, neuron.gradients, lambda P, X, _: neuron.predict_proba(P, X):
+        np.testing.assert_equal(method(P, pairs, Y), method(P, X, Y))
+    weights = np.where(np.arange(37) % 3, 1.0, 2.0)
+    np.testing.assert_equal(*(neuron.cost(P, weighted(x, weights), Y) for x in (pairs, X)))
+    assert curvature(neuron, pairs) == curvature(neuron, X)
+    fitted = [
+        (lambda x: x, Y, {"block": 0}),
+        (lambda x: x, Y, {"block": 8}),
+        (lambda x: x, Y, {"optimizer": SGD(0.05, batch=8), "learning_rate": None}),
+        (lambda x: standardised(mirrored(x, (10, 6, 2))), np.tile(Y, 2), {}),
+    ]
+    for see, labels, options in fitted:
+        options = {"epochs": 5, "learning_rate": 0.05, "validation": (X, Y)} | options
+        (A, of_pairs), (B, of_one) = (neuron.fit(see(x), labels, **options) for x in (pairs, X))
+        np.testing.assert_array_equal(A.W, B.W)
+        np.testing.assert_array_equal(of_pairs.train_cost, of_one.train_cost)
+    # where a copy of all would not fit, some are copied at a time
+    monkeypatch.setattr(memory, "total", lambda: 1000.0)
+    monkeypatch.setattr("handgrad.placing.VALUES", 1200)
+    assert neuron.place(pairs, Y).block == 10
+
+
+def test_of_another_kind_of_examples_the_value_that_is_wrong_is_named(backend, pairs, monkeypatch):
+    monkeypatch.setattr("handgrad.examples.VALUES", 1200)  # ten examples in a block
+    if pairs.dtype.kind == "f":
+        pairs.images[7, 4], pairs.right[:] = np.inf, 0
+        pairs.left[:], pairs.left[25] = 0, 4
+        with pytest.raises(DataError, match=r"X\[7, 25\] is inf \(example 25\)"):
+            backend().place(pairs)
+        pairs.images[7, 4] = 0
+    with pytest.raises(UsageError, match="block is 3 and X is weighted"):
+        backend().place(weighted(pairs, np.ones(37)), block=3)
+    pairs.take = lambda numbers: Pairs.take(pairs, numbers).T
+    with pytest.raises(DataError, match=r"Pairs\.take gave shape \((\d+), 120\), \w+, of \1 examples; expected \(120"):
+        backend().place(pairs, block=0)

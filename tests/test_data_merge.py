@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handgrad import backends, blocks, memory, training
-from handgrad.blocks import Blocks, Joined
+from handgrad import backends, host, memory, training
 from handgrad.commands import run
 from handgrad.data import Dataset, merge, prepare
 from handgrad.errors import DataError, UsageError
+from handgrad.examples import Joined, in_blocks
 from handgrad.explanation import Explanation
 from handgrad.settings import Settings
 
@@ -184,7 +184,7 @@ def test_no_pixel_is_copied_and_the_parts_are_left_and_may_be_deleted(prepared, 
 def test_pixels_stay_in_their_files(prepared):
     X = Dataset.open(prepared[2]).train.X
     assert isinstance(X, Joined)
-    assert all(blocks._mapping(array) is not None and not array.flags.writeable for array in X.arrays)
+    assert all(host._mapping(array) is not None and not array.flags.writeable for array in X.arrays)
 
 
 @pytest.fixture
@@ -446,11 +446,9 @@ def test_out_of_core_it_differs_by_rounding_only(backend, dtype, prepared, monke
     neuron, options = backend(input_scale=PIXEL, dtype=dtype), {"epochs": 20, "learning_rate": 0.1}
     P, history = neuron.fit(*one.train, validation=one.valid, **options)
     monkeypatch.setattr(memory, "total", lambda: 100.0)
-    monkeypatch.setattr(blocks, "VALUES", 200)
     monkeypatch.setattr("handgrad.placing.VALUES", 200)
     taken = []
-    iterate = Blocks.__iter__
-    monkeypatch.setattr(Blocks, "__iter__", lambda self: taken.append(self.width) or iterate(self))
+    monkeypatch.setattr("handgrad.examples.in_blocks", lambda X, width: taken.append(width) or in_blocks(X, width))
     Q, of_merged = neuron.fit(*merged.train, validation=merged.valid, **options)
     u = np.finfo(dtype).eps
     assert set(taken) == {4}

@@ -11,6 +11,7 @@ from pretended import together
 
 from conftest import plain_environment
 from handgrad import DataError, HandgradError, Parameters, UsageError, backends
+from handgrad.objective import Objective
 from handgrad.optimizers import LBFGS, SGD, GradientDescent
 from handgrad.processes import ALONE
 from handgrad.rounding import bounds, gamma
@@ -235,7 +236,7 @@ def test_a_batch_holds_its_examples_with_their_weights_in_all_of_their_views(
         examples = neuron.place(*share(kind, pictures[0], Y, w, processes))
         assert examples.m == len(counted)
         with neuron.arithmetic():
-            loss, dW, db, m = examples.batch(numbers).sums(neuron, neuron.put_parameters(P))
+            loss, dW, db, m = Objective(neuron, examples.batch(numbers)).sums(neuron.put_parameters(P))
         return [neuron.get(V).astype(float) / m for V in (loss, dW, db)]
 
     rel = 1e3 * float(np.finfo(dtype).eps)

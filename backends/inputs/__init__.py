@@ -15,7 +15,8 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from handgrad.backend import Parameters
-from handgrad.blocks import Joined, on_host, portable
+from handgrad.examples import Stored, on_host
+from handgrad.host import portable
 from handgrad.pieces import width
 
 AXIS = "examples"
@@ -66,10 +67,12 @@ class One(Inputs):
     Attributes:
         array: X, or its transpose.
         over_mesh: how the array is cut where it lies over a mesh.
+        by_rows: whether the features of an example lie beside each other, as the fused step reads them.
     """
 
     array: jax.Array
     over_mesh: ClassVar[PartitionSpec]
+    by_rows: ClassVar[bool] = False
 
     @property
     def dtype(self) -> Any:
@@ -113,6 +116,7 @@ class Rows(One):
     """X (n, m), held as its contiguous rows (m, n), since JAX keeps no transposed views: what the fused step reads."""
 
     over_mesh = PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
+    by_rows = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -304,7 +308,7 @@ def spread_rows(X: Any, mesh: Mesh, dtype: str, spec: PartitionSpec) -> Rows:
     return Rows(placed if placed.dtype == np.uint8 else placed.astype(dtype))
 
 
-def sharded(X: npt.NDArray[Any] | Joined, mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
+def sharded(X: npt.NDArray[Any] | Stored, mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
     """X (n, m) over a mesh, as dtype; or, with `rows`, as `Rows`, with bytes as they are."""
     even = X.shape[1] - X.shape[1] % mesh.size
 

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.blocks import Joined
 from handgrad.data.example import SPLITS, Example, Skipped, Split
 from handgrad.data.features import Features
 from handgrad.data.npy import GrowingNpy
 from handgrad.errors import DataError, UsageError, reason_of
+from handgrad.examples import Joined
 
 FORMAT = 1
 _REMEDY = "make it again with: handgrad prepare"
@@ -39,7 +39,7 @@ _REMEDY = "make it again with: handgrad prepare"
 class Examples(NamedTuple):
     """One split: X (n, m) uint8, one column per example, read only and read from disk as needed; Y (1, m) uint8.
 
-    X of a merged data set is several arrays, `Joined`.
+    X of a merged data set is several arrays, `handgrad.examples.Joined`.
     """
 
     X: NDArray[np.uint8] | Joined
