@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
 import dis
 import functools
 import io
@@ -20,11 +21,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.random import mtrand
 
 from handgrad.proof.tape import FOLLOWED, is_users
 
 Change = Callable[[str, Any], Any]
 """From the path and the value of an array or a number to what stands in its place in the copy."""
+
+
+WORDS = 4 * 625
+"""Bytes of the state of NumPy's global generator: 624 words, and where among them it is."""
 
 
 @dataclass
@@ -280,6 +286,42 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from codes(constant)
 
 
+class Chance:
+    """The state of Python's and NumPy's global random generators, as it is now.
+
+    To read NumPy's whole state and to set it takes longer than most calls of what is checked. Nobody who draws or seeds
+    leaves the memory in which it lies as it is, and that is soon compared.
+    """
+
+    def __init__(self) -> None:
+        self.python = random.getstate()
+        self.numpy: Any = np.random.get_state()  # noqa: NPY002 - that is what people's code draws from
+        self.generator = mtrand.get_bit_generator()
+        self.memory: Any = None
+        if type(self.generator) is np.random.MT19937 and not self.numpy[3]:  # no number is kept for the next call
+            self.memory = (ctypes.c_char * WORDS).from_address(self.generator.ctypes.state_address)
+            self.before = self.memory.raw
+
+    @contextlib.contextmanager
+    def as_it_was(self) -> Iterator[None]:
+        """As long as it lasts, the state begins as that; after it, it is what it was before."""
+        python, numpy = random.getstate(), self.numpy
+        random.setstate(self.python)
+        if not self._is_that():
+            numpy = np.random.get_state()  # noqa: NPY002
+            np.random.set_state(self.numpy)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            if numpy is not self.numpy or not self._is_that():
+                np.random.set_state(numpy)  # noqa: NPY002
+
+    def _is_that(self) -> bool:
+        known = self.memory is not None and mtrand.get_bit_generator() is self.generator
+        return known and self.memory.raw == self.before
+
+
 class World:
     """A subject, with all that it reaches, to be copied for every call.
 
@@ -298,8 +340,7 @@ class World:
         self.around = Surroundings()
         self.around.visit([thing for _, thing in roots])
         self.printed = 0
-        self._random = random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002 - that is what people's code draws from
+        self.chance = Chance()
 
     @contextlib.contextmanager
     def apart(self, inputs: Any, change: Change) -> Iterator[tuple[list[Any], Any, Copier]]:
@@ -309,7 +350,6 @@ class World:
         """
         copier = Copier(change)
         before = [(place, place.get()) for place in self.around.places]
-        state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
         out, err = io.StringIO(), io.StringIO()
         try:
             given = {name: copier.copy(value, f"<{name}") for name, value in dict.items(inputs)}
@@ -317,15 +357,11 @@ class World:
             for place, value in before:
                 if value is not Outside:
                     place.put(copier.copy(value, place.path))
-            random.setstate(self._random)
-            np.random.set_state(self._numpy)  # noqa: NPY002
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with self.chance.as_it_was(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 yield subject, given, copier
         finally:
             for place, value in before:
                 place.put(value)
-            random.setstate(state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
             self.printed += out.getvalue().count("\n") + err.getvalue().count("\n")
 
     def held(self, roots: list[Any], live: Iterable[tuple[str, Any]] = ()) -> tuple[dict[str, Any], dict[str, str]]:

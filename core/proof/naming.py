@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from handgrad.proof.watching import tree_of
@@ -172,16 +173,23 @@ def taken_names(function: Callable[..., Any]) -> list[Any]:
     return [mine if mine is not None else theirs for mine, theirs in zip(names, called, strict=True)]
 
 
-def _unpacked(function: Callable[..., Any]) -> Iterator[list[str]]:
+def _unpacked(function: Callable[..., Any]) -> list[list[str]]:
     """The names into which callers in the file of a function unpack what it returns."""
     inner = inspect.unwrap(function)
-    tree = tree_of(getattr(getattr(inner, "__code__", None), "co_filename", ""))
+    return _unpackings(getattr(getattr(inner, "__code__", None), "co_filename", "")).get(inner.__name__, [])
+
+
+@lru_cache(maxsize=64)
+def _unpackings(file: str) -> dict[str, list[list[str]]]:
+    """By the name of what is called in a file, the names into which what it returns is unpacked there."""
+    tree, found = tree_of(file), dict[str, list[list[str]]]()
     for node in ast.walk(tree) if tree is not None else ():
         match node:
             case ast.Assign([ast.Tuple(items)], ast.Call(ast.Name(called) | ast.Attribute(_, called))):
                 names = [_name(item) for item in items]
-                if called == inner.__name__ and all(isinstance(name, str) for name in names):
-                    yield names
+                if all(isinstance(name, str) for name in names):
+                    found.setdefault(called, []).append(names)
+    return found
 
 
 def returns_gradients(function: Callable[..., Any], depth: int = 0) -> bool:

@@ -83,7 +83,7 @@ class Rounding:
         spread *= values
         spread += values
         finite = np.isfinite(values)
-        return spread if np.all(finite) else np.where(finite, spread, values)  # an infinity is not off by a part of it
+        return spread if finite.all() else np.where(finite, spread, values)  # an infinity is not off by a part of it
 
 
 class Noisy(np.ndarray):

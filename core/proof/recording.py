@@ -31,16 +31,23 @@ MATH = (
 RENAMED = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 
 
-_active: list[Tape] = []
+class _Active(threading.local):
+    """The tapes of this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.tapes: list[Tape] = []
+
+
+_active = _Active()
 
 
 def entered(value: Any) -> Any:
     """A copy of an array that is there already when a run begins; on its tape, if there is one."""
     if not isinstance(value, np.ndarray):
         return value
-    if not _active or isinstance(value, Taped) or value.dtype.kind != "f":
+    if not _active.tapes or isinstance(value, Taped) or value.dtype.kind != "f":
         return value.copy()
-    tape = _active[-1]
+    tape = _active.tapes[-1]
     return tape.constant(value.astype(tape.dtype) if value.dtype == np.float64 else value.copy())
 
 
@@ -64,42 +71,52 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
         tape: as said.
         scopes: the globals of the user's functions. NumPy itself is left alone: its own code makes arrays too.
     """
-    thread = threading.get_ident()
-    ours: dict[str, Any] = {name: _creating(name, tape, thread) for name in CREATING}
-    maths = {name: _math(name, thread) for name in MATH}
-    ours |= {name: _of_lists(getattr(np, name), thread) for name in OF_LISTS}
-    ours |= {"c_": _Joined(np.c_, columns), "r_": _Joined(np.r_, rows)}
-    strided = {"as_strided": _taken_by(np.lib.stride_tricks.as_strided, as_strided)}
-    ours["lib"] = _Library(np.lib, {"stride_tricks": _Library(np.lib.stride_tricks, strided)})
-    exchanged: dict[int, Any] = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
-    exchanged[id(np.lib.stride_tricks.as_strided)] = strided["as_strided"]
-    special = sys.modules.get("scipy.special")
-    if special is not None:
-        made_of = {f.__name__: _taken_by(getattr(special, f.__name__), f) for f in (logsumexp, softmax, log_softmax)}
-        exchanged |= {id(getattr(special, name)): made for name, made in made_of.items()}
-        exchanged[id(special)] = _Library(special, made_of)
-        exchanged[id(sys.modules["scipy"])] = _Library(sys.modules["scipy"], {"special": exchanged[id(special)]})
-    exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
-    exchanged |= {id(getattr(math, name)): made for name, made in maths.items()}
+    exchanged = _exchanged("scipy.special" in sys.modules)
     places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
-    _active.append(tape)
+    _active.tapes.append(tape)
     try:
         for scope, name, value in places:
             scope[name] = exchanged[id(value)]
         yield
     finally:
-        _active.pop()
+        _active.tapes.pop()
         for scope, name, value in places:
             scope[name] = value
 
 
-def _creating(name: str, tape: Tape, thread: int) -> Callable[..., Any]:
+@functools.cache
+def _exchanged(special: bool) -> dict[int, Any]:
+    """By the id of a library or of a function of it, what the user's code sees instead.
+
+    Args:
+        special: whether SciPy's special functions are there.
+    """
+    ours: dict[str, Any] = {name: _creating(name) for name in CREATING}
+    maths = {name: _math(name) for name in MATH}
+    ours |= {name: _of_lists(getattr(np, name)) for name in OF_LISTS}
+    ours |= {"c_": _Joined(np.c_, columns), "r_": _Joined(np.r_, rows)}
+    strided = {"as_strided": _taken_by(np.lib.stride_tricks.as_strided, as_strided)}
+    ours["lib"] = _Library(np.lib, {"stride_tricks": _Library(np.lib.stride_tricks, strided)})
+    exchanged: dict[int, Any] = {id(np): _Library(np, ours), id(math): _Library(math, maths)}
+    exchanged[id(np.lib.stride_tricks.as_strided)] = strided["as_strided"]
+    if special:
+        library = sys.modules["scipy.special"]
+        made_of = {f.__name__: _taken_by(getattr(library, f.__name__), f) for f in (logsumexp, softmax, log_softmax)}
+        exchanged |= {id(getattr(library, name)): made for name, made in made_of.items()}
+        exchanged[id(library)] = _Library(library, made_of)
+        exchanged[id(sys.modules["scipy"])] = _Library(sys.modules["scipy"], {"special": exchanged[id(library)]})
+    exchanged |= {id(getattr(np, name)): made for name, made in ours.items()}
+    return exchanged | {id(getattr(math, name)): made for name, made in maths.items()}
+
+
+def _creating(name: str) -> Callable[..., Any]:
     original = getattr(np, name)
 
     @functools.wraps(original)
     def create(*args: Any, **keywords: Any) -> Any:
-        if threading.get_ident() != thread:
+        if not _active.tapes:
             return original(*args, **keywords)
+        tape = _active.tapes[-1]
         if args and tape_of(args[0]) is not None and name not in ("full", "zeros", "ones", "empty"):
             return _converted(args[0], name, *args[1:2], **keywords)
         made = original(*plain(args), **plain(keywords))
@@ -141,11 +158,11 @@ class _Joined:
         return self.made_of(items)
 
 
-def _of_lists(original: Any, thread: int) -> Callable[..., Any]:
+def _of_lists(original: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:
         listed = any(isinstance(of, list | tuple) and tape_of(of) is not None for of in args)
-        if not listed or threading.get_ident() != thread:
+        if not listed or not _active.tapes:
             return original(*args, **keywords)
         return COMPOSED[original](*args, **keywords)
 
@@ -162,12 +179,12 @@ def _taken_by(original: Callable[..., Any], made_of: Callable[..., Any]) -> Call
     return function
 
 
-def _math(name: str, thread: int) -> Callable[..., Any]:
+def _math(name: str) -> Callable[..., Any]:
     original, ours = getattr(math, name), getattr(np, RENAMED.get(name, name))
 
     @functools.wraps(original)
     def function(*args: Any) -> Any:
-        if threading.get_ident() == thread and len(args) == 1 and isinstance(args[0], Taped):
+        if _active.tapes and len(args) == 1 and isinstance(args[0], Taped):
             return ours(args[0])
         return original(*args)
 

@@ -89,7 +89,9 @@ class Operation:
                 if power and i in power:
                     part = np.asarray(part) ** int(power[i])
                 flow = np.where(g == 0, 0, g * part)  # where nothing comes from, no infinite slope counts
-                found.append(summed(np.broadcast_to(flow, self.out.shape), numbers.shape))
+                if not flow.shape == numbers.shape == self.out.shape:
+                    flow = summed(np.broadcast_to(flow, self.out.shape), numbers.shape)
+                found.append(flow)
             return found
 
 
@@ -218,7 +220,7 @@ class Tape:
 
 def _add(adjoint: Array, numbers: Array, flow: Array) -> None:
     flat = numbers.ravel()
-    if flat.size == 1 or (flat[0] and flat[-1] - flat[0] == flat.size - 1 and np.all(np.diff(flat) == 1)):
+    if flat.size == 1 or (flat[0] and flat[-1] - flat[0] == flat.size - 1 and (flat[1:] - flat[:-1] == 1).all()):
         adjoint[flat[0] : flat[0] + flat.size] += flow.ravel()
     else:
         np.add.at(adjoint, flat, flow.ravel())
@@ -523,11 +525,11 @@ def _installed(package: str) -> bool:
 
 
 def _operands(tape: Tape, inputs: Iterable[Any]) -> tuple[list[Any], list[Array | None]]:
-    values, numbers = [], []
+    values, numbers = [], list[Array | None]()
     for operand in inputs:
-        known = numbers_of(operand, tape)
         values.append(np.asarray(plain(operand)) if isinstance(operand, list | tuple | Taped) else operand)
-        numbers.append(known if np.any(known) else None)
+        known = numbers_of(operand, tape) if isinstance(operand, list | tuple | Taped | float) else None
+        numbers.append(known if known is not None and known.any() else None)
     return values, numbers
 
 
