@@ -111,16 +111,17 @@ FAULTY = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTY)
-def test_a_faulty_arm_is_refused_with_a_reason(fault, tmp_path):
-    source, reason = FAULTY[fault]
-    (tmp_path / "faulty.py").write_text(HEAD + source)
-    result = bench.run(settings(arms=("numpy", str(tmp_path / "faulty.py")), features=(256,)))
-    right, wrong = result["sizes"][0]["arms"]
+def test_a_faulty_arm_is_refused_with_a_reason(tmp_path):
+    files = [tmp_path / f"{fault.replace(' ', '_')}.py" for fault in FAULTY]
+    for file, (source, _) in zip(files, FAULTY.values(), strict=True):
+        file.write_text(HEAD + source)
+    result = bench.run(settings(arms=("numpy", *map(str, files)), features=(256,)))
+    right, *wrong = result["sizes"][0]["arms"]
     assert right["refused"] is None
     assert len(right["rounds"]) == 5
-    assert reason in wrong["refused"]
-    assert "rounds" not in wrong
+    for arm, (_, reason) in zip(wrong, FAULTY.values(), strict=True):
+        assert reason in arm["refused"], arm["arm"]
+        assert "rounds" not in arm
     jsonschema.validate(result, SCHEMA)
 
 
@@ -310,7 +311,7 @@ def test_two_results_are_compared(written, tmp_path, capsys):
     assert "in the new result: numpy at m = 50: refused: dW is wrong" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("after", [0.3, 3.0, 5.0])
+@pytest.mark.parametrize("after", [0.3, 3.0])
 def test_an_interrupt_leaves_whole_json_of_the_finished_rounds(after, tmp_path):
     path = tmp_path / "b.json"
     command = [sys.executable, "-m", "handgrad", "bench", "--backends", "numpy,article", "--features", "2000"]

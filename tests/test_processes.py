@@ -425,13 +425,15 @@ def test_what_one_process_began_in_the_span_is_not_gone_on_with_by_several(data,
 
 @pytest.mark.parametrize("rank", range(2))
 def test_torchrun_is_for_training(data, rank, monkeypatch, capsys):
-    """Each of the processes ends; the first says why."""
+    """Each of the processes ends; the first says why, and the others wait for that."""
+    waited = []
     for name, value in ("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "2"), ("RANK", str(rank)):
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("time.sleep", lambda seconds: waited.append(seconds))  # in which torchrun ends it
     assert command(["evaluate", "run", str(data)]) == 2
     out, err = capsys.readouterr()
     expected = ["Error: torchrun: found handgrad evaluate; it is for handgrad train"] if rank == 0 else []
-    assert (out, said(err)[1:], bool(err)) == ("", expected, rank == 0)
+    assert (out, said(err)[1:], bool(err), len(waited)) == ("", expected, rank == 0, rank)
 
 
 def test_a_descent_that_diverges_ends_in_all_and_is_kept_once(data, tmp_path):

@@ -38,7 +38,7 @@ def test_a_planted_fault_is_found_in_the_gradients_that_it_spoils(name):
     planted.verify(PROGRAMS[name])
     faults = planted.faults(PROGRAMS[name])
     assert len(faults) > 5
-    for fault in faults[::5]:
+    for fault in faults[SEED % 8 :: 8]:
         module = fault.load()
         subject, inputs = planted.made(module, 0)
         report = check(*subject, inputs, seconds=0.0, **module.OPTIONS)

@@ -48,9 +48,9 @@ def test_a_right_rule_is_right_at_every_precision(name):
     assert report.detectable < 0.01
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[SEED % 2 :: 2])
 def test_a_fault_is_found_in_the_gradients_that_it_spoils(name):
-    """One of each rule's, another with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
+    """One of every second rule's, another with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
     planted = faults(needs(name))
     fault = planted[(SEED - NAMES.index(name)) % len(planted)]
     report = checked(name, fault, trials=1, seconds=0)
@@ -382,10 +382,12 @@ def test_a_counterexample_of_tensors_calls_the_function_as_it_is(tmp_path):
     )
     assert run(["check", str(tmp_path / "mine.py"), "--counterexample", str(tmp_path / "test_mine.py")]) == 1
     tried = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
-    assert subprocess.run(tried, cwd=tmp_path, capture_output=True, timeout=300).returncode == 1
+    how = dict(cwd=tmp_path, capture_output=True, timeout=300)
+    how["env"] = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    assert subprocess.run(tried, **how).returncode == 1
     mended = (tmp_path / "mine.py").read_text().replace("dw = 3", "dw = 2")
     (tmp_path / "mine.py").write_text(mended)
-    outcome = subprocess.run(tried, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    outcome = subprocess.run(tried, text=True, **how)
     assert outcome.returncode == 0, outcome.stdout
 
 
@@ -521,9 +523,8 @@ def test_what_is_left_of_a_gradient_that_cancels_is_no_fault_for_a_batch_of_one(
     assert report.ok, f"\n{report}"
 
 
-@pytest.mark.parametrize("slope", [lambda x, s: s + x * s * (1 - s), lambda x, s: s * (1 + x * (1 - s))])
-def test_a_million_inputs_take_seconds(slope):
-    """In the second form an entry cancels here and there: once, 22 of 30 draws had one that one draw did not move."""
+def test_a_million_inputs_take_seconds():
+    """As it is written, an entry cancels here and there: once, 22 of 30 draws had one that one draw did not move."""
     torch = pytest.importorskip("torch")
     x = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0))
 
@@ -534,7 +535,7 @@ def test_a_million_inputs_take_seconds(slope):
 
     def back(ctx, g):
         x, s = ctx.saved_tensors
-        return g * slope(x, s)
+        return g * (s * (1 + x * (1 - s)))
 
     start = time.process_time()
     assert check(torch_rule(swish, back), {"x": x}).ok
@@ -617,7 +618,7 @@ def test_a_pair_of_functions_of_tensors_is_judged_as_one_of_arrays(framework, fa
     said = capsys.readouterr().out
     assert f"forward is not NumPy's but {'PyTorch' if framework == 'torch' else 'JAX'}'s" in said
     assert ("mine.py:6 in backward: return dout @ W.T, 2 * x.T @ dout" in said) == (factor == 2)
-    if factor == 1:
+    if factor == 1 and framework == "torch":
         assert run(["check", str(path), "--variants"]) == 0
         assert " 0 survived" in capsys.readouterr().out
 

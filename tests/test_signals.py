@@ -31,7 +31,7 @@ def held(*given, **named):
     setattr(of, name, real)
     os.write(3, b"here")
     until = time.monotonic() + float(seconds)
-    while time.monotonic() < until:
+    while time.monotonic() < until and not os.path.exists("go on"):
         time.sleep(0.01)
     return real(*given, **named)
 
@@ -47,7 +47,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from handgrad.commands import main
 main(sys.argv[5:])
 """
-"""A command that waits where it calls a function, and says so through descriptor 3."""
+"""A command that waits where it calls a function, until it may go on, and says so through descriptor 3."""
 
 
 def held(function, *words, seconds=60, dawdles="", ignored=(), **options):
@@ -288,10 +288,11 @@ def test_what_has_another_name_or_is_no_folder_is_not_looked_at(made, tmp_path):
 )
 def test_who_comes_second_says_that_another_was_first_and_leaves_it_as_it_is(command, second, made, tmp_path):
     function, words = COMMANDS[command]
-    slow = held(function, *words(made), cwd=tmp_path, seconds=3)
+    slow = held(function, *words(made), cwd=tmp_path)
     target = words(made)[2] if command == "prepare" else "images"
     first = again(made, tmp_path, *second(made))
     assert (first.returncode, first.stderr) == (0, "")  # what the other is at work in is neither named nor touched
+    (tmp_path / "go on").touch()
     _, err = slow.communicate(timeout=60)
     said = "was made by another process meanwhile, and is left as that made it; use it, or name another"
     assert (slow.returncode, err) == (2, f"error: {target}: {said}\n")

@@ -285,9 +285,7 @@ neuron = backends.load(sys.argv[1])(input_scale=1.0, dtype="float32")
 X = np.random.default_rng(0).integers(0, 256, (10_000, 3072), np.uint8).T
 Y = np.arange(10_000)[np.newaxis] % 2
 views = mirrored(X, (32, 32, 3))
-if sys.argv[2] == "both":
-    views = standardised(mirrored(X, (32, 32, 3)))
-for given, labels in (X, Y), (views, np.tile(Y, 2)):
+for given, labels in (X, Y), (views, np.tile(Y, 2)), (standardised(views), np.tile(Y, 2)):
     taken = []
     for _ in range(5):  # the first compiles
         with _most_memory() as most:
@@ -299,14 +297,13 @@ for given, labels in (X, Y), (views, np.tile(Y, 2)):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 @pytest.mark.parametrize("name", backends.names())
-@pytest.mark.parametrize("kind", ["mirrored", "both"])
-def test_views_take_no_memory(name, kind):
+def test_views_take_no_memory(name):
     pytest.importorskip(name)
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, name, kind]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, name]
     found = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=True)
-    plain, viewed = map(float, found.stdout.split())
+    plain, *viewed = map(float, found.stdout.split())
     # MiB; a copy would take 29 as bytes, and 117 as float32. JAX frees the bytes that it converts now and then only.
-    assert viewed < plain + (40 if name == "jax" else 8)
+    assert max(viewed) < plain + (40 if name == "jax" else 8)
 
 
 @pytest.mark.parametrize(

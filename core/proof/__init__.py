@@ -3,8 +3,8 @@
 from handgrad.proof.arguments import by_argument, checked, function, optional
 from handgrad.proof.checker import check as _check
 from handgrad.proof.files import check_file
-from handgrad.proof.mutate import Mutants
-from handgrad.proof.mutate import mutate as _mutate
+from handgrad.proof.mutants import Mutants
+from handgrad.proof.mutants import mutate as _mutate
 from handgrad.proof.report import Finding, Report
 
 __all__ = ["Finding", "Mutants", "Report", "check", "check_file", "mutate"]

@@ -18,7 +18,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.random import mtrand
@@ -295,7 +295,7 @@ class Chance:
 
     def __init__(self) -> None:
         self.python = random.getstate()
-        self.numpy: Any = np.random.get_state()  # noqa: NPY002 - that is what people's code draws from
+        self.numpy = cast(Any, np.random.get_state())  # noqa: NPY002 - that is what people's code draws from
         self.generator = mtrand.get_bit_generator()
         self.memory: Any = None
         if type(self.generator) is np.random.MT19937 and not self.numpy[3]:  # no number is kept for the next call
