@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +35,10 @@ class Stored(ABC):
     Attributes:
         shape: (n, m).
         dtype: NumPy's, of its values: uint8, or floats.
-        in_one: whether it is one array after all, which need not be copied into one.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
-    in_one = False
     ndim = 2
 
     @abstractmethod
@@ -50,9 +48,13 @@ class Stored(ABC):
     def taken(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """As `take`; a DataError where that gives something else than it should."""
         found, expected = self.take(numbers), (self.shape[0], len(numbers))
-        if (found.shape, found.dtype) != (expected, self.dtype):
-            given = f"{type(self).__name__}.take gave shape {found.shape}, {found.dtype}"
-            raise DataError(f"{given}, of {len(numbers)} examples; expected {expected}, {self.dtype}")
+        right = type(found) in (np.ndarray, np.memmap) and found.dtype.kind in "buif"
+        if not right or found.shape != expected or found.dtype != self.dtype:
+            given = f"{type(found).__name__} {getattr(found, 'shape', '')} {getattr(found, 'dtype', '')}".strip()
+            raise DataError(
+                f"{type(self).__name__}.take gave {given} of {len(numbers)} examples; "
+                f"expected an array {expected} of {np.dtype(self.dtype)}, of bytes, integers or floats"
+            )
         return found
 
     def cut(self, first: int, last: int) -> npt.NDArray[Any] | Stored:
@@ -75,8 +77,8 @@ class Stored(ABC):
         Raises:
             IndexError: there is no colon; or which is no slice, number from 0 to m - 1, or array of such numbers.
         """
-        (every, which), (n, m) = key, self.shape
-        if every != slice(None):
+        (every, which), (n, m) = key if isinstance(key, tuple) and len(key) == 2 else (key, None), self.shape
+        if which is None or every != slice(None):
             raise IndexError(f"X[{every}, ...]: found no colon; expected X[:, which]")
         if isinstance(which, slice) and which.step in (None, 1):
             first, last, _ = which.indices(m)
@@ -84,12 +86,15 @@ class Stored(ABC):
         numbers = np.arange(m)[which] if isinstance(which, slice) else np.asarray(which)
         if numbers.size and not (numbers.dtype.kind in "iu" and numbers.min() >= 0 and numbers.max() < m):
             raise IndexError(f"X[:, {which}]: expected numbers of examples, from 0 to {m - 1}")
-        return self.taken(numbers.ravel()).T.reshape(*numbers.shape, n).T
+        return self.taken(numbers.ravel().astype(np.intp)).T.reshape(*numbers.shape, n).T
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
-            raise ValueError("X lies in several arrays; expected leave to copy them into one")
-        return np.asarray(self.taken(np.arange(self.shape[1])), dtype)
+            raise ValueError("X is no array; expected leave to copy it into one")
+        rows = np.empty(self.shape[::-1], self.dtype)
+        for block, which in in_blocks(self):
+            rows[which] = block.T
+        return np.asarray(rows.T, dtype)
 
 
 class Joined(Stored):
@@ -97,17 +102,23 @@ class Joined(Stored):
 
     Args:
         arrays: (n, m_p) of one dtype, one or more; their examples follow each other.
+
+    Raises:
+        DataError: they are not that.
     """
 
     def __init__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
         self.arrays = tuple(arrays)
+        kinds = {(array.shape[:-1], str(array.dtype)) for array in self.arrays}
+        if len(kinds) != 1:
+            found = ", ".join(f"{array.shape} {array.dtype}" for array in self.arrays)
+            raise DataError(f"found {found or 'no arrays'}; expected arrays (n, m_p) with one n, and of one dtype")
         widths = [array.shape[1] for array in self.arrays]
         self.starts = np.cumsum([0, *widths[:-1]])
         self.shape, self.dtype = (self.arrays[0].shape[0], sum(widths)), self.arrays[0].dtype
-        self.in_one = len(self.arrays) == 1
 
     def take(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        if self.in_one:
+        if len(self.arrays) == 1:
             return self.arrays[0].T[numbers].T
         of = np.searchsorted(self.starts, numbers, side="right") - 1
         rows = np.empty((len(numbers), self.shape[0]), self.dtype)
@@ -155,6 +166,11 @@ def in_blocks(X: npt.NDArray[Any] | Stored, width: int = 0) -> Iterator[tuple[np
 def columns(X: Any, which: npt.NDArray[np.intp]) -> Any:
     """X[:, which], some examples of any array (n, m); of those on the host, each stays contiguous."""
     return stored(X).taken(which) if on_host(X) else X[:, which]
+
+
+def is_placed(X: Any) -> TypeGuard[Examples]:
+    """Whether X is what a neuron has placed."""
+    return isinstance(X, Examples)
 
 
 class Part(NamedTuple):

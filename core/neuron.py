@@ -33,7 +33,7 @@ from handgrad.checks import check_values, checked_parameters, count, finite, fla
 from handgrad.curvature import too_high
 from handgrad.descent import History, State
 from handgrad.errors import HandgradError, RisingCostWarning, UsageError, warn
-from handgrad.examples import Examples
+from handgrad.examples import Examples, is_placed
 from handgrad.objective import Objective, means
 from handgrad.optimizers import GradientDescent, Optimizer, Place, Task, best
 from handgrad.views import Seen
@@ -192,9 +192,9 @@ class Neuron(Backend):
         watched, block = None, J.examples.block
         if validation is not None:
             try:
-                if isinstance(validation, tuple | list):
-                    if len(validation) != 2:
-                        raise UsageError(f"found {len(validation)} values; expected a pair X, Y, or examples")
+                if not is_placed(validation):
+                    if not (isinstance(validation, tuple | list) and len(validation) == 2):
+                        raise UsageError(f"found {type(validation).__name__}; expected a pair X, Y, or examples")
                     validation = self.place(*validation, block)
                 watched, _ = self._objective(parameters, validation)
             except HandgradError as error:

@@ -9,14 +9,14 @@ from handgrad import memory
 from handgrad.backend import Array, Backend
 from handgrad.checks import check_values, checked_labels
 from handgrad.errors import DataError, UsageError
-from handgrad.examples import VALUES, Examples, Part, in_blocks, on_host, stored
+from handgrad.examples import VALUES, Examples, Part, in_blocks, is_placed, on_host, stored
 from handgrad.processes import ALONE, Processes
 from handgrad.views import Seen, seen
 
 
 def place(backend: Backend, X: Array | Seen | Examples, Y: Array | None, block: int | None) -> Examples:
     """Examples of X and Y; arguments and errors as for `handgrad.neuron.Neuron.place`."""
-    if isinstance(X, Examples):
+    if is_placed(X):
         return _placed(backend, X, Y, block)
     X = seen(X)
     if X.processes.apart and backend.processes.count > 1:
@@ -94,11 +94,13 @@ def _width(backend: Backend, X: Array, block: int | None, processes: Processes) 
 
 
 def _fits(backend: Backend, X: Array) -> bool:
-    itemsize = np.dtype(backend.dtype).itemsize
-    if backend.reads_bytes(X):
-        if not stored(X).in_one:
-            return bool(X.size <= VALUES)  # copied into one
-        itemsize = 1  # as it is, or copied where the backend reads it otherwise
+    copied = stored(X) is X  # into one array
+    if copied and backend.reads_bytes(X):
+        return bool(X.size <= VALUES)
+    # Of bytes that are read, one a value: as it is, or copied where the backend reads it otherwise.
+    itemsize = 1 if backend.reads_bytes(X) else np.dtype(backend.dtype).itemsize
+    if copied:
+        itemsize += np.dtype(X.dtype).itemsize
     share = 2 * X.size * itemsize / backend.processes.count / memory.total()
     return backend.processes.largest([share])[0] <= 1
 
@@ -112,7 +114,7 @@ def _check_inputs(backend: Backend, X: Array) -> None:
     if not (on_host(X) or near):
         return
     values = X if on_host(X) else backend.get(X)
-    if values.dtype.kind != "f":
+    if np.dtype(values.dtype).kind != "f":
         return
     wrong = 0.0
     try:

@@ -22,7 +22,7 @@ from handgrad.affine import View
 from handgrad.backend import Array, Parameters
 from handgrad.checks import array, checked_parameters, count, examples, instance, number, shaped, shown
 from handgrad.errors import DataError, UsageError
-from handgrad.examples import VALUES, in_blocks, on_host
+from handgrad.examples import VALUES, in_blocks, is_placed, on_host
 from handgrad.processes import ALONE, Processes
 
 CONSTANT = 1e-12
@@ -90,7 +90,7 @@ def seen(X: Array | Seen) -> Seen:
         DataError: it is no array (n, m).
         UsageError: it is what a neuron has placed.
     """
-    if hasattr(X, "parts"):
+    if is_placed(X):
         raise UsageError("X is placed; expected an array: make views of it, and place these")
     return X if isinstance(X, Seen) else Seen(examples(X))
 

@@ -76,7 +76,10 @@ def opened(browser, path, said):
 
 
 def faults(browser, path, contrasts=SCHEMES):
-    """What is the matter with a page, in words; nothing, one hopes. Contrasts, which take long, in these schemes."""
+    """What is the matter with a page, in words; nothing, one hopes.
+
+    Contrasts, which take long, in these schemes; the layout in light, and in these.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     found = []

@@ -3,7 +3,7 @@
     python tests/diagnosis.py
 
 Prints how many there are, and of how many the wrong name is found, and no other is called wrong; the kind is rightly
-told; and the line of the source is named.
+told; the line of the source is named, and another line is.
 """
 
 import inspect
@@ -35,8 +35,10 @@ def counted(cases, faults=slice(None)):
             count["found"] += fault.line in wrong
             count["named"] += wrong == [fault.line]
             count["diagnosed"] += kind in fault.kinds
-            count["located"] += bool(report.lines)
-            if not {place.line for place in report.lines} <= {changed_line(case.backward, planted)}:
+            lines, right = {place.line for place in report.lines}, {changed_line(case.backward, planted)}
+            count["located"] += lines == right
+            count["misled"] += not lines <= right
+            if not lines <= right:
                 misled.append(f"{fault}\n{report}")
     return count, misled
 

@@ -24,6 +24,7 @@ from handgrad import DataError, Parameters
 from handgrad.backends.inputs import Rows, Sharded, own_columns
 from handgrad.backends.jax import Neuron
 from handgrad.exact import CONFIGURATIONS
+from handgrad.examples import Stored
 from handgrad.optimizers import LBFGS, SGD
 from handgrad.rounding import bounds, descent_bounds
 from handgrad.views import mirrored, standardised, weighted
@@ -226,6 +227,29 @@ def hidden(dtype):
     }
 
 
+class Asked(Stored):
+    """Examples of which it is known who asked for which."""
+
+    def __init__(self, X):
+        self.X, self.shape, self.dtype, self.numbers = X, X.shape, X.dtype, set()
+
+    def take(self, numbers):
+        self.numbers |= {*map(int, numbers)}
+        return self.X.T[numbers].T
+
+
+def asked(dtype):
+    """Of examples of a kind of its own, each process takes those that it holds."""
+    X = Asked(np.random.default_rng(0).integers(0, 2, (19, 5)).T.astype(dtype))
+    Y = np.arange(19)[np.newaxis] % 2
+    one, mesh = pair("identity", "squared_error", input_scale=0.01)
+    alone, _ = one.fit(X.X, Y, epochs=3, learning_rate=RATE, span=False)
+    P, _ = mesh.fit(X, Y, epochs=3, learning_rate=RATE)
+    own = {i for columns in own_columns(X.X, mesh._device()) for i in range(19)[columns]}
+    name = f"examples of a kind of its own, {dtype.__name__}"
+    return {name: same(tuple(P), tuple(alone), 1e-5), f"{name}: own": 0.0 if X.numbers == own else math.inf}
+
+
 def refusals():
     """A number that is not finite, in a column of any process, is the same error in all of them."""
     _, mesh = pair()
@@ -263,8 +287,10 @@ def methods():
 
 
 def processes():
-    claims, results = several((1, 9, 1003))
-    return {"claims": claims | everything(27) | refusals() | hidden(np.uint8) | hidden(np.float32), "results": results}
+    claims, results = several((1, 8, 1003))
+    for dtype in np.uint8, np.float32:
+        claims |= hidden(dtype) | asked(dtype)
+    return {"claims": claims | everything(27) | refusals(), "results": results}
 
 
 def again():

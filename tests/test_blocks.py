@@ -349,5 +349,42 @@ def test_of_another_kind_of_examples_the_value_that_is_wrong_is_named(backend, p
     with pytest.raises(UsageError, match="block is 3 and X is weighted"):
         backend().place(weighted(pairs, np.ones(37)), block=3)
     pairs.take = lambda numbers: Pairs.take(pairs, numbers).T
-    with pytest.raises(DataError, match=r"Pairs\.take gave shape \((\d+), 120\), \w+, of \1 examples; expected \(120"):
+    with pytest.raises(
+        DataError, match=r"Pairs\.take gave ndarray \((\d+), 120\) \w+ of \1 examples; expected an array \(120"
+    ):
         backend().place(pairs, block=0)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "found"),
+    [
+        ([], "found no arrays"),
+        ([np.ones((2, 3)), np.ones((3, 3))], r"found \(2, 3\) float64, \(3, 3\) float64"),
+        ([np.ones((2, 3)), np.ones((2, 3), np.uint8)], r"found \(2, 3\) float64, \(2, 3\) uint8"),
+    ],
+)
+def test_what_cannot_be_joined_is_named(arrays, found):
+    with pytest.raises(DataError, match=rf"{found}; expected arrays \(n, m_p\) with one n, and of one dtype"):
+        Joined(arrays)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (lambda x: x.tolist(), "list of"),
+        (lambda x: np.ma.masked_equal(x, 3), r"MaskedArray \(120, \d+\) uint8 of"),
+        (lambda x: x.astype(np.float32), r"ndarray \(120, \d+\) float32 of"),
+    ],
+)
+def test_a_kind_of_examples_that_gives_something_else_is_told(given, found):
+    pairs = Pairs(np.arange(180, dtype=np.uint8).reshape(60, 3), np.arange(3), np.arange(3))
+    pairs.take = lambda numbers: given(Pairs.take(pairs, numbers))
+    for use in np.asarray, lambda X: X[:, 1:], lambda X: X[:, [0, 2]], backends.load("numpy")().place:
+        with pytest.raises(
+            DataError, match=rf"Pairs\.take gave {found} \d examples; expected an array \(120, \d\) of uint8"
+        ):
+            use(pairs)
+    for wrong in 0, (slice(None), None), (0, 0):
+        with pytest.raises(IndexError, match="found no colon; expected"):
+            pairs[wrong]
+    assert Pairs.__getitem__(Joined([pairs.images]), (slice(None), [])).shape == (60, 0)

@@ -58,6 +58,15 @@ def test_import_handgrad_imports_no_framework():
     assert imported("import handgrad, handgrad.data, handgrad.commands, handgrad.backends") == set()
 
 
+def test_the_proof_is_imported_once_it_is_asked_for():
+    program = "import sys, handgrad, handgrad.sklearn; there = lambda: 'handgrad.proof' in sys.modules\nprint(there())"
+    for use in "handgrad.check", "handgrad.proof.Report", "from handgrad import mutate", "handgrad.nothing":
+        asked = f"\ntry: {use}; print(there())\nexcept AttributeError as error: print(error)"
+        expected = "module 'handgrad' has no attribute 'nothing'" if use == "handgrad.nothing" else "True"
+        assert python(program + asked).stdout.splitlines() == ["False", expected]
+    assert python("import handgrad; assert {*handgrad.__all__} <= {*dir(handgrad)}").returncode == 0
+
+
 def test_the_help_of_every_command_imports_no_framework():
     help_of = "for name in ['', *handgrad.commands]: run([*name.split(), '--help'])"
     assert imported(f"from handgrad.commands import run, handgrad\n{help_of}") == set()

@@ -370,12 +370,8 @@ def test_arguments_of_another_kind_are_taken_or_named_in_a_line(backend, rng):
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(DataError, match=r"X is csr_matrix, which is sparse; expected a dense array; try X\.toarray"):
         neuron.fit(sparse.csr_matrix(X), Y, **options)
-    for wrong, error, what in (
-        (True, DataError, r"X has shape \(\); expected \(n, m\)"),
-        (X, UsageError, "Y is None; expected labels"),
-        ((X, Y, Y), UsageError, "found 3 values; expected a pair X, Y, or examples"),
-    ):
-        with pytest.raises(error, match=f"validation: {what}"):
+    for wrong in True, X, (X, Y, Y):
+        with pytest.raises(UsageError, match=r"validation: found \w+; expected a pair X, Y, or examples"):
             neuron.fit(X, Y, validation=wrong, **options)
     with pytest.raises(UsageError, match="device is None; expected its name, as 'cpu'"):
         backend(device=None)

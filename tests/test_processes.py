@@ -351,14 +351,14 @@ def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data
     wait_for(tmp_path / "hanging" / "checkpoint.safetensors", hanging)
     stopped = children(hanging)[1]
     os.kill(stopped, signal.SIGSTOP)
-    begun, line = time.monotonic(), ""
-    while not line.startswith("error"):
-        line = hanging.stderr.readline()
-        assert line, "ended without a word"
-    assert "rank 1 of 2" in line
-    assert time.monotonic() - begun < PATIENCE
-    os.kill(stopped, signal.SIGKILL)
-    assert ended(hanging)[0] != 0
+    begun, told = time.monotonic(), []
+
+    def first_told():
+        line = next((line for line in hanging.stderr if line.startswith("error")), "ended without a word")
+        told.append((line, time.monotonic()))
+
+    listener = threading.Thread(target=first_told)
+    listener.start()
 
     slowly = {"script": ODD, "SLOW": "yes"}
     interrupted = torchrun(2, *arguments, tmp_path / "interrupted", "--epochs", EPOCHS, **slowly)
@@ -373,6 +373,13 @@ def test_a_process_that_was_stopped_is_named_and_a_request_to_end_stops_all(data
     assert code == 0, err
     assert len(history_of(tmp_path / "interrupted")) == 1 + EPOCHS
     assert said(err) == ["warning: processes was 2, and is 3; the last bits may differ"]
+
+    listener.join()
+    ((line, at),) = told
+    assert "rank 1 of 2" in line
+    assert at - begun < PATIENCE
+    os.kill(stopped, signal.SIGKILL)
+    assert ended(hanging)[0] != 0
 
 
 @pytest.mark.parametrize(

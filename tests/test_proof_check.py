@@ -1,6 +1,10 @@
 """The checker: what it says of right and of wrong lines, and of code that is something else than right or wrong."""
 
+import collections
+import functools
 import json
+import random
+import sys
 import warnings
 
 import numpy as np
@@ -524,3 +528,69 @@ def test_a_forgotten_penalty_is_a_missing_term_however_it_is_spelt(rng, spelt):
     inputs = {"w": rng.normal(size=3), "X": rng.normal(size=(6, 3)), "y": rng.normal(size=6)}
     found = {f.name: (f.verdict, f.kind) for f in check(forward, backward, inputs).findings}
     assert found == {"dr": ("right", ""), "dw": ("wrong", "dropped_term")}
+
+
+def test_a_backward_without_a_name_of_its_own_is_taken(rng):
+    """A partial function, and an object that is called."""
+
+    def forward(x, W):
+        return x @ W, (x, W)
+
+    def backward(dout, cache, factor):
+        x, W = cache
+        return dout @ W.T, factor * x.T @ dout
+
+    class Called:
+        def __call__(self, dout, cache):
+            return backward(dout, cache, 1)
+
+    inputs = {"x": rng.normal(size=(4, 3)), "W": rng.normal(size=(3, 2))}
+    for right in functools.partial(backward, factor=1), Called():
+        assert check(forward, right, inputs).ok
+    assert not check(forward, functools.partial(backward, factor=2), inputs).ok
+
+
+GLOBAL = np.random.mtrand
+"""NumPy's global generator, from which people's code draws."""
+
+
+def changes_the_generator():
+    GLOBAL.set_bit_generator(np.random.PCG64(0))
+    return GLOBAL.rand()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        GLOBAL.rand,
+        lambda: GLOBAL.randn(3),  # of two that are made together one is kept
+        lambda: (GLOBAL.seed(0), GLOBAL.randn(3)),
+        changes_the_generator,
+        random.random,
+    ],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_global_random_numbers_are_the_same_in_each_call_and_go_on_as_if_none_had_been_drawn(use, kept):
+    drawn = collections.deque()  # of which no copy is made, as of a list
+
+    def forward(x):
+        drawn.append(use())
+        return {"J": np.sum(x**2)}
+
+    def backward(x):
+        return {"dx": 2 * x}
+
+    GLOBAL.seed(0)
+    GLOBAL.randn(3 if kept else 2)
+    before = GLOBAL.get_state(), random.getstate()
+    assert check(forward, backward, {"x": np.ones(3)}).ok
+    assert type(GLOBAL.get_bit_generator()) is np.random.MT19937
+    np.testing.assert_equal((GLOBAL.get_state(), random.getstate()), before)
+    assert len(drawn) > 3
+    for numbers in drawn:
+        np.testing.assert_equal(numbers, drawn[0])
+
+
+def test_a_package_whose_import_is_blocked_is_not_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    assert check(lambda x: {"J": np.sum(x**2)}, lambda x: {"dx": 2 * x}, {"x": np.ones(3)}).ok

@@ -40,8 +40,9 @@ def checked(name, fault=None, **options):
     return check(module.RULE, module.inputs(np.random.default_rng(SEED)), **getattr(module, "OPTIONS", {}), **options)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[(SEED + 1) % 2 :: 2])
 def test_a_right_rule_is_right_at_every_precision(name):
+    """Every second one, the others with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
     report = checked(name, trials=1)
     assert report.ok, f"\n{report}"
     assert set(report.precisions) >= {"float32", "bfloat16", "float16"}
@@ -52,7 +53,7 @@ def test_a_right_rule_is_right_at_every_precision(name):
 def test_a_fault_is_found_in_the_gradients_that_it_spoils(name):
     """One of every second rule's, another with another seed; all of them by ``python -m handgrad.benchmarks.rules``."""
     planted = faults(needs(name))
-    fault = planted[(SEED - NAMES.index(name)) % len(planted)]
+    fault = planted[(SEED // 2 - NAMES.index(name) // 2) % len(planted)]
     report = checked(name, fault, trials=1, seconds=0)
     assert verdicts(report) == dict.fromkeys(fault.names, fault.verdict), f"{fault}\n{report}"
 
@@ -602,8 +603,7 @@ def test_the_cases_of_rules():
         assert sorted(verdicts(report)) == scope["WRONG"].get(variant, []), f"{variant}\n{report}"
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax.numpy"])
-@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize(("framework", "factor"), [("torch", 1), ("torch", 2), ("jax.numpy", 2)])
 def test_a_pair_of_functions_of_tensors_is_judged_as_one_of_arrays(framework, factor, tmp_path, capsys, monkeypatch):
     xp = pytest.importorskip(framework)
     path = tmp_path / "mine.py"
@@ -618,7 +618,7 @@ def test_a_pair_of_functions_of_tensors_is_judged_as_one_of_arrays(framework, fa
     said = capsys.readouterr().out
     assert f"forward is not NumPy's but {'PyTorch' if framework == 'torch' else 'JAX'}'s" in said
     assert ("mine.py:6 in backward: return dout @ W.T, 2 * x.T @ dout" in said) == (factor == 2)
-    if factor == 1 and framework == "torch":
+    if factor == 1:
         assert run(["check", str(path), "--variants"]) == 0
         assert " 0 survived" in capsys.readouterr().out
 

@@ -298,28 +298,28 @@ def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE) -> jax.A
     return placed.astype(dtype)
 
 
-def spread_rows(X: Any, mesh: Mesh, dtype: str, spec: PartitionSpec) -> Rows:
-    """X (n, m) of NumPy on a mesh, as `Rows`, with bytes as they are; each process reads its own."""
-
-    def rows(at: Any) -> Any:
-        return portable(np.asarray(X[:, at[0]]).T, dtype)
-
-    placed = jax.make_array_from_callback(X.shape[::-1], NamedSharding(mesh, spec), rows)
-    return Rows(placed if placed.dtype == np.uint8 else placed.astype(dtype))
-
-
 def sharded(X: npt.NDArray[Any] | Stored, mesh: Mesh, dtype: str, *, rows: bool) -> Sharded:
-    """X (n, m) over a mesh, as dtype; or, with `rows`, as `Rows`, with bytes as they are."""
-    even = X.shape[1] - X.shape[1] % mesh.size
+    """X (n, m) over a mesh, as dtype; or, with `rows`, as `Rows`, with bytes as they are; each process reads its
+    own examples.
+    """
+    n, m = X.shape
+    even = m - m % mesh.size
+    kind = Rows if rows else Columns
 
-    def part(x: Any, *, cut: bool) -> Any:
-        if not x.size:
+    def part(first: int, last: int, spec: PartitionSpec) -> Any:
+        if first == last:
             return None
-        if rows:
-            return spread_rows(x, mesh, dtype, Rows.over_mesh if cut else WHOLE)
-        return Columns(spread(x, mesh, dtype, Columns.over_mesh if cut else WHOLE))
 
-    return Sharded(mesh, part(X[:, :even], cut=True), part(X[:, even:], cut=False))
+        def read(at: Any) -> Any:
+            which = range(first, last)[at[0] if rows else at[1]]
+            x = np.asarray(X[:, which.start : which.stop])
+            return portable(x.T if rows else x, dtype)
+
+        shape = (last - first, n) if rows else (n, last - first)
+        placed = jax.make_array_from_callback(shape, NamedSharding(mesh, spec), read)
+        return kind(placed if rows and placed.dtype == np.uint8 else placed.astype(dtype))
+
+    return Sharded(mesh, part(0, even, kind.over_mesh), part(even, m, WHOLE))
 
 
 def own_columns(X: npt.NDArray[Any], mesh: Mesh) -> list[slice]:

@@ -29,7 +29,7 @@ Change = Callable[[str, Any], Any]
 """From the path and the value of an array or a number to what stands in its place in the copy."""
 
 
-WORDS = 4 * 625
+STATE = 4 * 625
 """Bytes of the state of NumPy's global generator: 624 words, and where among them it is."""
 
 
@@ -289,8 +289,9 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
 class Chance:
     """The state of Python's and NumPy's global random generators, as it is now.
 
-    To read NumPy's whole state and to set it takes longer than most calls of what is checked. Nobody who draws or seeds
-    leaves the memory in which it lies as it is, and that is soon compared.
+    To read NumPy's whole state and to set it takes longer than most calls of what is checked. Who draws or seeds
+    changes the memory in which it lies, and that is soon compared; but for a second gaussian number, kept for the next
+    draw, which is forgotten where the generator is set anew.
     """
 
     def __init__(self) -> None:
@@ -299,7 +300,7 @@ class Chance:
         self.generator = mtrand.get_bit_generator()
         self.memory: Any = None
         if type(self.generator) is np.random.MT19937 and not self.numpy[3]:  # no number is kept for the next call
-            self.memory = (ctypes.c_char * WORDS).from_address(self.generator.ctypes.state_address)
+            self.memory = (ctypes.c_char * STATE).from_address(self.generator.ctypes.state_address)
             self.before = self.memory.raw
 
     @contextlib.contextmanager
@@ -314,6 +315,7 @@ class Chance:
             yield
         finally:
             random.setstate(python)
+            mtrand.set_bit_generator(self.generator)
             if numpy is not self.numpy or not self._is_that():
                 np.random.set_state(numpy)  # noqa: NPY002
 

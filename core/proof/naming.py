@@ -176,7 +176,8 @@ def taken_names(function: Callable[..., Any]) -> list[Any]:
 def _unpacked(function: Callable[..., Any]) -> list[list[str]]:
     """The names into which callers in the file of a function unpack what it returns."""
     inner = inspect.unwrap(function)
-    return _unpackings(getattr(getattr(inner, "__code__", None), "co_filename", "")).get(inner.__name__, [])
+    file = getattr(getattr(inner, "__code__", None), "co_filename", "")
+    return _unpackings(file).get(getattr(inner, "__name__", ""), [])
 
 
 @lru_cache(maxsize=64)

@@ -71,7 +71,7 @@ def recording(tape: Tape, scopes: Iterable[dict[str, Any]]) -> Iterator[None]:
         tape: as said.
         scopes: the globals of the user's functions. NumPy itself is left alone: its own code makes arrays too.
     """
-    exchanged = _exchanged("scipy.special" in sys.modules)
+    exchanged = _exchanged(sys.modules.get("scipy.special") is not None)
     places = [(scope, name, value) for scope in scopes for name, value in scope.items() if id(value) in exchanged]
     _active.tapes.append(tape)
     try:
