@@ -81,7 +81,7 @@ def test_two_processes_give_what_one_device_gives_and_the_same_bits_twice(tmp_pa
     one, other = run(tmp_path, "processes", devices=2, processes=2)
     assert one["devices"] == 4
     assert beyond(one["claims"]) == beyond(other["claims"]) == {}
-    assert len(one["results"]) == 14
+    assert len(one["results"]) == 8
     assert one["results"] == other["results"]
     once, more = run(tmp_path, "again", devices=2, processes=2)
     assert once["results"] == more["results"]
