@@ -131,8 +131,16 @@ class Neuron(neuron.Neuron):
     ) -> tuple[Parameters, Any, Any]:
         """All of the epochs in one dispatch."""
         with self.arithmetic():
-            parameters, costs = self._descend(
-                parameters, train, validation, learning_rate, epochs.start, epochs.stop, validation_every
+            parameters, costs = Neuron._descend(
+                self._summing,
+                self.l2 or None,
+                parameters,
+                train,
+                validation,
+                learning_rate,
+                epochs.start,
+                epochs.stop,
+                validation_every,
             )
         train_costs, validation_costs = self.get(costs)[:, : len(epochs)]
         taken = [validation is not None and epoch % validation_every == 0 for epoch in epochs]
@@ -141,6 +149,7 @@ class Neuron(neuron.Neuron):
     @partial(jax.jit, static_argnums=0)
     def _descend(
         self,
+        l2: float | None,
         parameters: Parameters,
         train: tuple[Any, jax.Array],
         validation: tuple[Any, jax.Array] | None,
@@ -155,7 +164,7 @@ class Neuron(neuron.Neuron):
         def epoch(i: int, state: tuple[Parameters, jax.Array]) -> tuple[Parameters, jax.Array]:
             parameters, costs = state
             loss, (dW, db) = self._loss_and_gradients(parameters, X, Y)
-            J, gradients = means(self.l2, parameters, Sums(loss, dW, db, m))
+            J, gradients = means(0.0 if l2 is None else l2, parameters, Sums(loss, dW, db, m))
             costs = costs.at[0, i - start].set(J)
             if validation is not None:
                 costs = jax.lax.cond(

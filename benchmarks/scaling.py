@@ -211,8 +211,12 @@ def size(number: float) -> str:
 @click.option("--backends", "names", default="numba,numpy,torch", show_default=True)
 @click.option("--examples", "m", default=20_000, show_default=True, help="Of 12,288 bytes each, in the step.")
 @click.option("--gigabytes", default=1.0, show_default=True, help="Of the file for the memory; 0 leaves it out.")
+@click.option(
+    "--processes", "counts", multiple=True, type=click.IntRange(1), default=(1, 2, 4), show_default=True,
+    help="That share the file for the memory; may be given again.",
+)  # fmt: skip
 @click.option("--rounds", default=10, show_default=True)
-def main(names: str, m: int, gigabytes: float, rounds: int) -> None:
+def main(names: str, m: int, gigabytes: float, counts: tuple[int, ...], rounds: int) -> None:
     """Print the tables."""
     chosen = names.split(",")
     for name in chosen:
@@ -230,7 +234,7 @@ def main(names: str, m: int, gigabytes: float, rounds: int) -> None:
             click.echo(f"\nMemory of each process, more than before it had a share of {gigabytes:g} GB of bytes, MB\n")
             rows = []
             for name in chosen:
-                for P in 1, 2, 4:
+                for P in counts:
                     found = launch(P, "memory", str(path), name)
                     share = found["X"] / P / 1e6
                     more = [f"{held / 1e6:,.0f}" for held in found["more"]]

@@ -124,9 +124,14 @@ def means(l2: float, parameters: Parameters, sums: Sums) -> tuple[Array, Gradien
     """
     loss, dW, db, m = sums
     dW = dW / m
-    return penalised(l2, parameters, loss / m), Gradients(dW if l2 == 0 else dW + l2 * parameters.W, db / m)
+    return penalised(l2, parameters, loss / m), Gradients(dW if _is_none(l2) else dW + l2 * parameters.W, db / m)
 
 
 def penalised(l2: float, parameters: Parameters, loss: Array) -> Array:
     """J, of a mean loss."""
-    return loss if l2 == 0 else loss + l2 / 2 * (parameters.W * parameters.W).sum()
+    return loss if _is_none(l2) else loss + l2 / 2 * (parameters.W * parameters.W).sum()
+
+
+def _is_none(l2: Any) -> bool:
+    """Whether there is no penalty: known of a number, and never of what stands for one in a compiled function."""
+    return isinstance(l2, float) and l2 == 0

@@ -177,7 +177,7 @@ def collectives():
     X, Y, _ = problem(1003)
     (X, Y), P = (mesh.put_inputs(X), mesh.put(Y)), mesh.put_parameters(Parameters.zeros(N))
     with mesh.arithmetic():
-        text = mesh._descend.lower(mesh, P, (X, Y), None, RATE, 0, EPOCHS, 1).compile().as_text()
+        text = mesh._descend.lower(mesh, None, P, (X, Y), None, RATE, 0, EPOCHS, 1).compile().as_text()
     names = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
     return [f"{name} {shape}" for shape, name in re.findall(rf"= (\S+?)(?:{{\S*}})? ({names})\S*\(", text)]
 

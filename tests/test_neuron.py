@@ -104,16 +104,19 @@ def test_jax_asks_for_full_precision_in_both_passes(pixels):
     assert all("HIGHEST" in line and "DEFAULT" not in line for line in products)
 
 
-def test_jax_compiles_a_sum_once_for_all_penalties(pixels):
+def test_jax_compiles_a_sum_once_and_epochs_with_and_without_one_for_all_penalties(pixels):
     pytest.importorskip("jax")
     from handgrad.backends.jax import Neuron as Jax
 
-    compiled = []
+    compiled, epochs = [], []
     for l2 in 0.0, 0.1, 0.2:
         neuron, P = Jax(l2=l2), Parameters.random(12)
         neuron.gradients(P, *pixels), neuron.cost(P, *pixels), neuron.predict_proba(P, pixels[0])
         compiled.append([f._cache_size() for f in (Jax._loss_and_gradients, Jax._loss_sum, Jax._forward)])
+        neuron.fit(*pixels, epochs=3, learning_rate=1e-6, span=False)
+        epochs.append(Jax._descend._cache_size())
     assert compiled[0] == compiled[1] == compiled[2]
+    assert epochs[1] == epochs[2]
 
 
 def test_a_diverging_fit_names_the_epoch_and_keeps_the_last_good_parameters():

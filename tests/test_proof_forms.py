@@ -44,13 +44,14 @@ def test_a_planted_fault_is_found_in_the_gradients_that_it_spoils(name):
     subject, inputs = planted.made(module, 0)
     report = check(*subject, inputs, seconds=0.0, **module.OPTIONS)
     assert not report.ok, f"{fault}\n{report}"
-    assert wrongs(report) == set(fault.wrong), f"{fault}\n{report}"
+    wrong = {finding.name[1:] for finding in report.findings if finding.verdict not in ("right", "unresolved")}
+    assert wrong == set(fault.wrong), f"{fault}\n{report}"
 
 
 def test_the_faulty_line_is_named_and_hardly_ever_another():
-    """Of one fault in every seventh program; all of them: ``python -m handgrad.benchmarks.shapes``."""
+    """Of one fault in every ninth program; all of them: ``python -m handgrad.benchmarks.shapes``."""
     count = Counter()
-    for number, program in enumerate(list(PROGRAMS.values())[SEED % 7 :: 7]):
+    for number, program in enumerate(list(PROGRAMS.values())[SEED % 9 :: 9]):
         faults = planted.faults(program)
         fault = faults[number % len(faults)]
         module = fault.load()
@@ -508,7 +509,10 @@ def test_arithmetic_of_any_kind_is_followed_or_run(form, rng):
     report = check(subject[form], dict(w=rng.normal(size=3)), cost=0)
     assert report.ok, f"\n{report}"
     twice = check(
-        lambda w: (subject[form](w)[0], 2 * np.asarray(subject[form](w)[1])), dict(w=rng.normal(size=3)), cost=0
+        lambda w: (subject[form](w)[0], 2 * np.asarray(subject[form](w)[1])),
+        dict(w=rng.normal(size=3)),
+        cost=0,
+        seconds=0.0,
     )
     assert wrongs(twice) == {"w"}
 

@@ -53,7 +53,8 @@ def test_the_constants_are_those_of_what_was_measured():
 
 def test_the_tables_are_printed():
     pytest.importorskip("torch")
-    options = ["--examples", "512", "--gigabytes", "0.02", "--rounds", "1", "--backends", "numpy"]
+    options = ["--examples", "512", "--gigabytes", "0.02", "--processes", "2", "--rounds", "1"]
+    options += ["--backends", "numpy"]
     done = CliRunner().invoke(scaling.main, options, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     for word in "numpy", "Measured here: B = ", "H100", "20,000,000,000", "246 TB":
