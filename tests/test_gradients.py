@@ -91,7 +91,7 @@ def test_gradients_by_hand_equal_autograd_on_random_data(loss, activation, dtype
     neurons = [ByHand, *(Neuron for Neuron in autodiff() if Neuron is not ByHand)]
     assert len(neurons) >= 3
 
-    @settings(max_examples=200)
+    @settings(max_examples=120)
     @given(problems(dtype))
     def holds(problem):
         assert_right(neurons, loss, activation, dtype, problem)
@@ -138,7 +138,7 @@ def faulty(name):
     "fault", ["sign", "missing 1/m", "a sigmoid too many", "penalty on b", "loss", "activation", "none"]
 )
 def test_a_planted_fault_is_found(fault, dtype):
-    @settings(max_examples=200, report_multiple_bugs=False, print_blob=False)
+    @settings(max_examples=120, report_multiple_bugs=False, print_blob=False)
     @given(problems(dtype))
     def holds(problem):
         assert_right([faulty(fault)], "squared_error", "sigmoid", dtype, problem)

@@ -22,9 +22,9 @@ def test_2002_photographs_are_found_half_of_each_class_and_none_is_skipped(data)
     assert statuses == ["used"] * 2002
 
 
-def test_the_backends_agree_after_150_epochs(data, capsys):
+def test_the_backends_agree_after_100_epochs(data, capsys):
     capsys.readouterr()
-    assert run(["compare", str(data), "--epochs", "150", "--json"]) == 0
+    assert run(["compare", str(data), "--epochs", "100", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["backend"] for row in rows} >= {"numpy", "numba", "torch", "jax"}
     for row in rows:

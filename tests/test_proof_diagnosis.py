@@ -10,13 +10,13 @@ from handgrad.proof import check
 
 @pytest.mark.parametrize("part", range(3))
 def test_faults_are_found_named_and_diagnosed(part):
-    """Of every second fault, the others with another seed, and all by ``python tests/diagnosis.py``: all are found; the
+    """Of every third fault, the others with other seeds, and all by ``python tests/diagnosis.py``: all are found; the
     wrong name is named, and no other, in 95 %; what is said of it is right in 80 %; the line of the source is named in
     85 %, and never another.
     """
-    count, misled = counted(list(CASES.values())[part::3], slice(SEED % 2, None, 2))
+    count, misled = counted(list(CASES.values())[part::3], slice(SEED % 3, None, 3))
     assert misled == []
-    assert count["faults"] >= 8 * 4
+    assert count["faults"] >= 8 * 3
     assert count["found"] == count["faults"], count
     assert count["named"] >= 0.95 * count["faults"], count
     assert count["diagnosed"] >= 0.8 * count["faults"], count
