@@ -288,11 +288,11 @@ def _added(V: Any) -> Any:
     return jax.lax.psum(V, AXIS)  # type: ignore[no-untyped-call]
 
 
-def spread(V: Any, mesh: Mesh, dtype: str, spec: PartitionSpec = WHOLE) -> jax.Array:
-    """V on a mesh, as dtype: of a NumPy array each process reads what its own devices hold."""
+def spread(V: Any, mesh: Mesh, dtype: str) -> jax.Array:
+    """V whole on every device of a mesh, as dtype."""
     if not (isinstance(V, jax.Array) and V.is_fully_replicated and V.sharding.device_set == set(mesh.devices.flat)):
         source: Any = V if on_host(V) else np.asarray(V)
-        sharding = NamedSharding(mesh, spec)
+        sharding = NamedSharding(mesh, WHOLE)
         V = jax.make_array_from_callback(source.shape, sharding, lambda at: portable(np.asarray(source[at]), dtype))
     placed: jax.Array = V
     return placed.astype(dtype)
